@@ -1,0 +1,99 @@
+//! Entities, the kinds of peer they are, and the marked ids that name them.
+
+/// What is added to a channel's id before it is negated.
+pub const CHANNEL_MARK: i64 = 1_000_000_000_000;
+
+/// The largest id that Telethon takes for unmarked when it marks a chat or a channel.
+const LARGEST_BARE_ID: i64 = 9_999_999_999;
+
+/// The three kinds of peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerKind {
+    /// A person or a bot: the marked id is the id.
+    User,
+    /// A basic group: the marked id is `-id`.
+    Chat,
+    /// A channel or supergroup: the marked id is `-(1000000000000 + id)`.
+    Channel,
+}
+
+impl PeerKind {
+    /// The marked id of the peer of this kind, or `None` where that does not fit 64 bits.
+    ///
+    /// A chat's or channel's id outside `1..=9999999999` is taken for a marked one and unmarked first, as
+    /// `telethon.utils.get_peer_id` does.
+    #[must_use]
+    pub fn mark(self, id: i64) -> Option<i64> {
+        let bare = |id: i64| if (1..=LARGEST_BARE_ID).contains(&id) { id } else { unmark(id).0 };
+        match self {
+            Self::User => Some(id),
+            Self::Chat => bare(id).checked_neg(),
+            Self::Channel => bare(id).checked_add(CHANNEL_MARK)?.checked_neg(),
+        }
+    }
+}
+
+/// The id and the kind of peer that a marked id stands for.
+#[must_use]
+pub fn unmark(marked_id: i64) -> (i64, PeerKind) {
+    const MARK: u64 = CHANNEL_MARK.unsigned_abs();
+    if marked_id >= 0 {
+        return (marked_id, PeerKind::User);
+    }
+    // Both differences fit: the most negative id is a channel's, and 2^63 less the mark is below 2^63.
+    match marked_id.unsigned_abs() {
+        id @ 0..=MARK => (id.cast_signed(), PeerKind::Chat),
+        id => ((id - MARK).cast_signed(), PeerKind::Channel),
+    }
+}
+
+/// The marked ids that an id may mean when its kind is not said, lowest first.
+#[must_use]
+pub fn candidates(id: i64) -> [Option<i64>; 3] {
+    let mut ids = [PeerKind::User, PeerKind::Chat, PeerKind::Channel].map(|kind| kind.mark(id));
+    ids.sort_unstable();
+    ids
+}
+
+/// What a session keeps of a user, chat or channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entity<'a> {
+    /// The marked id.
+    pub id: i64,
+    /// The access hash; 0 for basic groups. `None` is kept in memory only: a file refuses it.
+    pub hash: Option<i64>,
+    /// The username in lower case.
+    pub username: Option<&'a str>,
+    /// The phone number as it was given.
+    pub phone: Option<&'a str>,
+    /// The display name.
+    pub name: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_and_unmarks() {
+        for (kind, id, marked) in [
+            (PeerKind::User, 7, 7),
+            (PeerKind::Chat, 7, -7),
+            (PeerKind::Channel, 7, -1_000_000_000_007),
+            (PeerKind::Channel, 9_999_999_999, -1_009_999_999_999),
+        ] {
+            assert_eq!(kind.mark(id), Some(marked));
+            assert_eq!(unmark(marked), (id, kind));
+        }
+        assert_eq!(PeerKind::Channel.mark(-1_000_000_000_007), Some(-1_000_000_000_007));
+        assert_eq!(PeerKind::Chat.mark(-7), Some(-7));
+        assert_eq!(unmark(-CHANNEL_MARK), (CHANNEL_MARK, PeerKind::Chat));
+        assert_eq!(unmark(i64::MIN), (i64::MAX - CHANNEL_MARK + 1, PeerKind::Channel));
+        assert_eq!(PeerKind::Channel.mark(i64::MAX), None);
+    }
+
+    #[test]
+    fn an_id_of_unsaid_kind_is_looked_for_as_the_lowest_first() {
+        assert_eq!(candidates(5), [Some(-1_000_000_000_005), Some(-5), Some(5)]);
+    }
+}

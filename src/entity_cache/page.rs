@@ -1,0 +1,115 @@
+//! A page of entities on its way into the cache or out of it.
+
+use std::ops::Range;
+
+use super::record;
+use super::table::Unsaved;
+use crate::entity::Entity;
+
+/// Entities in one allocation for their numbers and one for their texts.
+#[derive(Debug, Default)]
+pub struct EntityPage {
+    rows: Vec<PageRow>,
+    records: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct PageRow {
+    id: i64,
+    hash: Option<i64>,
+    seen: u32,
+    unsaved: Unsaved,
+    record: Range<usize>,
+}
+
+/// One entity of a page.
+#[derive(Clone, Copy, Debug)]
+pub struct PageEntity<'a> {
+    /// The marked id.
+    pub id: i64,
+    /// The access hash.
+    pub hash: Option<i64>,
+    /// When it was last seen, in seconds since 1970; 0 where that is not known.
+    pub seen: u32,
+    /// What of it is news: the whole row, or hash and date only where nothing else was told.
+    pub unsaved: Unsaved,
+    pub(crate) record: &'a [u8],
+}
+
+impl PageEntity<'_> {
+    /// Username, phone and name, as bytes of UTF-8.
+    #[must_use]
+    pub fn texts(&self) -> [Option<&[u8]>; 3] {
+        record::read(self.record).0
+    }
+}
+
+impl EntityPage {
+    /// An empty page with room for as many entities.
+    #[must_use]
+    pub fn with_capacity(entities: usize) -> Self {
+        const USUAL_RECORD: usize = 40;
+        Self { rows: Vec::with_capacity(entities), records: Vec::with_capacity(entities * USUAL_RECORD) }
+    }
+
+    /// How many entities there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Adds an entity that was seen just now.
+    pub fn push(&mut self, entity: &Entity<'_>) {
+        self.push_with(entity.id, entity.hash, 0, Unsaved::Row, |out| record::write(out, entity));
+    }
+
+    /// Adds an input peer: its hash is told, its username, phone and name are not.
+    pub fn push_input_peer(&mut self, id: i64, hash: Option<i64>) {
+        self.push_with(id, hash, 0, Unsaved::HashAndDate, |out| record::write_texts(out, [None; 3]));
+    }
+
+    /// Adds a row as a store holds it; texts are bytes of UTF-8.
+    pub fn push_stored(&mut self, id: i64, hash: i64, seen: u32, texts: [Option<&[u8]>; 3]) {
+        self.push_with(id, Some(hash), seen, Unsaved::Nothing, |out| record::write_texts(out, texts));
+    }
+
+    /// Says of all entities when they were seen.
+    pub fn set_seen(&mut self, seen: u32) {
+        self.rows.iter_mut().for_each(|row| row.seen = seen);
+    }
+
+    /// The entities, in order.
+    pub fn iter(&self) -> impl Iterator<Item = PageEntity<'_>> {
+        self.rows.iter().map(|row| PageEntity {
+            id: row.id,
+            hash: row.hash,
+            seen: row.seen,
+            unsaved: row.unsaved,
+            record: &self.records[row.record.clone()],
+        })
+    }
+
+    pub(super) fn push_record(&mut self, entity: &PageEntity<'_>) {
+        let PageEntity { id, hash, seen, unsaved, record } = *entity;
+        self.push_with(id, hash, seen, unsaved, |out| out.extend_from_slice(record));
+    }
+
+    fn push_with(
+        &mut self,
+        id: i64,
+        hash: Option<i64>,
+        seen: u32,
+        unsaved: Unsaved,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let start = self.records.len();
+        write(&mut self.records);
+        self.rows.push(PageRow { id, hash, seen, unsaved, record: start..self.records.len() });
+    }
+}

@@ -1,0 +1,77 @@
+//! What can go wrong in the core, said so that a person knows which file it is about and what to do.
+
+use std::path::PathBuf;
+
+use crate::session_string::StringError;
+
+/// The result of everything in the core that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of the core. It knows no Python; `py/error.rs` says which exception each of these becomes.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// Another connection holds the file longer than we may wait.
+    #[error("database is locked: {} (another program, or another session in this one, holds it)", .path.display())]
+    Locked {
+        /// The session file.
+        path: PathBuf,
+    },
+    /// SQLite refused.
+    #[error("{message}: {}", .path.display())]
+    Sqlite {
+        /// The session file.
+        path: PathBuf,
+        /// SQLite's result code, the basic one (`SQLITE_FULL`, `SQLITE_CORRUPT`, ...).
+        code: i32,
+        /// SQLite's own words.
+        message: String,
+    },
+    /// The file is a database, but no session that we can use.
+    #[error("{} is no session file: {reason}", .path.display())]
+    NotASession {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file was written by a Telethon that is newer than anything we know.
+    #[error(
+        "{} has database version {version}, and the newest this release of telethon-session-rust knows is \
+         {newest}; install a newer release", .path.display()
+    )]
+    TooNew {
+        /// The session file.
+        path: PathBuf,
+        /// The version in the file.
+        version: i64,
+        /// The newest version we know.
+        newest: i64,
+    },
+    /// The file could not be made or opened.
+    #[error("unable to open database file {}: {message}", .path.display())]
+    CannotOpen {
+        /// The session file.
+        path: PathBuf,
+        /// The system's own words.
+        message: String,
+    },
+    /// `close()` waited as long as it may, and some changes are still only in memory.
+    #[error("{cause}; unsaved after {waited} s: {what}; they are kept in memory, and close() can be called again")]
+    Unsaved {
+        /// Why they could not be written.
+        cause: Box<Error>,
+        /// Whole seconds waited.
+        waited: u64,
+        /// The changes, counted.
+        what: String,
+    },
+    /// No row stands for an entity whose access hash is not known.
+    #[error("entity {id} has no access hash, and a session file keeps none without")]
+    NoAccessHash {
+        /// The marked id.
+        id: i64,
+    },
+    /// A text that is no string session.
+    #[error(transparent)]
+    SessionString(#[from] StringError),
+}

@@ -1,0 +1,194 @@
+//! What a person typed to find somebody: a phone number, a username, a link or a name.
+//!
+//! Only texts whose meaning is certain are read here. Anything else is [`LookupKey::Unsure`] and goes through
+//! Telethon's own functions, because Python's `\w`, `\d` and `IGNORECASE` know more of Unicode than is wise to
+//! repeat, and because invite links are rare.
+
+use std::borrow::Cow;
+
+/// What a text means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LookupKey<'a> {
+    /// A phone number, digits only.
+    Phone(Cow<'a, str>),
+    /// A username in lower case.
+    Username(Cow<'a, str>),
+    /// Nothing else: it can only be somebody's display name.
+    Name,
+    /// It takes Telethon's functions to tell.
+    Unsure,
+}
+
+/// What a release of Telethon takes for a username.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// The shortest username, of the words below apart.
+    pub shortest: usize,
+    /// Shorter words that are usernames all the same.
+    pub short_words: &'static [&'static str],
+    /// Whether `t.me/+` begins an invite link.
+    pub plus_invites: bool,
+}
+
+impl Dialect {
+    /// Up to Telethon 1.24: five letters and more, and some well-known bots.
+    pub const OLD: Self = Self {
+        shortest: 5,
+        short_words: &["gif", "vid", "pic", "bing", "wiki", "imdb", "bold", "vote", "like", "coub"],
+        plus_invites: false,
+    };
+    /// Later releases: three letters and more.
+    pub const CURRENT: Self = Self { shortest: 3, short_words: &[], plus_invites: true };
+}
+
+const LONGEST_USERNAME: usize = 32;
+
+/// What `text` means to a Telethon of this dialect.
+#[must_use]
+pub fn parse<'a>(text: &'a str, dialect: &Dialect) -> LookupKey<'a> {
+    if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return if begins_with_a_foreign_letter(text) { LookupKey::Name } else { LookupKey::Unsure };
+    }
+    if let Some(digits) = phone(text) {
+        return LookupKey::Phone(digits);
+    }
+    let trimmed = text.trim_matches(' ');
+    let (rest, is_link) = match strip_link(trimmed, dialect) {
+        Link::Invite => return LookupKey::Unsure,
+        Link::Username(rest) => (rest.trim_end_matches('/'), true),
+        Link::None => (trimmed, false),
+    };
+    if is_username(rest, dialect) {
+        return LookupKey::Username(lowercase(rest));
+    }
+    // Telethon takes what is left for the hash of an invite link; only these lengths can be one.
+    if is_link || may_be_invite_hash(text) { LookupKey::Unsure } else { LookupKey::Name }
+}
+
+/// A letter that is in no way ASCII, not even by `IGNORECASE`: such a text is no number, username, link or hash.
+fn begins_with_a_foreign_letter(text: &str) -> bool {
+    const FOLD_TO_ASCII: [char; 4] = ['\u{130}', '\u{131}', '\u{17f}', '\u{212a}'];
+    text.chars().next().is_some_and(|first| {
+        !first.is_ascii() && first.is_alphabetic() && !first.is_numeric() && !FOLD_TO_ASCII.contains(&first)
+    })
+}
+
+fn phone(text: &str) -> Option<Cow<'_, str>> {
+    let is_filler = |byte: u8| matches!(byte, b'+' | b'(' | b')' | b' ' | b'-');
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return (!text.is_empty()).then_some(Cow::Borrowed(text));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || is_filler(byte)) {
+        return None;
+    }
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    (!digits.is_empty()).then_some(Cow::Owned(digits))
+}
+
+enum Link<'a> {
+    Username(&'a str),
+    Invite,
+    None,
+}
+
+/// Takes away what comes before the username in `@name` or `https://t.me/name`.
+fn strip_link<'a>(text: &'a str, dialect: &Dialect) -> Link<'a> {
+    if let Some(rest) = text.strip_prefix('@') {
+        return Link::Username(rest);
+    }
+    if text.starts_with("tg://join?invite=") {
+        return Link::Invite;
+    }
+    let optional = |text: &'a str, prefix: &str| text.strip_prefix(prefix).unwrap_or(text);
+    let rest = text.strip_prefix("https://").unwrap_or_else(|| optional(text, "http://"));
+    let rest = optional(rest, "www.");
+    let Some(rest) = ["t.me/", "telegram.me/", "telegram.dog/"].iter().find_map(|host| rest.strip_prefix(host))
+    else {
+        return Link::None;
+    };
+    let invites = rest.starts_with('@') || rest.starts_with("joinchat/");
+    if invites || (dialect.plus_invites && rest.starts_with('+')) {
+        return Link::Invite;
+    }
+    Link::Username(rest)
+}
+
+/// A letter, then letters, digits and single underscores, not ending in an underscore.
+fn is_username(text: &str, dialect: &Dialect) -> bool {
+    let bytes = text.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    if dialect.short_words.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+        return true;
+    }
+    (dialect.shortest..=LONGEST_USERNAME).contains(&bytes.len())
+        && first.is_ascii_alphabetic()
+        && last.is_ascii_alphanumeric()
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+        && !text.contains("__")
+}
+
+fn lowercase(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Whether Telethon could decode the text to the 12 or 16 bytes of an invite link, or fail in the attempt.
+///
+/// It reads 24 or 32 characters that begin with a hexadecimal digit as hexadecimal, and anything else as base64 without
+/// its padding, in which Python passes over characters that are none of base64's.
+fn may_be_invite_hash(text: &str) -> bool {
+    let begins_hex = text.bytes().next().is_some_and(|byte| byte.is_ascii_hexdigit());
+    let base64 = text.bytes().filter(|byte| byte.is_ascii_alphanumeric() || b"-_+/".contains(byte)).count();
+    (begins_hex && matches!(text.len(), 24 | 32)) || matches!(base64, 16 | 22) || text.contains('=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn means(text: &str, key: &LookupKey<'_>) {
+        assert_eq!(&parse(text, &Dialect::CURRENT), key, "{text}");
+    }
+
+    #[test]
+    fn numbers() {
+        for text in ["79991234567", "+7 999 123-45-67", "+7(999)1234567", " 79991234567 "] {
+            means(text, &LookupKey::Phone("79991234567".into()));
+        }
+    }
+
+    #[test]
+    fn usernames() {
+        for text in ["durov", "Durov", "@durov", "t.me/durov", "https://t.me/Durov/", "http://www.telegram.me/durov"] {
+            means(text, &LookupKey::Username("durov".into()));
+        }
+        for text in ["du", "1abc", "a__b", "abc_", "", "John Smith", "https://example.org", "()"] {
+            means(text, &LookupKey::Name);
+        }
+        means("gif", &LookupKey::Username("gif".into()));
+        assert_eq!(parse("gif", &Dialect::OLD), LookupKey::Username("gif".into()));
+        assert_eq!(parse("abcd", &Dialect::OLD), LookupKey::Name);
+    }
+
+    #[test]
+    fn other_alphabets() {
+        for text in ["Анна", "Анна Петрова", "李小龍", "Émile"] {
+            means(text, &LookupKey::Name);
+        }
+        for text in ["Anna П", "\u{17f}abc", "\u{212a}elvin", "٣٤", " Анна", "a\nb"] {
+            means(text, &LookupKey::Unsure);
+        }
+    }
+
+    #[test]
+    fn links_that_telethon_must_read() {
+        for text in ["t.me/joinchat/abc", "t.me/+abc", "tg://join?invite=abc", "abcdef 0123456789abcdef0", "AAAAA AAAAA AAAAAA"] {
+            means(text, &LookupKey::Unsure);
+        }
+        assert_eq!(parse("t.me/+abc", &Dialect::OLD), LookupKey::Unsure);
+    }
+}

@@ -1,0 +1,75 @@
+"""Encrypted packets of MTProto 2.0, seen from the server.
+
+https://core.telegram.org/mtproto/description
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from hashlib import sha256
+
+from telethon.crypto import AES
+
+# Where in the authorization key the secrets of each direction begin.
+FROM_CLIENT, FROM_SERVER = 0, 8
+UNENCRYPTED = bytes(8)
+
+
+class EnvelopeError(ConnectionError):
+    """A packet that was not made with the key it names."""
+
+
+@dataclass
+class Envelope:
+    """A decrypted packet: one message of one session."""
+
+    salt: int
+    session_id: int
+    msg_id: int
+    seq_no: int
+    body: bytes
+
+
+def key_id_of(packet: bytes) -> int:
+    """The id of the authorization key; 0 for an unencrypted message."""
+    return struct.unpack_from("<Q", packet)[0]
+
+
+def open_plain(packet: bytes) -> bytes:
+    _key_id, _msg_id, length = struct.unpack_from("<qqi", packet)
+    return packet[20 : 20 + length]
+
+
+def seal_plain(msg_id: int, body: bytes) -> bytes:
+    return UNENCRYPTED + struct.pack("<qi", msg_id, len(body)) + body
+
+
+def open_encrypted(key: bytes, packet: bytes) -> Envelope:
+    msg_key = packet[8:24]
+    plain = AES.decrypt_ige(packet[24:], *_aes_key(key, msg_key, FROM_CLIENT))
+    if _msg_key(key, plain, FROM_CLIENT) != msg_key:
+        raise EnvelopeError("msg_key does not fit the message")
+    salt, session_id, msg_id, seq_no, length = struct.unpack_from("<qqqii", plain)
+    return Envelope(salt, session_id, msg_id, seq_no, plain[32 : 32 + length])
+
+
+def seal_encrypted(key: bytes, key_id: int, salt: int, session_id: int, message: bytes) -> bytes:
+    """Encrypt a message that already has its head (msg_id, seqno, length)."""
+    plain = struct.pack("<qq", salt, session_id) + message
+    # At least 12 bytes of padding, up to the next whole block.
+    plain += os.urandom(-(len(plain) + 12) % 16 + 12)
+    msg_key = _msg_key(key, plain, FROM_SERVER)
+    cipher = AES.encrypt_ige(plain, *_aes_key(key, msg_key, FROM_SERVER))
+    return struct.pack("<Q", key_id) + msg_key + cipher
+
+
+def _msg_key(key: bytes, plain: bytes, x: int) -> bytes:
+    return sha256(key[88 + x : 120 + x] + plain).digest()[8:24]
+
+
+def _aes_key(key: bytes, msg_key: bytes, x: int) -> tuple[bytes, bytes]:
+    a = sha256(msg_key + key[x : x + 36]).digest()
+    b = sha256(key[x + 40 : x + 76] + msg_key).digest()
+    return a[:8] + b[8:24] + a[24:], b[:8] + a[8:24] + b[24:]

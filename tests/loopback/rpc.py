@@ -1,0 +1,91 @@
+"""From a request to its answer: the table of methods, and the wrappers around requests."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from telethon.tl import functions
+
+if TYPE_CHECKING:
+    from .accounts import Account
+    from .connection import Connection
+    from .telegram import Telegram
+
+log = logging.getLogger(__name__)
+
+Method = Callable[["Call", Any], Any]
+
+
+class RpcError(Exception):
+    """What the client gets as rpc_error."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+
+@dataclass
+class Call:
+    """Who asks, and where."""
+
+    telegram: Telegram
+    connection: Connection
+    wants_updates: bool = True
+
+    @property
+    def account(self) -> Account:
+        account = self.connection.account
+        if account is None:
+            raise RpcError(401, "AUTH_KEY_UNREGISTERED")
+        return account
+
+
+_methods: dict[type, tuple[Method, bool]] = {}
+
+
+def method(*requests: type, anonymous: bool = False) -> Callable[[Method], Method]:
+    """Register a function as the method for these requests; `anonymous` ones need nobody signed in."""
+
+    def register(function: Method) -> Method:
+        for request in requests:
+            _methods[request] = (function, anonymous)
+        return function
+
+    return register
+
+
+def answer(call: Call, request: Any) -> Any:
+    """Unwrap the request and let its method answer it; raises `RpcError` where Telegram refuses."""
+    request = _unwrap(call, request)
+    function, anonymous = _methods.get(type(request), (None, True))
+    if function is None:
+        log.warning("no method is built for %s", type(request).__name__)
+        raise RpcError(400, "METHOD_NOT_BUILT")
+    if not anonymous and call.account and call.wants_updates:
+        call.connection.receives_updates = True
+    return function(call, request)
+
+
+def _unwrap(call: Call, request: Any) -> Any:
+    """Take the wrappers off. Messages are answered in order, so invokeAfterMsg has nothing to wait for."""
+    while True:
+        if isinstance(request, functions.InvokeWithTakeoutRequest):
+            if request.takeout_id not in call.account.takeouts:
+                raise RpcError(400, "TAKEOUT_INVALID")
+        elif isinstance(request, functions.InvokeWithoutUpdatesRequest):
+            call.wants_updates = False
+        elif not isinstance(request, _TRANSPARENT):
+            return request
+        request = request.query
+
+
+_TRANSPARENT = (
+    functions.InvokeWithLayerRequest,
+    functions.InitConnectionRequest,
+    functions.InvokeAfterMsgRequest,
+    functions.InvokeAfterMsgsRequest,
+)
