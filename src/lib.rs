@@ -7,6 +7,7 @@
 pub mod entity;
 pub mod entity_cache;
 pub mod error;
+pub mod fork;
 pub mod lookup_key;
 #[cfg(feature = "python")]
 mod py;

@@ -1,1 +1,178 @@
-//! x
+//! The one thread of the process that writes what sessions have not saved yet, and reads what they have not loaded yet.
+//!
+//! It goes from session to session by the time each wants to be visited, and does one bounded piece of work at each visit, so
+//! a thousand of them share it. It knows them as [`Task`]s only.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::fork;
+
+/// Somebody with work to be done in the background.
+pub trait Task: Send + Sync {
+    /// Does one piece of it, in milliseconds rather than seconds. Answers in how long it wants the next visit, if it does.
+    fn turn(&self) -> Option<Duration>;
+
+    /// Tries once to write all that is unsaved. Answers whether nothing is left.
+    fn save_everything(&self) -> bool;
+}
+
+type Key = usize;
+
+const AFTER_A_PANIC: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+struct Queue {
+    /// The process whose thread serves this queue, by its number of forks; `None` before there is one.
+    served_in: Option<u64>,
+    due: BTreeSet<(Instant, Key)>,
+    tasks: HashMap<Key, (Instant, Arc<dyn Task>)>,
+    /// The task that is visited now.
+    visited: Option<Arc<dyn Task>>,
+}
+
+impl Queue {
+    fn add(&mut self, task: Arc<dyn Task>, at: Instant) {
+        let key = Arc::as_ptr(&task).cast::<()>() as Key;
+        if let Some((planned, _)) = self.tasks.get(&key) {
+            if *planned <= at {
+                return;
+            }
+            self.due.remove(&(*planned, key));
+        }
+        self.due.insert((at, key));
+        self.tasks.insert(key, (at, task));
+    }
+
+    fn take_due(&mut self, now: Instant) -> Option<Arc<dyn Task>> {
+        let first = *self.due.first()?;
+        if first.0 > now {
+            return None;
+        }
+        self.due.remove(&first);
+        self.visited = self.tasks.remove(&first.1).map(|(_, task)| task);
+        self.visited.clone()
+    }
+}
+
+#[derive(Default)]
+struct Writer {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+static WRITER: LazyLock<Writer> = LazyLock::new(Writer::default);
+
+/// Asks for a visit to a task in `delay`, or earlier if one is planned for earlier. The task is kept alive until then.
+pub fn visit(task: Arc<dyn Task>, delay: Duration) {
+    let mut queue = WRITER.lock();
+    WRITER.serve(&mut queue);
+    queue.add(task, Instant::now() + delay);
+    WRITER.changed.notify_one();
+}
+
+/// Writes on this thread what any session has not saved yet; sessions whose file is locked are tried again until `limit` is
+/// over. Answers how many are left.
+#[must_use]
+pub fn save_everything(limit: Duration) -> usize {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let deadline = Instant::now() + limit;
+    let mut left: Vec<_> = {
+        let queue = WRITER.lock();
+        queue.tasks.values().map(|(_, task)| task).chain(&queue.visited).map(Arc::clone).collect()
+    };
+    loop {
+        left.retain(|task| !task.save_everything());
+        if left.is_empty() || Instant::now() >= deadline {
+            return left.len();
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+thread_local! {
+    /// Held by the thread that forks, while it does.
+    static QUEUE: RefCell<Option<MutexGuard<'static, Queue>>> = const { RefCell::new(None) };
+}
+
+/// Waits until nobody works on a session or on the queue, and keeps it so. To be called just before a fork, where no
+/// other thread waits for the caller.
+pub fn before_fork() {
+    fork::before();
+    let queue = WRITER.lock();
+    QUEUE.with_borrow_mut(|held| *held = Some(queue));
+}
+
+/// Lets work go on. To be called by the same thread just after a fork, in the parent.
+pub fn after_fork_in_parent() {
+    QUEUE.with_borrow_mut(|held| held.take());
+    fork::after_in_parent();
+}
+
+/// The same, in the child.
+pub fn after_fork_in_child() {
+    QUEUE.with_borrow_mut(|held| held.take());
+    fork::after_in_child();
+}
+
+impl Writer {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that a thread of this process serves the queue. After a fork what it holds is the parent's.
+    fn serve(&'static self, queue: &mut Queue) {
+        let generation = fork::generation();
+        if queue.served_in == Some(generation) {
+            return;
+        }
+        if queue.served_in.is_some() {
+            // Not dropped: the sessions' connections must not be closed by the child.
+            std::mem::forget(std::mem::take(queue));
+        }
+        let thread = std::thread::Builder::new().name("telethon-session".to_owned());
+        match thread.spawn(move || self.run(generation)) {
+            Ok(_) => queue.served_in = Some(generation),
+            // The system has no thread for us now: sessions still save on close() and at exit, and the next visit tries again.
+            Err(error) => log::error!("cannot start the thread that saves sessions: {error}"),
+        }
+    }
+
+    fn run(&self, generation: u64) {
+        while fork::generation() == generation {
+            let Some(task) = self.next() else { continue };
+            let again = catch_unwind(AssertUnwindSafe(|| task.turn())).unwrap_or_else(|_| {
+                log::error!(
+                    "a fault in telethon-session-rust kept a session from being saved; it is tried again"
+                );
+                Some(AFTER_A_PANIC)
+            });
+            let mut queue = self.lock();
+            queue.visited = None;
+            if let Some(delay) = again {
+                queue.add(task, Instant::now() + delay);
+            }
+        }
+    }
+
+    /// The next task that is due, after some waiting if need be.
+    fn next(&self) -> Option<Arc<dyn Task>> {
+        let mut queue = self.lock();
+        let now = Instant::now();
+        if let Some(task) = queue.take_due(now) {
+            return Some(task);
+        }
+        let first = queue.due.first().map(|(at, _)| at.saturating_duration_since(now));
+        let wait = |queue, time| match time {
+            Some(time) => {
+                self.changed.wait_timeout(queue, time).map_or_else(|e| e.into_inner().0, |(queue, _)| queue)
+            }
+            None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+        };
+        queue = wait(queue, first);
+        queue.take_due(Instant::now())
+    }
+}

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import struct
 from asyncio import IncompleteReadError, StreamReader, StreamWriter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from telethon.tl import functions, types
 
-from . import envelope, tl
+from . import envelope, service, tl
 from .key_exchange import AuthorizationKey, KeyExchange
 from .messages import MessageIds, Outgoing, Received, Session, received
 from .rpc import Call, RpcError, answer
-from .service import answer_service
 from .transport import Transport, detect
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ INCORRECT_SERVER_SALT = 48
 class Connection:
     def __init__(self, dc: DataCentre, reader: StreamReader, writer: StreamWriter) -> None:
         self.dc = dc
+        self.key: AuthorizationKey | None = None
         # Set by the first request that asks for something as a signed-in account.
         self.receives_updates = False
         self._reader = reader
@@ -38,7 +39,6 @@ class Connection:
         self._plain_ids = MessageIds()
         self._exchange: KeyExchange | None = None
         self._session: Session | None = None
-        self.key: AuthorizationKey | None = None
 
     @property
     def account(self) -> Account | None:
@@ -56,20 +56,26 @@ class Connection:
         except ConnectionError as error:
             log.info("closing a connection: %s", error)
         finally:
-            self.close()
+            self._writer.close()
 
     def close(self) -> None:
         self._writer.close()
 
+    @property
+    def is_open(self) -> bool:
+        return not self._writer.is_closing()
+
     async def drain(self) -> None:
-        await self._writer.drain()
+        """Wait until the client has taken most of what was sent, or is gone."""
+        with suppress(ConnectionError):
+            await self._writer.drain()
 
     def send_updates(self, updates: bytes) -> None:
         """Send updates; the caller waits for `drain` when it suits."""
         self._send([Outgoing(updates, is_content=True, is_answer=False)])
 
     def _receive(self, packet: bytes) -> None:
-        if len(packet) < 8:
+        if len(packet) < 24:
             raise ConnectionError(f"a packet of {len(packet)} bytes")
         key_id = envelope.key_id_of(packet)
         if key_id == 0:
@@ -90,37 +96,51 @@ class Connection:
         self._write(envelope.seal_plain(self._plain_ids.next(is_answer=True), body))
 
     def _receive_encrypted(self, key: AuthorizationKey, opened: envelope.Envelope) -> None:
-        out: list[Outgoing] = []
         if self._session is None or self._session.session_id != opened.session_id:
             self._session = Session(opened.session_id)
-            self._announced = False
         if opened.salt != key.salt:
             bad = types.BadServerSalt(opened.msg_id, opened.seq_no, INCORRECT_SERVER_SALT, key.salt)
-            self._send([_service(bad)])
+            self._send([_service_message(bad)])
             return
-        if not self._announced:
-            self._announced = True
-            created = types.NewSessionCreated(opened.msg_id, unique_id=key.key_id >> 1, server_salt=key.salt)
-            out.append(_service(created))
-        to_acknowledge = []
-        for message in received(opened):
-            if message.is_content:
-                to_acknowledge.append(message.msg_id)
+        out: list[Outgoing] = []
+        if not self._session.is_announced:
+            self._session.is_announced = True
+            unique_id = self._session.session_id ^ opened.msg_id
+            out.append(_service_message(types.NewSessionCreated(opened.msg_id, unique_id, key.salt)))
+        messages = list(received(opened))
+        for message in messages:
             out.extend(self._answer(message))
-        if to_acknowledge:
-            out.append(_service(types.MsgsAck(to_acknowledge)))
+        content = [message.msg_id for message in messages if message.is_content]
+        if content:
+            out.append(_service_message(types.MsgsAck(content)))
         self._send(out)
 
     def _answer(self, message: Received) -> list[Outgoing]:
-        understood, reply = answer_service(message, self)
-        if understood:
-            return [_service(reply)] if reply else []
+        if service.is_service(message.obj):
+            reply = service.reply(self.key, message)
+            return [_service_message(reply)] if reply else []
+        call = Call(self.dc.telegram, self)
         try:
-            result = tl.serialize(answer(Call(self.dc.telegram, self), message.obj))
+            result = tl.serialize(answer(call, message.obj))
         except RpcError as error:
             result = bytes(types.RpcError(error.code, error.message))
         except Exception:
-            log.exception("%s failed", type(message.obj).__name__)
-            result = bytes(types.RpcError(500, "INTERNAL_SERVER_ERROR"))
+            # Not a 500, which clients would try again and again.
+            log.exception("the method for %s failed", type(message.obj).__name__)
+            result = bytes(types.RpcError(400, "METHOD_FAILED"))
         body = struct.pack("<Iq", RPC_RESULT, message.msg_id) + result
         return [Outgoing(body, is_content=True, is_answer=True)]
+
+    def _send(self, outgoing: list[Outgoing]) -> None:
+        key, session = self.key, self._session
+        for message in session.pack(outgoing):
+            self._write(
+                envelope.seal_encrypted(key.key.key, key.key_id, key.salt, session.session_id, message)
+            )
+
+    def _write(self, packet: bytes) -> None:
+        self._writer.write(self._transport.frame(packet))
+
+
+def _service_message(obj: Any) -> Outgoing:
+    return Outgoing(bytes(obj), is_content=False, is_answer=True)

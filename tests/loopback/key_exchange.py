@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import struct
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha1
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from telethon.crypto import AES, AuthKey
 from telethon.helpers import generate_key_data_from_nonce
@@ -18,6 +18,9 @@ from telethon.tl import functions, types
 
 from . import tl
 from .rsa_key import RsaKey
+
+if TYPE_CHECKING:
+    from .accounts import Account
 
 # The safe prime Telegram itself hands out (clients are free to know it by heart), with its generator.
 DH_PRIME = int(
@@ -32,7 +35,8 @@ DH_PRIME = int(
 DH_GENERATOR = 3
 
 # The client has to factorise their product: a proof of work, kept small because tests pay for it.
-P, Q = 1_000_003, 1_000_033
+# The product's highest bit must be clear, because Telethon reads it as a signed number.
+P, Q = 1_000_003, 2_000_003
 
 
 class KeyExchangeError(ConnectionError):
@@ -45,8 +49,7 @@ class AuthorizationKey:
 
     key: AuthKey
     salt: int
-    account: Any = None
-    takeouts: set[int] = field(default_factory=set)
+    account: Account | None = None
 
     @property
     def key_id(self) -> int:

@@ -60,6 +60,7 @@ class Session:
 
     def __init__(self, session_id: int) -> None:
         self.session_id = session_id
+        self.is_announced = False
         self._ids = MessageIds()
         self._content_sent = 0
 

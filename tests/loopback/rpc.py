@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from telethon.tl import functions
+from telethon import utils
+from telethon.tl import functions, types
 
 if TYPE_CHECKING:
     from .accounts import Account
     from .connection import Connection
-    from .telegram import Telegram
+    from .data_centres import DataCentres
+    from .directory import Known
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +34,10 @@ class RpcError(Exception):
 class Call:
     """Who asks, and where."""
 
-    telegram: Telegram
+    telegram: DataCentres
     connection: Connection
     wants_updates: bool = True
+    takeout_id: int | None = None
 
     @property
     def account(self) -> Account:
@@ -42,6 +45,25 @@ class Call:
         if account is None:
             raise RpcError(401, "AUTH_KEY_UNREGISTERED")
         return account
+
+    def known(self, peer: Any) -> Known | None:
+        """Whom an input peer, user or channel means, if the account may know it: the hash has to be right.
+
+        Bots get away without a hash for those who have written to them.
+        """
+        account = self.account
+        if isinstance(peer, types.InputPeerSelf | types.InputUserSelf):
+            return account.known_to_itself
+        try:
+            peer_id = utils.get_peer_id(peer)
+        except TypeError:  # inputPeerEmpty and the like
+            return None
+        known = self.telegram.directory.get(peer_id)
+        if known is None:
+            return None
+        given_hash = getattr(peer, "access_hash", known.access_hash)
+        excused = given_hash == 0 and account.is_bot and peer_id in account.mailbox.dialogs
+        return account.sees(known) if given_hash == known.access_hash or excused else None
 
 
 _methods: dict[type, tuple[Method, bool]] = {}
@@ -76,6 +98,7 @@ def _unwrap(call: Call, request: Any) -> Any:
         if isinstance(request, functions.InvokeWithTakeoutRequest):
             if request.takeout_id not in call.account.takeouts:
                 raise RpcError(400, "TAKEOUT_INVALID")
+            call.takeout_id = request.takeout_id
         elif isinstance(request, functions.InvokeWithoutUpdatesRequest):
             call.wants_updates = False
         elif not isinstance(request, _TRANSPARENT):

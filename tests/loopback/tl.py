@@ -6,7 +6,7 @@ import inspect
 import struct
 from collections.abc import Iterable
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from telethon.extensions import BinaryReader
@@ -18,7 +18,7 @@ BOOL_TRUE = struct.pack("<I", 0x997275B5)
 BOOL_FALSE = struct.pack("<I", 0xBC799737)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fields_of(cls: type) -> frozenset[str]:
     return frozenset(inspect.signature(cls.__init__).parameters)
 

@@ -1,0 +1,95 @@
+//! What has changed since the last write: one entry a row however often it changed, in the order of first change.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::Hash;
+
+use crate::entity_cache::{RowId, Unsaved};
+use crate::store::{Credentials, FileKey};
+
+/// Keys in the order in which each was first added.
+#[derive(Debug)]
+pub(super) struct Order<K> {
+    keys: VecDeque<K>,
+    known: HashSet<K>,
+}
+
+impl<K> Default for Order<K> {
+    fn default() -> Self {
+        Self { keys: VecDeque::new(), known: HashSet::new() }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Order<K> {
+    /// Returns whether the key is new.
+    pub(super) fn add(&mut self, key: K) -> bool {
+        let is_new = self.known.insert(key.clone());
+        if is_new {
+            self.keys.push_back(key);
+        }
+        is_new
+    }
+
+    pub(super) fn contains(&self, key: &K) -> bool {
+        self.known.contains(key)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(super) fn take(&mut self) -> Vec<K> {
+        self.known.clear();
+        std::mem::take(&mut self.keys).into()
+    }
+
+    /// Puts keys back before those that have come meanwhile.
+    pub(super) fn put_back(&mut self, keys: Vec<K>) {
+        let later = self.take();
+        for key in keys.into_iter().chain(later) {
+            self.add(key);
+        }
+    }
+}
+
+/// The journal of unsaved changes. The values are in the session; the cache knows of each row what of it is unsaved.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    pub(super) credentials: Option<Credentials>,
+    pub(super) entities: VecDeque<RowId>,
+    pub(super) update_states: Order<i64>,
+    pub(super) sent_files: Order<FileKey>,
+}
+
+/// What a write has taken from the journal, to be put back if it fails.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub(super) credentials: Option<Credentials>,
+    pub(super) entities: Vec<(RowId, Unsaved)>,
+    pub(super) update_states: Vec<i64>,
+    pub(super) sent_files: Vec<FileKey>,
+}
+
+impl Journal {
+    pub(super) fn is_empty(&self) -> bool {
+        self.credentials.is_none()
+            && self.entities.is_empty()
+            && self.update_states.len() + self.sent_files.len() == 0
+    }
+
+    /// What is in it, counted in words.
+    pub(super) fn describe(&self) -> String {
+        let counted = |count: usize, what: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            _ if what == "entity" => Some(format!("{count} entities")),
+            _ => Some(format!("{count} {what}s")),
+        };
+        let parts = [
+            self.credentials.as_ref().map(|_| "the credentials".to_owned()),
+            counted(self.entities.len(), "entity"),
+            counted(self.update_states.len(), "update state"),
+            counted(self.sent_files.len(), "sent file"),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}

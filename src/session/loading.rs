@@ -1,0 +1,254 @@
+//! Reading what the store knows: in the background all of it, piece by piece, and at once what is asked before that is done
+//! or after somebody else has written.
+
+use std::sync::MutexGuard;
+use std::time::{Duration, Instant};
+
+use super::{Session, Slot, State};
+use crate::entity_cache::IdAndHash;
+use crate::error::{Error, Result};
+use crate::fork;
+use crate::store::{Query, Store, Value};
+
+/// Rows read at a time: about a millisecond's work.
+const ROWS: usize = 1000;
+/// How long a lookup waits for another program's lock. A longer wait would hold up the event loop.
+const LOCKED_WAIT: Duration = Duration::from_millis(10);
+/// How long the background waits before it tries a locked store again.
+const RETRY: Duration = Duration::from_millis(100);
+/// How long a statement of the user's own waits for a lock.
+const EXECUTE_WAIT: Duration = Duration::from_secs(5);
+
+/// How far memory mirrors the store.
+#[derive(Debug, Default)]
+pub(super) enum Mirror {
+    /// It holds all that is there, as far as we know.
+    #[default]
+    Complete,
+    /// It is being filled.
+    Loading(Pass),
+    /// It held everything, but somebody else has written since; it is being filled again.
+    Behind(Pass),
+}
+
+/// One reading of all rows.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    /// The marked id of the last row read.
+    after: Option<i64>,
+    /// When it began.
+    begun: Option<Instant>,
+    /// When it may begin.
+    not_before: Option<Instant>,
+}
+
+impl Mirror {
+    /// Nothing is read yet.
+    pub(super) fn begin() -> Self {
+        Self::Loading(Pass::default())
+    }
+
+    /// Somebody else may have written.
+    pub(super) fn may_be_behind(&mut self) {
+        if matches!(self, Self::Complete) {
+            *self = Self::Behind(Pass::default());
+        }
+    }
+
+    /// Whether what memory finds is what the store would find. Of names and usernames it cannot be known before all rows that may
+    /// have them are read.
+    pub(super) fn answers(&self, query: &Query<'_>) -> bool {
+        match self {
+            Self::Complete | Self::Behind(_) => true,
+            Self::Loading(_) => matches!(query, Query::Id(_)),
+        }
+    }
+
+    fn pass(&mut self) -> Option<&mut Pass> {
+        match self {
+            Self::Complete => None,
+            Self::Loading(pass) | Self::Behind(pass) => Some(pass),
+        }
+    }
+}
+
+impl Session {
+    /// The open store; opened now if it is not.
+    pub(super) fn opened<'a>(&self, slot: &'a mut Slot) -> Result<&'a mut Box<dyn Store>> {
+        if slot.store.is_none()
+            && let Some(location) = &self.location
+        {
+            let (mut store, opened) = location.open()?;
+            slot.others_commits = store.others_commits()?;
+            slot.store = Some(store);
+            let mut state = self.state();
+            for (id, update_state) in opened.update_states {
+                if !state.journal.update_states.contains(&id) {
+                    state.update_states.insert(id, update_state);
+                }
+            }
+            state.mirror.may_be_behind();
+            self.plan_visit(&mut state, Duration::ZERO);
+        }
+        slot.store.as_mut().ok_or_else(|| Error::CannotOpen {
+            path: ":memory:".into(),
+            message: "this session is kept in memory only".to_owned(),
+        })
+    }
+
+    /// Looks in the store, unless it is sure that memory knows as much. Only to be called for stored sessions.
+    pub(super) fn find_in_store(&self, query: &Query<'_>) -> Result<Option<IdAndHash>> {
+        let is_complete = matches!(self.state().mirror, Mirror::Complete);
+        let mut slot = if is_complete {
+            // Who holds the slot holds the store's own lock too or is reading what others wrote: nothing is new.
+            let Some(slot) = self.try_slot() else { return Ok(None) };
+            slot
+        } else {
+            self.slot()
+        };
+        let found = self.ask_store(&mut slot, query, is_complete);
+        match found {
+            Err(Error::Locked { .. }) => Ok(self.answer(&mut self.state(), query)),
+            other => other,
+        }
+    }
+
+    fn ask_store(&self, slot: &mut Slot, query: &Query<'_>, was_complete: bool) -> Result<Option<IdAndHash>> {
+        let was_open = slot.store.is_some();
+        self.opened(slot)?;
+        if was_complete && was_open && !self.is_behind(slot)? {
+            return Ok(None);
+        }
+        let page = self.opened(slot)?.find(query, LOCKED_WAIT)?;
+        let mut state = self.state();
+        page.iter().for_each(|entity| state.cache.put_stored(&entity));
+        Ok(self.answer(&mut state, query))
+    }
+
+    /// Whether somebody else has written since all was read. If so, it is read again in the background.
+    pub(super) fn is_behind(&self, slot: &mut Slot) -> Result<bool> {
+        let Some(store) = &mut slot.store else { return Ok(false) };
+        if store.others_commits()? == slot.others_commits {
+            return Ok(false);
+        }
+        let mut state = self.state();
+        state.mirror.may_be_behind();
+        self.plan_visit(&mut state, Duration::ZERO);
+        Ok(true)
+    }
+
+    /// Reads some rows, if there are any to read. Answers when it wants to go on.
+    pub(super) fn load_some(&self) -> Option<Duration> {
+        let mut slot = self.slot();
+        {
+            let mut state = self.state();
+            // A session that was closed is not opened behind its owner's back.
+            if state.is_abandoned || slot.store.is_none() {
+                return None;
+            }
+            let pass = state.mirror.pass()?;
+            if let Some(wait) = pass.not_before.map(|at| at.saturating_duration_since(Instant::now()))
+                && !wait.is_zero()
+            {
+                return Some(wait);
+            }
+        }
+        match self.load_page(&mut slot) {
+            Ok(next) => next,
+            Err(Error::Locked { .. }) => Some(RETRY),
+            Err(error) => {
+                log::error!("the entities cannot be read, and are looked up one by one: {error}");
+                None
+            }
+        }
+    }
+
+    fn load_page(&self, slot: &mut Slot) -> Result<Option<Duration>> {
+        let Slot { store: Some(store), others_commits, .. } = slot else { return Ok(None) };
+        let after = {
+            let mut state = self.state();
+            let Some(pass) = state.mirror.pass() else { return Ok(None) };
+            if pass.begun.is_none() {
+                pass.begun = Some(Instant::now());
+                *others_commits = store.others_commits()?;
+            }
+            pass.after
+        };
+        let page = store.load(after, ROWS)?;
+        let now_committed = store.others_commits()?;
+        let update_states = if page.len() < ROWS { store.update_states()? } else { Vec::new() };
+        let mut state = self.state();
+        page.iter().for_each(|entity| state.cache.put_stored(&entity));
+        if let Some(last) = page.iter().last()
+            && page.len() == ROWS
+        {
+            if let Some(pass) = state.mirror.pass() {
+                pass.after = Some(last.id);
+            }
+            return Ok(Some(Duration::ZERO));
+        }
+        for (id, update_state) in update_states {
+            if !state.journal.update_states.contains(&id) {
+                state.update_states.insert(id, update_state);
+            }
+        }
+        Ok(finish_pass(state, now_committed == *others_commits))
+    }
+
+    /// Executes a statement on what is stored, once everything is.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the statement or the store.
+    pub fn execute(&self, statement: &str, values: &[Value]) -> Result<Option<Vec<Value>>> {
+        let _working = fork::working();
+        loop {
+            let mut slot = self.slot();
+            self.write(&mut slot, EXECUTE_WAIT)?;
+            let store = self.opened(&mut slot)?;
+            {
+                // Nothing can be lost by reading all again only if nothing is unsaved, and here nobody can write.
+                let state = self.state();
+                if !state.journal.is_empty() {
+                    continue;
+                }
+            }
+            let (row, changes) = store.execute(statement, values)?;
+            if changes {
+                self.read_all_again(store)?;
+            }
+            return Ok(row);
+        }
+    }
+
+    fn read_all_again(&self, store: &mut Box<dyn Store>) -> Result<()> {
+        let update_states = store.update_states()?;
+        let mut state = self.state();
+        let unsaved = state.unsaved_entities();
+        state.cache = crate::entity_cache::EntityCache::default();
+        state.journal.entities.clear();
+        let State { cache, journal, .. } = &mut *state;
+        journal.entities.extend(unsaved.iter().filter_map(|entity| cache.put(&entity)));
+        let State { update_states: known, journal, .. } = &mut *state;
+        known.retain(|id, _| journal.update_states.contains(id));
+        for (id, update_state) in update_states {
+            known.entry(id).or_insert(update_state);
+        }
+        state.sent_files.clear();
+        state.mirror = Mirror::begin();
+        self.plan_visit(&mut state, Duration::ZERO);
+        Ok(())
+    }
+}
+
+/// Everything has been read. If somebody has written meanwhile it is read once more, at the cost of a tenth of our time.
+fn finish_pass(mut state: MutexGuard<'_, State>, is_current: bool) -> Option<Duration> {
+    let took =
+        state.mirror.pass().and_then(|pass| pass.begun).map_or(Duration::ZERO, |begun| begun.elapsed());
+    if is_current {
+        state.mirror = Mirror::Complete;
+        return None;
+    }
+    let pause = (took * 9).max(RETRY);
+    state.mirror = Mirror::Behind(Pass { not_before: Some(Instant::now() + pause), ..Pass::default() });
+    Some(pause)
+}

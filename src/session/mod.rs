@@ -1,0 +1,364 @@
+//! A session: the truth while the program runs.
+//!
+//! A memory session has no store. Any other has one behind it, which is read when the cache has no answer yet
+//! (`loading.rs`) and written from the journal (`saving.rs`).
+//!
+//! There are two locks. `slot` is held while the store works, `state` only for moments; who needs both takes `slot` first. Functions
+//! whose name begins with `try_` never wait, so they may be called with the interpreter's lock held; all others may wait.
+
+mod journal;
+mod loading;
+mod saving;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::entity_cache::{EntityCache, EntityPage, IdAndHash, TextKey};
+use crate::error::Result;
+use crate::fork;
+use crate::store::{Credentials, FileKey, Location, Query, SentFile, Store, UpdateState};
+use journal::Journal;
+use loading::Mirror;
+use saving::{Trouble, Waiter};
+
+/// A session. See the [module](self).
+pub struct Session {
+    me: Weak<Session>,
+    location: Option<Box<dyn Location>>,
+    slot: Mutex<Slot>,
+    state: Mutex<State>,
+    /// How many threads wait for the slot: the writer lets them go first.
+    waiting: AtomicUsize,
+}
+
+/// The place of the open store.
+#[derive(Default)]
+struct Slot {
+    store: Option<Box<dyn Store>>,
+    /// The store's number of others' commits as of the last time everything was read.
+    others_commits: i64,
+    /// The number of forks when this was last used.
+    generation: u64,
+}
+
+#[derive(Default)]
+struct State {
+    cache: EntityCache,
+    update_states: BTreeMap<i64, UpdateState>,
+    sent_files: HashMap<FileKey, SentFile>,
+    journal: Journal,
+    /// Changes counted, and how many of them are written.
+    changes: u64,
+    saved: u64,
+    waiters: Vec<Waiter>,
+    /// Whether the writer has been asked to come.
+    is_visit_planned: bool,
+    /// Whether nobody holds the session any more but the writer.
+    is_abandoned: bool,
+    mirror: Mirror,
+    trouble: Trouble,
+    /// The number of forks when this was last used.
+    generation: u64,
+}
+
+/// What memory alone can say of a query.
+#[derive(Debug, PartialEq, Eq)]
+pub enum InMemory {
+    /// It is known.
+    Found(IdAndHash),
+    /// It is known that nobody knows.
+    NotFound,
+    /// [`Session::find`] must be asked, which may wait.
+    Unknown,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// A session that is kept in memory only.
+    #[must_use]
+    pub fn in_memory() -> Arc<Self> {
+        Self::new(None, Slot::default(), State::default())
+    }
+
+    /// Opens the session that is kept at `location`, and answers the credentials found there. Entities are read in the
+    /// background.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being opened.
+    pub fn open(location: Box<dyn Location>) -> Result<(Arc<Self>, Option<Credentials>)> {
+        let (mut store, opened) = location.open()?;
+        let slot = Slot {
+            others_commits: store.others_commits()?,
+            store: Some(store),
+            generation: fork::generation(),
+        };
+        let state = State {
+            update_states: opened.update_states.into_iter().collect(),
+            mirror: Mirror::begin(),
+            is_visit_planned: true,
+            generation: fork::generation(),
+            ..State::default()
+        };
+        let session = Self::new(Some(location), slot, state);
+        session.visit_now();
+        Ok((session, opened.credentials))
+    }
+
+    fn new(location: Option<Box<dyn Location>>, slot: Slot, state: State) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            location,
+            slot: Mutex::new(slot),
+            state: Mutex::new(state),
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    /// Whether the session is stored anywhere.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.location.is_some()
+    }
+
+    /// The form in which a phone number is kept.
+    #[must_use]
+    pub fn phone_form(&self, phone: &str) -> String {
+        self.location.as_ref().map_or_else(|| phone.to_owned(), |location| location.phone_form(phone))
+    }
+
+    /// Takes in a page of entities that were just received, whole or not at all. Answers `false`, having done
+    /// nothing, if it would have to wait.
+    #[must_use]
+    pub fn try_put(&self, page: &mut EntityPage) -> bool {
+        self.try_state().map(|state| self.put_into(state, page)).is_some()
+    }
+
+    /// Takes in a page of entities that were just received.
+    pub fn put(&self, page: &mut EntityPage) {
+        let _working = fork::working();
+        self.put_into(self.state(), page);
+    }
+
+    fn put_into(&self, mut state: MutexGuard<'_, State>, page: &mut EntityPage) {
+        page.set_seen(now());
+        let State { cache, journal, .. } = &mut *state;
+        let before = journal.entities.len();
+        for entity in page.iter() {
+            let unsaved = cache.put(&entity);
+            if self.is_stored() {
+                journal.entities.extend(unsaved);
+            }
+        }
+        if journal.entities.len() > before {
+            self.note_change(&mut state);
+        }
+    }
+
+    /// Answers from memory, without waiting.
+    #[must_use]
+    pub fn try_find(&self, query: &Query<'_>) -> InMemory {
+        let Some(mut state) = self.try_state() else { return InMemory::Unknown };
+        if state.mirror.answers(query)
+            && let Some(found) = self.answer(&mut state, query)
+        {
+            return InMemory::Found(found);
+        }
+        if self.is_stored() { InMemory::Unknown } else { InMemory::NotFound }
+    }
+
+    /// Answers from memory, and from the store where it may know more.
+    ///
+    /// # Errors
+    /// Whatever keeps the store from being read, other than a lock.
+    pub fn find(&self, query: &Query<'_>) -> Result<Option<IdAndHash>> {
+        let _working = fork::working();
+        {
+            let mut state = self.state();
+            if state.mirror.answers(query)
+                && let Some(found) = self.answer(&mut state, query)
+            {
+                return Ok(Some(found));
+            }
+        }
+        if self.is_stored() { self.find_in_store(query) } else { Ok(None) }
+    }
+
+    fn answer(&self, state: &mut State, query: &Query<'_>) -> Option<IdAndHash> {
+        match query {
+            Query::Id(id) => state.cache.by_id(*id),
+            Query::AnyId(ids) => ids.iter().flatten().find_map(|id| state.cache.by_id(*id)),
+            Query::Text(TextKey::Username, username) => {
+                let State { cache, journal, .. } = &mut *state;
+                let before = journal.entities.len();
+                let found = cache.by_username(username, |row| {
+                    if self.is_stored() {
+                        journal.entities.push_back(row);
+                    }
+                });
+                if journal.entities.len() > before {
+                    self.note_change(state);
+                }
+                found
+            }
+            Query::Text(key, text) => state.cache.by_text(*key, text),
+        }
+    }
+
+    /// Calls `visit` with each entity in memory, in the order in which they came.
+    pub fn for_each_entity(&self, mut visit: impl FnMut(crate::entity::Entity<'_>)) {
+        let _working = fork::working();
+        let state = self.state();
+        (0..state.cache.len())
+            .filter_map(|row| u32::try_from(row).ok())
+            .for_each(|row| visit(state.cache.get(row)));
+    }
+
+    /// Forgets the entities in memory. For sessions that are in memory only.
+    pub fn clear_entities(&self) {
+        let _working = fork::working();
+        self.state().cache = EntityCache::default();
+    }
+
+    /// Says where to connect, and with which keys.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        let _working = fork::working();
+        if self.is_stored() {
+            let mut state = self.state();
+            state.journal.credentials = Some(credentials);
+            self.note_change(&mut state);
+        }
+    }
+
+    /// The update state of a channel, or (0) of the account.
+    #[must_use]
+    pub fn update_state(&self, id: i64) -> Option<UpdateState> {
+        let _working = fork::working();
+        self.state().update_states.get(&id).copied()
+    }
+
+    /// All update states, in the order of their ids.
+    #[must_use]
+    pub fn update_states(&self) -> Vec<(i64, UpdateState)> {
+        let _working = fork::working();
+        self.state().update_states.iter().map(|(id, update_state)| (*id, *update_state)).collect()
+    }
+
+    /// Keeps an update state.
+    pub fn set_update_state(&self, id: i64, update_state: UpdateState) {
+        let _working = fork::working();
+        let mut state = self.state();
+        state.update_states.insert(id, update_state);
+        if self.is_stored() {
+            state.journal.update_states.add(id);
+            self.note_change(&mut state);
+        }
+    }
+
+    /// Keeps what the server calls a file that was sent.
+    pub fn set_sent_file(&self, key: FileKey, file: SentFile) {
+        let _working = fork::working();
+        let mut state = self.state();
+        state.sent_files.insert(key.clone(), file);
+        if self.is_stored() {
+            state.journal.sent_files.add(key);
+            self.note_change(&mut state);
+        }
+    }
+
+    /// What the server calls a file that was sent.
+    ///
+    /// # Errors
+    /// Whatever keeps the store from being read.
+    pub fn sent_file(&self, key: &FileKey) -> Result<Option<SentFile>> {
+        let _working = fork::working();
+        if let Some(file) = self.state().sent_files.get(key) {
+            return Ok(Some(*file));
+        }
+        if !self.is_stored() {
+            return Ok(None);
+        }
+        let mut slot = self.slot();
+        let found = self.opened(&mut slot)?.sent_file(key)?;
+        if let Some(file) = found {
+            self.state().sent_files.entry(key.clone()).or_insert(file);
+        }
+        Ok(found)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.notice_fork();
+        state
+    }
+
+    fn try_state(&self) -> Option<MutexGuard<'_, State>> {
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        state.notice_fork();
+        Some(state)
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let slot = self.slot.lock();
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let mut slot = slot.unwrap_or_else(PoisonError::into_inner);
+        slot.notice_fork();
+        slot
+    }
+
+    fn try_slot(&self) -> Option<MutexGuard<'_, Slot>> {
+        let mut slot = match self.slot.try_lock() {
+            Ok(slot) => slot,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        slot.notice_fork();
+        Some(slot)
+    }
+}
+
+impl Slot {
+    /// A connection does not survive a fork, and closing it would drop the parent's locks.
+    fn notice_fork(&mut self) {
+        if self.generation != fork::generation() {
+            std::mem::forget(self.store.take());
+            self.generation = fork::generation();
+        }
+    }
+}
+
+impl State {
+    /// What the parent had not saved when it forked, the parent saves.
+    fn notice_fork(&mut self) {
+        if self.generation == fork::generation() {
+            return;
+        }
+        self.generation = fork::generation();
+        let mut of_the_parent = EntityPage::default();
+        for row in std::mem::take(&mut self.journal).entities {
+            self.cache.take_unsaved(row, &mut of_the_parent);
+        }
+        self.saved = self.changes;
+        self.waiters = Vec::new();
+        self.is_visit_planned = false;
+        self.mirror.may_be_behind();
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> u32 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since_1970.as_secs()).unwrap_or(u32::MAX)
+}

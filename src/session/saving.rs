@@ -1,0 +1,372 @@
+//! Writing what is unsaved: by the writer about a second after the change, by `save()`, at `close()`, and when the session
+//! is dropped.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::journal::Taken;
+use super::{Session, Slot, State};
+use crate::entity_cache::{EntityPage, RowId};
+use crate::error::{Error, Result};
+use crate::fork;
+use crate::store::Changes;
+use crate::writer::{self, Task};
+
+/// How long the writer lets changes gather. With the time to write them it makes about a second.
+const GATHER: Duration = Duration::from_millis(500);
+/// How long `save()` waits for a lock to write the credentials. Python's `sqlite3`, and so Telethon, waits as long.
+const CREDENTIALS_WAIT: Duration = Duration::from_secs(5);
+/// How long `save()` outside an event loop waits for a lock to write the rest, before it leaves that to the writer.
+const SAVE_WAIT: Duration = Duration::from_secs(30);
+/// How long the drop of a session waits for a lock, before it leaves what is unsaved to the writer.
+const DROP_WAIT: Duration = Duration::from_secs(1);
+/// How long a locked file is left alone before it is tried again.
+const LOCKED_RETRY: Duration = Duration::from_millis(100);
+/// How long a file that cannot be written is left alone, the first and the last times.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// When a locked file is first worth a warning, and how often after that.
+const WARN_AFTER: Duration = Duration::from_secs(5);
+const WARN_EVERY: Duration = Duration::from_secs(60);
+/// Rows copied out of the session at a time, so that nobody waits long for its lock.
+const ROWS: usize = 1000;
+/// How long the writer stays away from a session that others wait for.
+const GIVE_WAY: Duration = Duration::from_millis(2);
+
+/// Called once, when everything up to a change is written or cannot be.
+pub type OnSaved = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// Somebody who waits for changes to be written.
+pub(super) struct Waiter {
+    up_to: u64,
+    tell: OnSaved,
+}
+
+/// Since when the file could not be written, and what has been said about it.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    since: Option<Instant>,
+    warned: Option<Instant>,
+    delay: Duration,
+}
+
+impl Session {
+    /// Writes the credentials now if they have changed; and the rest too, or asks the writer to if the caller must not be
+    /// held up.
+    ///
+    /// # Errors
+    /// Whatever keeps the credentials from being written. What else is unsaved stays in memory and is tried again.
+    pub fn save(&self, may_block: bool) -> Result<()> {
+        let _working = fork::working();
+        let (credentials, unsaved) = {
+            let state = self.state();
+            (state.journal.credentials.is_some(), !state.is_saved())
+        };
+        if !self.is_stored() || !unsaved {
+            return Ok(());
+        }
+        if credentials {
+            self.write_credentials()?;
+        }
+        if !may_block {
+            self.visit_now();
+            return Ok(());
+        }
+        match self.write_all(SAVE_WAIT) {
+            Err(Error::Locked { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Calls `tell` when all changes up to now are written, or cannot be for another cause than a lock.
+    pub fn when_saved(&self, tell: OnSaved) {
+        let _working = fork::working();
+        let mut state = self.state();
+        if !self.is_stored() || state.is_saved() {
+            drop(state);
+            return tell(Ok(()));
+        }
+        let up_to = state.changes;
+        state.waiters.push(Waiter { up_to, tell });
+        drop(state);
+        self.visit_now();
+    }
+
+    /// Writes everything and closes the store. It is opened again when it is needed.
+    ///
+    /// # Errors
+    /// [`Error::Unsaved`] if that is not possible within `limit`; it can be called again.
+    pub fn close(&self, limit: Duration) -> Result<()> {
+        let _working = fork::working();
+        let begun = Instant::now();
+        self.write_all(limit).map_err(|cause| Error::Unsaved {
+            cause: Box::new(cause),
+            waited: begun.elapsed().as_secs(),
+            what: self.state().journal.describe(),
+        })?;
+        let mut slot = self.slot();
+        if self.location.as_ref().is_some_and(|location| !location.is_lost_when_closed()) {
+            slot.store = None;
+        }
+        Ok(())
+    }
+
+    /// Removes what is stored, and forgets what is unsaved. Answers whether it is gone.
+    #[must_use]
+    pub fn delete(&self) -> bool {
+        let _working = fork::working();
+        let mut slot = self.slot();
+        let Some(location) = &self.location else { return true };
+        if !location.is_lost_when_closed() {
+            slot.store = None;
+        }
+        let waiters = {
+            let mut state = self.state();
+            let rows = std::mem::take(&mut state.journal).entities;
+            let mut forgotten = EntityPage::default();
+            rows.into_iter().for_each(|row| state.cache.take_unsaved(row, &mut forgotten));
+            state.saved = state.changes;
+            std::mem::take(&mut state.waiters)
+        };
+        waiters.into_iter().for_each(|waiter| (waiter.tell)(Ok(())));
+        location.delete()
+    }
+
+    /// To be called when the last reference to the session goes. What is unsaved is written, now or by the writer.
+    pub fn abandon(&self) {
+        let _working = fork::working();
+        self.state().is_abandoned = true;
+        if self.is_stored() && self.write_all(DROP_WAIT).is_err() {
+            self.visit_now();
+        }
+    }
+
+    /// To be called, with the state locked, after each change that was put into the journal.
+    pub(super) fn note_change(&self, state: &mut State) {
+        state.changes += 1;
+        self.plan_visit(state, GATHER);
+    }
+
+    pub(super) fn plan_visit(&self, state: &mut State, delay: Duration) {
+        if delay.is_zero() || !state.is_visit_planned {
+            state.is_visit_planned = true;
+            if let Some(me) = self.me.upgrade() {
+                writer::visit(me, delay);
+            }
+        }
+    }
+
+    pub(super) fn visit_now(&self) {
+        if let Some(me) = self.me.upgrade() {
+            writer::visit(me, Duration::ZERO);
+        }
+    }
+
+    fn write_credentials(&self) -> Result<()> {
+        let mut slot = self.slot();
+        let Some(credentials) = self.state().journal.credentials.take() else { return Ok(()) };
+        let mut changes = Some(Changes { credentials: Some(credentials.clone()), ..Changes::default() });
+        let result =
+            self.opened(&mut slot).and_then(|store| store.write(CREDENTIALS_WAIT, &mut || changes.take()));
+        let mut state = self.state();
+        match &result {
+            Ok(()) if state.journal.is_empty() => state.saved = state.changes,
+            Ok(()) => {}
+            Err(_) => {
+                state.journal.credentials.get_or_insert(credentials);
+            }
+        }
+        result
+    }
+
+    /// Writes until nothing is unsaved, or one wait for a lock has taken longer than `limit`.
+    fn write_all(&self, limit: Duration) -> Result<()> {
+        while !self.state().is_saved() {
+            self.write(&mut self.slot(), limit)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is unsaved now in one transaction. Ends it early if somebody waits for the store.
+    pub(super) fn write(&self, slot: &mut Slot, wait: Duration) -> Result<()> {
+        let (up_to, mut rows) = {
+            let mut state = self.state();
+            if state.journal.is_empty() {
+                // We hold the slot, so nobody else is writing either.
+                state.saved = state.changes;
+                return Ok(());
+            }
+            (state.changes, state.journal.entities.len())
+        };
+        let mut taken = Vec::new();
+        let mut is_all = false;
+        let result = self.opened(slot).and_then(|store| {
+            store.write(wait, &mut || {
+                let mut state = self.state();
+                let gives_way = !taken.is_empty() && self.waiting.load(Ordering::Relaxed) > 0;
+                is_all = state.journal.is_empty() || (rows == 0 && !taken.is_empty());
+                if is_all || gives_way {
+                    return None;
+                }
+                let (changes, keys) = state.take(rows.min(ROWS));
+                rows -= keys.entities.len();
+                taken.push(keys);
+                Some(changes)
+            })
+        });
+        let mut state = self.state();
+        let failure = result.as_ref().err();
+        if failure.is_some() {
+            state.put_back(taken);
+        } else if is_all {
+            state.saved = state.saved.max(up_to);
+        }
+        let tells = state.take_waiters(failure);
+        drop(state);
+        tells.into_iter().for_each(|tell| tell(result.clone()));
+        result
+    }
+
+    /// Remembers that writing failed, says so when it is due, and answers when to try again.
+    fn note_trouble(&self, error: &Error) -> Duration {
+        let mut state = self.state();
+        let now = Instant::now();
+        let what = state.journal.describe();
+        let trouble = &mut state.trouble;
+        let since = *trouble.since.get_or_insert(now);
+        if matches!(error, Error::Locked { .. }) {
+            let due = trouble.warned.map_or(since + WARN_AFTER, |at| at + WARN_EVERY);
+            if now >= due {
+                trouble.warned = Some(now);
+                let seconds = (now - since).as_secs();
+                log::warn!(
+                    "{error}; unsaved for {seconds} s: {what}; they are kept in memory until it is free"
+                );
+            }
+            return LOCKED_RETRY;
+        }
+        if trouble.warned.is_none() {
+            trouble.warned = Some(now);
+            log::error!("{error}; unsaved: {what}; they are kept in memory, and writing is tried again");
+        }
+        trouble.delay = (trouble.delay * 2).clamp(RETRY.0, RETRY.1);
+        trouble.delay
+    }
+
+    fn note_success(&self) {
+        let trouble = std::mem::take(&mut self.state().trouble);
+        if let (Some(since), Some(_)) = (trouble.since, trouble.warned) {
+            let name = self.location.as_ref().map(|location| location.name()).unwrap_or_default();
+            log::warn!(
+                "{name} can be written again, after {} s; everything is saved",
+                since.elapsed().as_secs()
+            );
+        }
+    }
+}
+
+impl Task for Session {
+    fn turn(&self) -> Option<Duration> {
+        let _working = fork::working();
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            return Some(GIVE_WAY);
+        }
+        let is_saved = {
+            let mut state = self.state();
+            state.is_visit_planned = false;
+            state.is_saved()
+        };
+        if !is_saved {
+            let mut slot = self.slot();
+            let written = self.is_behind(&mut slot).and_then(|_| self.write(&mut slot, Duration::ZERO));
+            drop(slot);
+            if let Err(error) = written {
+                return Some(self.note_trouble(&error));
+            }
+            self.note_success();
+            if !self.state().is_saved() {
+                return Some(GIVE_WAY);
+            }
+        }
+        self.load_some()
+    }
+
+    fn save_everything(&self) -> bool {
+        let _working = fork::working();
+        self.write_all(Duration::ZERO).is_ok()
+    }
+}
+
+impl State {
+    pub(super) fn is_saved(&self) -> bool {
+        self.saved == self.changes && self.journal.is_empty()
+    }
+
+    /// Copies out the next changes, `rows` entities at the most, and counts them as saved.
+    fn take(&mut self, rows: usize) -> (Changes, Taken) {
+        let Self { cache, journal, update_states, sent_files, .. } = self;
+        let mut entities = EntityPage::with_capacity(rows);
+        let taken_rows: Vec<_> = journal.entities.drain(..rows.min(journal.entities.len())).collect();
+        taken_rows.iter().for_each(|row| cache.take_unsaved(*row, &mut entities));
+        let taken = Taken {
+            credentials: journal.credentials.take(),
+            entities: taken_rows.into_iter().zip(entities.iter().map(|entity| entity.unsaved)).collect(),
+            update_states: journal.update_states.take(),
+            sent_files: journal.sent_files.take(),
+        };
+        let changes = Changes {
+            credentials: taken.credentials.clone(),
+            update_states: taken
+                .update_states
+                .iter()
+                .filter_map(|id| Some((*id, *update_states.get(id)?)))
+                .collect(),
+            sent_files: taken
+                .sent_files
+                .iter()
+                .filter_map(|key| Some((key.clone(), *sent_files.get(key)?)))
+                .collect(),
+            entities,
+        };
+        (changes, taken)
+    }
+
+    /// Counts what was taken as unsaved again, before what has changed since.
+    fn put_back(&mut self, taken: Vec<Taken>) {
+        let Self { cache, journal, .. } = self;
+        for Taken { credentials, entities, update_states, sent_files } in taken.into_iter().rev() {
+            if let Some(credentials) = credentials {
+                journal.credentials.get_or_insert(credentials);
+            }
+            journal.update_states.put_back(update_states);
+            journal.sent_files.put_back(sent_files);
+            let changed_again: HashSet<RowId> = entities
+                .iter()
+                .filter(|(row, unsaved)| cache.put_back_unsaved(*row, *unsaved))
+                .map(|(row, _)| *row)
+                .collect();
+            journal.entities.retain(|row| !changed_again.contains(row));
+            entities.into_iter().rev().for_each(|(row, _)| journal.entities.push_front(row));
+        }
+    }
+
+    /// Copies of the entities that are unsaved.
+    pub(super) fn unsaved_entities(&mut self) -> EntityPage {
+        let mut page = EntityPage::default();
+        let rows: Vec<_> = self.journal.entities.iter().copied().collect();
+        rows.into_iter().for_each(|row| self.cache.take_unsaved(row, &mut page));
+        page
+    }
+
+    /// Those who need wait no longer: what they wait for is written, or cannot be.
+    fn take_waiters(&mut self, failure: Option<&Error>) -> Vec<OnSaved> {
+        let saved = self.saved;
+        let is_final = failure.is_some_and(|error| !matches!(error, Error::Locked { .. }));
+        let (done, waiting) = std::mem::take(&mut self.waiters)
+            .into_iter()
+            .partition(|waiter| is_final || waiter.up_to <= saved);
+        self.waiters = waiting;
+        let done: Vec<Waiter> = done;
+        done.into_iter().map(|waiter| waiter.tell).collect()
+    }
+}

@@ -1,0 +1,105 @@
+//! The tables `sessions` and `update_state`.
+
+use std::path::Path;
+
+use rusqlite::types::{Value as SqlValue, ValueRef};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use zeroize::Zeroizing;
+
+use super::schema::VERSION_8;
+use super::sqlite_error;
+use crate::error::{Error, Result};
+use crate::store::{Credentials, UpdateState};
+
+/// There is one row, whatever its data centre.
+pub(super) fn write_credentials(
+    connection: &Connection,
+    credentials: &Credentials,
+    version: i64,
+) -> rusqlite::Result<()> {
+    let Credentials { dc_id, server_address, port, auth_key, takeout_id, tmp_auth_key } = credentials;
+    connection.execute("delete from sessions", [])?;
+    if version >= VERSION_8 {
+        let values = params![dc_id, server_address, port, **auth_key, takeout_id, **tmp_auth_key];
+        connection.execute("insert or replace into sessions values (?,?,?,?,?,?)", values)?;
+    } else {
+        let values = params![dc_id, server_address, port, **auth_key, takeout_id];
+        connection.execute("insert or replace into sessions values (?,?,?,?,?)", values)?;
+    }
+    Ok(())
+}
+
+pub(super) fn read_credentials(
+    connection: &Connection,
+    path: &Path,
+    version: i64,
+) -> Result<Option<Credentials>> {
+    const COLUMNS: &str = "select dc_id, server_address, port, auth_key, takeout_id";
+    let tmp_auth_key = if version >= VERSION_8 { ", tmp_auth_key" } else { ", x''" };
+    let statement = format!("{COLUMNS}{tmp_auth_key} from sessions");
+    let row = connection
+        .query_row(&statement, [], |row| {
+            (0..6).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<SqlValue>>>()
+        })
+        .optional()
+        .map_err(|error| sqlite_error(path, error))?;
+    row.map(|row| {
+        credentials_of(row).ok_or_else(|| {
+            let reason = "its table `sessions` holds values of other types than Telethon writes".to_owned();
+            Error::NotASession { path: path.to_owned(), reason }
+        })
+    })
+    .transpose()
+}
+
+fn credentials_of(row: Vec<SqlValue>) -> Option<Credentials> {
+    let [dc_id, server_address, port, auth_key, takeout_id, tmp_auth_key] = row.try_into().ok()?;
+    let integer = |value| match value {
+        SqlValue::Integer(number) => Some(Some(number)),
+        SqlValue::Null => Some(None),
+        _ => None,
+    };
+    let key = |value| match value {
+        SqlValue::Blob(key) => Some(Zeroizing::new(key)),
+        SqlValue::Null => Some(Zeroizing::default()),
+        _ => None,
+    };
+    Some(Credentials {
+        dc_id: integer(dc_id)?.unwrap_or(0),
+        server_address: match server_address {
+            SqlValue::Text(address) => Some(address),
+            SqlValue::Null => None,
+            _ => return None,
+        },
+        port: integer(port)?,
+        auth_key: key(auth_key)?,
+        // Telethon 1.43 and 1.44 read the two last columns swapped, and so wrote an empty key as the takeout's id.
+        takeout_id: match takeout_id {
+            SqlValue::Blob(bytes) if bytes.is_empty() => None,
+            other => integer(other)?,
+        },
+        tmp_auth_key: key(tmp_auth_key)?,
+    })
+}
+
+/// The update states; a row whose id is no number, or whose values are none, is passed over.
+pub(super) fn read_update_states(connection: &Connection) -> rusqlite::Result<Vec<(i64, UpdateState)>> {
+    let mut statement = connection.prepare_cached("select id, pts, qts, date, seq from update_state")?;
+    let states = statement.query_map([], |row| {
+        let state = || -> rusqlite::Result<(i64, UpdateState)> {
+            let date = match row.get_ref(3)? {
+                ValueRef::Integer(_) => row.get::<_, Option<i64>>(3)?.map(seconds),
+                _ => row.get(3)?,
+            };
+            Ok((row.get(0)?, UpdateState { pts: row.get(1)?, qts: row.get(2)?, date, seq: row.get(4)? }))
+        };
+        Ok(state().ok())
+    })?;
+    states.filter_map(std::result::Result::transpose).collect()
+}
+
+/// Whole seconds as they come from the column; exact for 285 million years.
+#[allow(clippy::cast_precision_loss)]
+fn seconds(whole: i64) -> f64 {
+    whole as f64
+}

@@ -1,0 +1,142 @@
+//! An open session file: reading, and writing in transactions.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rusqlite::types::{Value as SqlValue, ValueRef};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params, params_from_iter};
+
+use super::{OPEN_WAIT, entities, login, sqlite_error};
+use crate::entity_cache::EntityPage;
+use crate::error::Result;
+use crate::store::{Changes, FileKey, Query, SentFile, Store, UpdateState, Value};
+
+/// How long a transaction waits, when it is done, for those who still read.
+const COMMIT_WAIT: Duration = Duration::from_millis(250);
+
+/// An open session file.
+#[derive(Debug)]
+pub(super) struct SqliteStore {
+    connection: Connection,
+    /// For error texts.
+    path: PathBuf,
+    version: i64,
+}
+
+impl SqliteStore {
+    pub(super) fn new(connection: Connection, path: PathBuf, version: i64) -> Self {
+        Self { connection, path, version }
+    }
+
+    fn explain<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
+        result.map_err(|error| sqlite_error(&self.path, error))
+    }
+
+    fn wait_at_most(&self, wait: Duration) -> Result<()> {
+        self.explain(self.connection.busy_timeout(wait))
+    }
+}
+
+impl Store for SqliteStore {
+    fn find(&mut self, query: &Query<'_>, wait: Duration) -> Result<EntityPage> {
+        self.wait_at_most(wait)?;
+        self.explain(entities::find(&self.connection, query))
+    }
+
+    fn load(&mut self, after: Option<i64>, most: usize) -> Result<EntityPage> {
+        self.wait_at_most(Duration::ZERO)?;
+        self.explain(entities::load(&self.connection, after, most))
+    }
+
+    fn update_states(&mut self) -> Result<Vec<(i64, UpdateState)>> {
+        self.wait_at_most(Duration::ZERO)?;
+        self.explain(login::read_update_states(&self.connection))
+    }
+
+    fn sent_file(&mut self, key: &FileKey) -> Result<Option<SentFile>> {
+        const SELECT: &str =
+            "select id, hash from sent_files where md5_digest = ? and file_size = ? and type = ?";
+        self.wait_at_most(COMMIT_WAIT)?;
+        let find = || {
+            let key = params![key.md5_digest, key.size, key.kind as i64];
+            let mut statement = self.connection.prepare_cached(SELECT)?;
+            statement.query_row(key, |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        };
+        self.explain(find())
+    }
+
+    fn write(&mut self, wait: Duration, next: &mut dyn FnMut() -> Option<Changes>) -> Result<()> {
+        self.wait_at_most(wait)?;
+        let Self { connection, path, version } = self;
+        let mut write = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            while let Some(changes) = next() {
+                write_changes(&transaction, &changes, *version)?;
+            }
+            transaction.busy_timeout(COMMIT_WAIT.max(wait))?;
+            transaction.commit()
+        };
+        write().map_err(|error| sqlite_error(path, error))
+    }
+
+    fn others_commits(&mut self) -> Result<i64> {
+        self.wait_at_most(Duration::ZERO)?;
+        self.explain(self.connection.query_row("pragma data_version", [], |row| row.get(0)))
+    }
+
+    fn execute(&mut self, statement: &str, values: &[Value]) -> Result<(Option<Vec<Value>>, bool)> {
+        self.wait_at_most(OPEN_WAIT)?;
+        let run = || {
+            let mut statement = self.connection.prepare(statement)?;
+            let changes = !statement.readonly();
+            let columns = statement.column_count();
+            let mut rows = statement.query(params_from_iter(values.iter().map(to_sql)))?;
+            let first = match rows.next()? {
+                Some(row) => Some(
+                    (0..columns).map(|at| row.get_ref(at).map(from_sql)).collect::<rusqlite::Result<_>>()?,
+                ),
+                None => None,
+            };
+            // To its end, or a change that answers rows would not be made.
+            while rows.next()?.is_some() {}
+            Ok((first, changes))
+        };
+        self.explain(run())
+    }
+}
+
+fn to_sql(value: &Value) -> SqlValue {
+    match value {
+        Value::Null => SqlValue::Null,
+        Value::Integer(number) => SqlValue::Integer(*number),
+        Value::Real(number) => SqlValue::Real(*number),
+        Value::Text(text) => SqlValue::Text(text.clone()),
+        Value::Blob(bytes) => SqlValue::Blob(bytes.clone()),
+    }
+}
+
+fn from_sql(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Real(number) => Value::Real(number),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_owned()),
+    }
+}
+
+fn write_changes(connection: &Connection, changes: &Changes, version: i64) -> rusqlite::Result<()> {
+    if let Some(credentials) = &changes.credentials {
+        login::write_credentials(connection, credentials, version)?;
+    }
+    entities::write(connection, &changes.entities)?;
+    for (id, state) in &changes.update_states {
+        let mut put = connection.prepare_cached("insert or replace into update_state values (?,?,?,?,?)")?;
+        put.execute(params![id, state.pts, state.qts, state.date, state.seq])?;
+    }
+    for (key, (id, hash)) in &changes.sent_files {
+        let mut put = connection.prepare_cached("insert or replace into sent_files values (?,?,?,?,?)")?;
+        put.execute(params![key.md5_digest, key.size, key.kind as i64, id, hash])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+"""What `python -m loopback` can be told to do, a JSON object a line: `{"push_crowd": {"account": 1, ...}}`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from .accounts import Account
+from .data_centres import DataCentres
+from .directory import Known
+from .world import World
+
+log = logging.getLogger(__name__)
+
+Reply = dict[str, Any]
+
+
+class Commands:
+    """Each public method is a command; its arguments and its answer are what JSON can say."""
+
+    def __init__(self, telegram: DataCentres, world: World) -> None:
+        self._telegram = telegram
+        self._world = world
+        self._crowds: dict[tuple[int, int], tuple[list[Known], list[Known]]] = {}
+
+    async def run(self, line: bytes) -> Reply:
+        try:
+            ((name, arguments),) = json.loads(line).items()
+            if name.startswith("_") or name == "run":
+                raise ValueError(f"no such command: {name}")
+            return await getattr(self, name)(**arguments)
+        except Exception as error:
+            log.exception("a command failed")
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    async def new_user(self, phone: str | None = None, dc_id: int | None = None) -> Reply:
+        return _described(self._telegram.new_user(phone, dc_id=dc_id))
+
+    async def new_bot(self, dc_id: int | None = None) -> Reply:
+        return _described(self._telegram.new_bot(dc_id=dc_id))
+
+    async def prepare_crowd(self, count: int, first: int = 0) -> Reply:
+        """Make a crowd ahead of its pushes, so that they take no time but for sending."""
+        users, chats = self._crowd(count, first)
+        return {"users": len(users), "chats": len(chats)}
+
+    async def push_crowd(self, account: int, count: int, first: int = 0, messages: int = 3) -> Reply:
+        receiver = self._telegram.accounts[account]
+        packet = await self._telegram.push_crowd(receiver, *self._crowd(count, first), messages)
+        listeners = len(self._telegram.listeners(receiver))
+        return {"pts": packet.pts, "updates": len(packet.events), "listeners": listeners}
+
+    async def gather(self, channel: int, count: int, first: int = 0) -> Reply:
+        """Put users of the world into one of its channels."""
+        known = self._telegram.gather(self._world.channel(channel), self._world.users(count, first))
+        return {"id": known.id, "access_hash": known.access_hash, "username": known.username}
+
+    async def add_contacts(self, account: int, count: int, first: int = 0) -> Reply:
+        self._telegram.add_contacts(self._telegram.accounts[account], self._world.users(count, first))
+        return {}
+
+    async def hang_up(self) -> Reply:
+        self._telegram.hang_up()
+        return {}
+
+    def _crowd(self, count: int, first: int) -> tuple[list[Known], list[Known]]:
+        if (count, first) not in self._crowds:
+            crowd = self._world.crowd(count, first)
+            add_all = self._telegram.directory.add_all
+            self._crowds[count, first] = add_all(crowd.users), add_all(crowd.chats)
+        return self._crowds[count, first]
+
+
+def _described(account: Account) -> Reply:
+    return {
+        "id": account.id,
+        "dc_id": account.dc_id,
+        "phone": account.phone,
+        "code": account.code,
+        "token": account.token,
+    }

@@ -1,0 +1,62 @@
+"""One data centre: a TCP server on the loopback interface, its connections and its authorization keys."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from typing import TYPE_CHECKING
+
+from .connection import Connection
+from .key_exchange import AuthorizationKey
+from .rsa_key import RsaKey
+
+if TYPE_CHECKING:
+    from .data_centres import DataCentres
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+
+
+class DataCentre:
+    def __init__(self, dc_id: int, telegram: DataCentres, rsa_key: RsaKey) -> None:
+        self.dc_id = dc_id
+        self.telegram = telegram
+        self.rsa_key = rsa_key
+        self.port = 0
+        # Keys outlive connections: a client that comes back with its key is still signed in.
+        self.keys: dict[int, AuthorizationKey] = {}
+        self.connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, HOST, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        self._server.close()
+        self.hang_up()
+        await asyncio.gather(*self._tasks)
+        await self._server.wait_closed()
+
+    def hang_up(self) -> None:
+        for connection in self.connections:
+            connection.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = writer.get_extra_info("peername")[0]
+        if not ipaddress.ip_address(peer).is_loopback:
+            log.warning("refused a connection from %s", peer)
+            writer.close()
+            return
+        task = asyncio.current_task()
+        connection = Connection(self, reader, writer)
+        self._tasks.add(task)
+        self.connections.add(connection)
+        try:
+            await connection.serve()
+        finally:
+            self.connections.discard(connection)
+            self._tasks.discard(task)

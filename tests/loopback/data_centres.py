@@ -1,0 +1,128 @@
+"""The loopback Telegram as a test sees it: data centres, accounts, and calls that make things happen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+from telethon.tl import types
+
+from . import client_side, methods  # noqa: F401  (importing `methods` registers them)
+from .accounts import Account, Accounts
+from .connection import Connection
+from .data_centre import HOST, DataCentre
+from .directory import Directory, Entity, Known, split
+from .mailbox import Packet, text_message
+from .rosters import Rosters
+from .rsa_key import rsa_key
+
+DC_IDS = (2, 4)
+
+
+class DataCentres:
+    """Use it as `async with DataCentres() as telegram`; all of it ends with the block."""
+
+    def __init__(self, dc_ids: Sequence[int] = DC_IDS) -> None:
+        self.rsa_key = rsa_key()
+        self.dcs = {dc_id: DataCentre(dc_id, self, self.rsa_key) for dc_id in dc_ids}
+        self.accounts = Accounts()
+        self.directory = Directory()
+        self.rosters = Rosters()
+
+    async def __aenter__(self) -> DataCentres:
+        for dc in self.dcs.values():
+            await dc.start()
+        client_side.trust(self.rsa_key.public_pem)
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        for dc in self.dcs.values():
+            await dc.stop()
+
+    @property
+    def home(self) -> DataCentre:
+        """Where clients connect that do not know better."""
+        return next(iter(self.dcs.values()))
+
+    def at_home(self, session: client_side.S) -> client_side.S:
+        return client_side.at_home(session, self.home.dc_id, HOST, self.home.port)
+
+    def new_user(self, phone: str | None = None, *, dc_id: int | None = None, **fields: Any) -> Account:
+        """Make a person who can sign in with `account.phone` and `account.code`."""
+        return self._introduce(self.accounts.new_user(dc_id or self.home.dc_id, phone, **fields))
+
+    def new_bot(self, *, dc_id: int | None = None, **fields: Any) -> Account:
+        """Make a bot that can sign in with `account.token`."""
+        return self._introduce(self.accounts.new_bot(dc_id or self.home.dc_id, **fields))
+
+    def gather(self, channel: Entity | Known, members: Iterable[Entity | Known]) -> Known:
+        """Make these users the members of the channel or group."""
+        known = self.directory.add(channel)
+        self.rosters.set(known.peer_id, self.directory.add_all(members))
+        return known
+
+    def add_contacts(self, account: Account, users: Iterable[Entity | Known]) -> None:
+        account.contacts += self.directory.add_all(users)
+
+    def hang_up(self) -> None:
+        """Close every connection, as a failing network would; clients connect again by themselves."""
+        for dc in self.dcs.values():
+            dc.hang_up()
+
+    async def push(
+        self,
+        account: Account,
+        *updates: Any,
+        users: Iterable[Entity | Known] = (),
+        chats: Iterable[Entity | Known] = (),
+    ) -> Packet:
+        """Send updates to every connection of the account, or keep them until it asks for the difference.
+
+        Message ids and dates that are missing, and all `pts`, are filled in.
+        """
+        packet = self.deliver(account, updates, [*users, *chats])
+        await asyncio.gather(*(connection.drain() for connection in self.listeners(account)))
+        return packet
+
+    async def push_crowd(
+        self,
+        account: Account,
+        users: Sequence[Entity | Known],
+        chats: Sequence[Entity | Known],
+        messages: int = 3,
+    ) -> Packet:
+        """Push one `Updates` with all of these users and chats, and a few messages from among them."""
+        users, chats = self.directory.add_all(users), self.directory.add_all(chats)
+        updates = [types.UpdateNewMessage(text_message(user, "hello"), 0, 1) for user in users[:messages]]
+        channels = (chat for chat in chats if isinstance(chat.peer, types.PeerChannel))
+        for channel in islice(channels, messages):
+            updates.append(types.UpdateNewChannelMessage(text_message(channel, "news"), 0, 1))
+        return await self.push(account, *updates, users=users, chats=chats)
+
+    def deliver(
+        self,
+        account: Account,
+        updates: Iterable[Any],
+        entities: Iterable[Entity | Known],
+        skip: Connection | None = None,
+    ) -> Packet:
+        """`push` without waiting; the connection to skip is that whose request is answered with the packet."""
+        known = [account.sees(one) for one in self.directory.add_all(entities)]
+        packet = account.mailbox.put(updates, **split(known))
+        listeners = [connection for connection in self.listeners(account) if connection is not skip]
+        if listeners:
+            data = bytes(packet.as_updates())
+            for connection in listeners:
+                connection.send_updates(data)
+        return packet
+
+    def listeners(self, account: Account) -> list[Connection]:
+        """The account's connections to its home; elsewhere it only fetches files."""
+        connections = self.dcs[account.dc_id].connections
+        return [one for one in connections if one.account is account and one.receives_updates and one.is_open]
+
+    def _introduce(self, account: Account) -> Account:
+        self.directory.add(account.known)
+        return account

@@ -1,0 +1,145 @@
+"""What has happened to an account, in order, with Telegram's bookkeeping of it (`pts` and `date`).
+
+https://core.telegram.org/api/updates. Every account has a mailbox with one sequence of its own (private
+chats and basic groups) and one for each channel it hears of. Telegram shares a channel's sequence among
+its members; here each account has its own, so that pushing to one leaves no gap in another's.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from telethon import utils
+from telethon.tl import types
+
+from . import tl
+from .directory import Known
+
+NEW_MESSAGE = (types.UpdateNewMessage, types.UpdateNewChannelMessage)
+
+# Neither secret chats nor the numbering of whole Updates are part of this Telegram: both stay at 0.
+NO_QTS = NO_SEQ = 0
+
+
+class Event(NamedTuple):
+    """An update and its place in its sequence; `pts` is 0 for updates that have none."""
+
+    pts: int
+    channel_id: int | None
+    update: tl.Serialized
+    message: tl.Serialized | None
+    sender_id: int | None
+
+
+class Packet(NamedTuple):
+    """What was sent at once. `pts` is the account's after it, and no two packets share a date."""
+
+    pts: int
+    date: int
+    events: list[Event]
+    users: Sequence[Known]
+    chats: Sequence[Known]
+
+    def as_updates(self) -> types.Updates:
+        return types.Updates([e.update for e in self.events], self.users, self.chats, self.date, NO_SEQ)
+
+
+class Dialog(NamedTuple):
+    """A conversation's last message."""
+
+    peer_id: int
+    message_id: int
+    message: tl.Serialized
+    date: int
+
+
+class EventSequence:
+    """Events numbered by `pts`, which starts at 1 because 0 means "unknown" to clients."""
+
+    def __init__(self) -> None:
+        self.pts = 1
+        self.last_message_id = 0
+        self.events: list[Event] = []
+
+    def after(self, pts: int) -> list[Event]:
+        return self.events[bisect_right(self.events, pts, key=lambda event: event.pts) :]
+
+
+class Mailbox:
+    def __init__(self) -> None:
+        self.own = EventSequence()
+        self.channels: defaultdict[int, EventSequence] = defaultdict(EventSequence)
+        self.dialogs: dict[int, Dialog] = {}
+        self._packets: list[Packet] = []
+        self._date = 0
+
+    def state(self) -> types.updates.State:
+        # A date once told must not be that of a later packet, or a client could not tell the two apart.
+        self._date = max(self._date, int(time.time()))
+        return types.updates.State(self.own.pts, NO_QTS, self._date, NO_SEQ, unread_count=0)
+
+    def put(self, updates: Iterable[Any], users: Sequence[Known], chats: Sequence[Known]) -> Packet:
+        """Number the updates, in place, and keep them for whoever asks for a difference later."""
+        self._date = max(self._date + 1, int(time.time()))
+        events = [self._place(update) for update in updates]
+        packet = Packet(self.own.pts, self._date, events, users, chats)
+        self._packets.append(packet)
+        return packet
+
+    def after(self, pts: int, date: int) -> list[Packet]:
+        """The packets a client has not seen that knows the account up to `pts` and `date`."""
+        return self._packets[bisect_right(self._packets, (pts, date), key=lambda packet: packet[:2]) :]
+
+    def next_message_id(self, chat: Known) -> int:
+        in_channel = isinstance(chat.peer, types.PeerChannel)
+        return (self.channels[chat.id] if in_channel else self.own).last_message_id + 1
+
+    def _place(self, update: Any) -> Event:
+        message = update.message if isinstance(update, NEW_MESSAGE) else None
+        peer = getattr(getattr(update, "message", None), "peer_id", None)
+        channel_id = getattr(peer or update, "channel_id", None)
+        sequence = self.channels[channel_id] if channel_id else self.own
+        if message:
+            self._number_message(message, sequence)
+        pts = 0
+        if hasattr(update, "pts_count"):
+            update.pts_count = update.pts_count or 1
+            sequence.pts += update.pts_count
+            pts = update.pts = sequence.pts
+        event = Event(
+            pts,
+            channel_id,
+            tl.Serialized(update._bytes()),
+            tl.Serialized(message._bytes()) if message else None,
+            utils.get_peer_id(message.from_id or message.peer_id) if message else None,
+        )
+        if pts:
+            sequence.events.append(event)
+        if message:
+            peer_id = utils.get_peer_id(message.peer_id)
+            self.dialogs[peer_id] = Dialog(peer_id, message.id, event.message, self._date)
+        return event
+
+    def _number_message(self, message: types.Message, sequence: EventSequence) -> None:
+        message.id = message.id or sequence.last_message_id + 1
+        sequence.last_message_id = max(sequence.last_message_id, message.id)
+        message.date = message.date or tl.to_datetime(self._date)
+
+
+def text_message(chat: Known, text: str, sender: Known | None = None) -> types.Message:
+    """A message as its receivers get it; their mailboxes give it id and date.
+
+    Without a sender the chat itself speaks: a user in a private chat, or a channel posting.
+    """
+    return tl.build(
+        types.Message,
+        id=0,
+        peer_id=chat.peer,
+        from_id=sender.peer if sender and not chat.is_user else None,
+        post=sender is None and not chat.is_user,
+        message=text,
+    )

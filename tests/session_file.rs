@@ -1,0 +1,187 @@
+//! The core on a real file: what is given is there again, whoever else holds the file or writes to it.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use telethon_session_rust::entity::Entity;
+use telethon_session_rust::entity_cache::{EntityPage, TextKey};
+use telethon_session_rust::error::Error;
+use telethon_session_rust::session::{InMemory, Session};
+use telethon_session_rust::store::sqlite::{SqliteFile, VERSION_8};
+use telethon_session_rust::store::{Credentials, Query, UpdateState};
+use zeroize::Zeroizing;
+
+fn open(path: &Path) -> Arc<Session> {
+    Session::open(Box::new(SqliteFile::new(Some(path.to_owned()), VERSION_8))).unwrap().0
+}
+
+fn people(ids: std::ops::Range<i64>) -> EntityPage {
+    let mut page = EntityPage::default();
+    for id in ids {
+        let username = format!("user_{id}");
+        page.push(&Entity {
+            id,
+            hash: Some(-id),
+            username: Some(&username),
+            phone: None,
+            name: Some("Анна"),
+        });
+    }
+    page
+}
+
+fn flush(session: &Session) {
+    let (tell, told) = mpsc::channel();
+    session.when_saved(Box::new(move |result| tell.send(result).unwrap()));
+    told.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
+}
+
+fn count(path: &Path) -> i64 {
+    Connection::open(path).unwrap().query_row("select count(*) from entities", [], |row| row.get(0)).unwrap()
+}
+
+fn username(name: &str) -> Query<'_> {
+    Query::Text(TextKey::Username, name)
+}
+
+#[test]
+fn what_is_given_is_there_after_closing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anon.session");
+    let session = open(&path);
+    session.put(&mut people(1..5001));
+    session.set_update_state(0, UpdateState { pts: Some(5), date: Some(1e9), ..UpdateState::default() });
+    session.set_credentials(Credentials {
+        dc_id: 2,
+        auth_key: Zeroizing::new(vec![7; 256]),
+        ..Credentials::default()
+    });
+    session.close(Duration::from_secs(5)).unwrap();
+    assert_eq!(count(&path), 5000);
+
+    let location = Box::new(SqliteFile::new(Some(path.clone()), VERSION_8));
+    let (session, credentials) = Session::open(location).unwrap();
+    assert_eq!(*credentials.unwrap().auth_key, vec![7; 256]);
+    assert_eq!(session.update_state(0).unwrap().pts, Some(5));
+    assert_eq!(session.find(&username("user_4321")).unwrap(), Some((4321, Some(-4321))));
+    assert_eq!(session.find(&Query::Text(TextKey::Name, "Анна")).unwrap(), Some((1, Some(-1))));
+    assert_eq!(session.find(&username("nobody")).unwrap(), None);
+}
+
+#[test]
+fn what_is_given_is_written_within_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anon.session");
+    let session = open(&path);
+    session.put(&mut people(1..101));
+    let begun = Instant::now();
+    while count(&path) < 100 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "not written");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn dropping_the_session_saves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anon.session");
+    let session = open(&path);
+    session.put(&mut people(1..101));
+    session.abandon();
+    drop(session);
+    assert_eq!(count(&path), 100);
+}
+
+#[test]
+fn a_locked_file_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anon.session");
+    let session = open(&path);
+    let other = open(&folder.path().join("other.session"));
+    flush(&session);
+    let holder = Connection::open(&path).unwrap();
+    holder.execute_batch("begin exclusive").unwrap();
+
+    session.put(&mut people(1..101));
+    other.put(&mut people(1..101));
+    assert_eq!(session.try_find(&username("user_7")), InMemory::Found((7, Some(-7))));
+    assert_eq!(session.find(&username("nobody")).unwrap(), None);
+    session.save(false).unwrap();
+    flush(&other);
+    let Err(Error::Unsaved { what, .. }) = session.close(Duration::from_millis(300)) else { panic!() };
+    assert_eq!(what, "100 entities");
+
+    holder.execute_batch("commit").unwrap();
+    flush(&session);
+    assert_eq!(count(&path), 100);
+    session.close(Duration::from_secs(5)).unwrap();
+}
+
+#[test]
+fn what_another_session_has_stored_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anon.session");
+    let (one, two) = (open(&path), open(&path));
+    one.put(&mut people(1..11));
+    two.put(&mut people(100..111));
+    flush(&one);
+    flush(&two);
+    assert_eq!(one.find(&username("user_105")).unwrap(), Some((105, Some(-105))));
+    assert_eq!(two.find(&Query::Id(7)).unwrap(), Some((7, Some(-7))));
+}
+
+#[test]
+fn a_closed_session_opens_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anon.session");
+    let session = open(&path);
+    session.close(Duration::from_secs(5)).unwrap();
+    let elsewhere = Connection::open(&path).unwrap();
+    elsewhere.execute("insert into entities values (7, 1, 'anna', null, null, 0)", []).unwrap();
+    assert_eq!(session.find(&username("anna")).unwrap(), Some((7, Some(1))));
+    session.put(&mut people(1..5));
+    session.close(Duration::from_secs(5)).unwrap();
+    assert_eq!(count(&path), 5 - 1 + 1);
+    assert!(session.delete() && !path.exists());
+}
+
+#[test]
+fn an_input_peer_leaves_the_names_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anon.session");
+    let session = open(&path);
+    session.put(&mut people(1..3000));
+    session.close(Duration::from_secs(5)).unwrap();
+
+    // At once, when nothing is loaded yet.
+    let session = open(&path);
+    let mut bare = EntityPage::default();
+    bare.push_input_peer(2999, Some(99));
+    session.put(&mut bare);
+    session.close(Duration::from_secs(5)).unwrap();
+    assert_eq!(open(&path).find(&username("user_2999")).unwrap(), Some((2999, Some(99))));
+}
+
+#[test]
+fn the_loser_of_a_username_loses_it_in_the_file_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anon.session");
+    let session = open(&path);
+    let elsewhere = Connection::open(&path).unwrap();
+    for (id, date) in [(1, 50), (2, 70), (3, 60)] {
+        elsewhere.execute("insert into entities values (?, 1, 'anna', 123, 'A', ?)", [id, date]).unwrap();
+    }
+    assert_eq!(session.find(&username("anna")).unwrap(), Some((2, Some(1))));
+    flush(&session);
+    let left: Vec<(i64, i64, i64)> = elsewhere
+        .prepare("select id, phone, date from entities where username is null")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(left, [(1, 123, 50), (3, 123, 60)]);
+}
