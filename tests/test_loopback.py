@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import telethon
 from loopback import Account, DataCentres, World, text_message
 from loopback.process import CommandError, LoopbackProcess
 from telethon import TelegramClient, errors, events, functions, types, utils
@@ -20,6 +21,7 @@ from telethon.sessions import MemorySession, SQLiteSession
 # Since 1.26 or so a client catches up by itself if asked to; before, one calls `catch_up`.
 CATCHES_UP_ALONE = "catch_up" in inspect.signature(TelegramClient.__init__).parameters
 
+VERSION = tuple(int(part) for part in telethon.__version__.split(".")[:2])
 WORLD = World()
 MakeClient = Callable[..., TelegramClient]
 
@@ -438,8 +440,8 @@ async def test_takeout(telegram: DataCentres, new_client: MakeClient) -> None:
 
 async def test_client_that_wants_no_updates(telegram: DataCentres, new_client: MakeClient) -> None:
     account = telegram.new_user()
-    if "receive_updates" not in inspect.signature(TelegramClient.__init__).parameters:
-        pytest.skip("this release has no receive_updates")
+    if VERSION < (1, 40):
+        pytest.skip("this release forgets to wrap its requests in invokeWithoutUpdates")
     await sign_in(new_client(receive_updates=False), account)
     assert telegram.listeners(account) == []
 

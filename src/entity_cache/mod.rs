@@ -137,12 +137,23 @@ impl EntityCache {
 
     /// Copies a row out and counts it as saved.
     pub fn take_unsaved(&mut self, row: RowId, into: &mut EntityPage) {
-        let found = self.table.row_mut(row);
-        let unsaved = std::mem::take(&mut found.unsaved);
-        let (id, hash, seen) = (found.id, found.has_hash.then_some(found.hash), found.seen);
+        self.copy(row, into);
+        self.table.row_mut(row).unsaved = Unsaved::Nothing;
+    }
+
+    /// Copies of all rows, in order.
+    #[must_use]
+    pub fn copy_all(&self) -> EntityPage {
+        let mut page = EntityPage::with_capacity(self.len());
+        (0..self.len()).filter_map(|row| RowId::try_from(row).ok()).for_each(|row| self.copy(row, &mut page));
+        page
+    }
+
+    fn copy(&self, row: RowId, into: &mut EntityPage) {
+        let Row { id, hash, seen, has_hash, unsaved, .. } = *self.table.row(row);
         let bytes = self.table.record(row);
         let record = &bytes[..record::read(bytes).1];
-        into.push_record(&PageEntity { id, hash, seen, unsaved, record });
+        into.push_record(&PageEntity { id, hash: has_hash.then_some(hash), seen, unsaved, record });
     }
 
     /// Counts a row as unsaved again. Returns whether it had become unsaved anew meanwhile.

@@ -10,6 +10,7 @@ mod journal;
 mod loading;
 mod saving;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -130,8 +131,8 @@ impl Session {
 
     /// The form in which a phone number is kept.
     #[must_use]
-    pub fn phone_form(&self, phone: &str) -> String {
-        self.location.as_ref().map_or_else(|| phone.to_owned(), |location| location.phone_form(phone))
+    pub fn phone_form<'p>(&self, phone: &'p str) -> Cow<'p, str> {
+        self.location.as_ref().map_or(Cow::Borrowed(phone), |location| location.phone_form(phone))
     }
 
     /// Takes in a page of entities that were just received, whole or not at all. Answers `false`, having done
@@ -212,19 +213,19 @@ impl Session {
         }
     }
 
-    /// Calls `visit` with each entity in memory, in the order in which they came.
-    pub fn for_each_entity(&self, mut visit: impl FnMut(crate::entity::Entity<'_>)) {
+    /// Copies of the entities in memory, in the order in which they came.
+    #[must_use]
+    pub fn entities(&self) -> EntityPage {
         let _working = fork::working();
-        let state = self.state();
-        (0..state.cache.len())
-            .filter_map(|row| u32::try_from(row).ok())
-            .for_each(|row| visit(state.cache.get(row)));
+        self.state().cache.copy_all()
     }
 
-    /// Forgets the entities in memory. For sessions that are in memory only.
+    /// Forgets the entities in memory, unless the session is stored.
     pub fn clear_entities(&self) {
         let _working = fork::working();
-        self.state().cache = EntityCache::default();
+        if !self.is_stored() {
+            self.state().cache = EntityCache::default();
+        }
     }
 
     /// Says where to connect, and with which keys.

@@ -4,6 +4,7 @@
 
 pub mod sqlite;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -141,7 +142,7 @@ pub trait Location: Debug + Send + Sync {
     fn delete(&self) -> bool;
 
     /// The form in which a phone number comes back from the store.
-    fn phone_form(&self, phone: &str) -> String;
+    fn phone_form<'p>(&self, phone: &'p str) -> Cow<'p, str>;
 }
 
 /// An open store. It is used by one thread at a time.

@@ -31,7 +31,7 @@ class Connection:
     def __init__(self, dc: DataCentre, reader: StreamReader, writer: StreamWriter) -> None:
         self.dc = dc
         self.key: AuthorizationKey | None = None
-        # Set by the first request that asks for something as a signed-in account.
+        # Set by signing in, or by the first request of an account that is signed in.
         self.receives_updates = False
         self._reader = reader
         self._writer = writer

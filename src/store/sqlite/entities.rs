@@ -120,13 +120,13 @@ fn phone_text(value: ValueRef<'_>) -> Option<Cow<'_, [u8]>> {
 /// The form in which a phone comes back from its column: text that looks like a number is stored as one.
 ///
 /// Nearly all are plain digits. What is left is put to SQLite itself, whose rules are long.
-pub(super) fn phone_form(phone: &str) -> String {
+pub(super) fn phone_form(phone: &str) -> Cow<'_, str> {
     const ALWAYS_FIT: usize = 18;
     let digits = phone.bytes().all(|byte| byte.is_ascii_digit());
     if digits && phone.len() <= ALWAYS_FIT && (phone == "0" || !phone.starts_with('0')) && !phone.is_empty() {
-        return phone.to_owned();
+        return Cow::Borrowed(phone);
     }
-    ask_sqlite(phone).unwrap_or_else(|_| phone.to_owned())
+    ask_sqlite(phone).map_or(Cow::Borrowed(phone), Cow::Owned)
 }
 
 fn ask_sqlite(phone: &str) -> rusqlite::Result<String> {

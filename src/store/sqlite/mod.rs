@@ -7,6 +7,7 @@ mod store;
 
 pub use schema::{VERSION_7, VERSION_8};
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -103,7 +104,7 @@ impl Location for SqliteFile {
         self.path.as_ref().is_none_or(|path| fs::remove_file(path).is_ok())
     }
 
-    fn phone_form(&self, phone: &str) -> String {
+    fn phone_form<'p>(&self, phone: &'p str) -> Cow<'p, str> {
         entities::phone_form(phone)
     }
 }

@@ -87,4 +87,5 @@ def _sent_code(code_hash: str) -> types.auth.SentCode:
 
 def _authorize(call: Call, account: Account) -> types.auth.Authorization:
     call.connection.key.account = account
+    call.connection.receives_updates = call.wants_updates
     return tl.build(types.auth.Authorization, user=account.known_to_itself)

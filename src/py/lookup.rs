@@ -1,0 +1,140 @@
+//! What `get_input_entity` was asked for: a peer already, somebody's id, or a text that may be several things.
+
+use std::borrow::Cow;
+
+use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyString};
+
+use super::telethon::Telethon;
+use crate::entity::PeerKind;
+use crate::lookup_key::{LookupKey, parse};
+
+/// One thing to look for.
+pub(super) enum Lookup<'a, 'py> {
+    Phone(Cow<'a, str>),
+    Username(Cow<'a, str>),
+    Name(&'a str),
+    /// A marked id, or (not exact) one of a user, chat or channel.
+    Id {
+        id: Bound<'py, PyAny>,
+        exact: bool,
+    },
+}
+
+/// What a key means.
+pub(super) enum Meaning<'a, 'py> {
+    /// It is, or holds, an input peer: that is the answer.
+    Peer(Bound<'py, PyAny>),
+    /// Look for these, in this order.
+    Lookups([Option<Lookup<'a, 'py>>; 2]),
+}
+
+/// `crc32` of the TL types `InputPeer`, `InputUser` and `InputChannel`.
+const INPUTS: [u32; 3] = [0xc91c_90b6, 0xe669_bf46, 0x40f2_02fd];
+
+/// Finds out what a key means.
+pub(super) fn meaning<'a, 'py>(
+    telethon: &Telethon,
+    key: &'a Bound<'py, PyAny>,
+) -> PyResult<Meaning<'a, 'py>> {
+    let py = key.py();
+    if let Ok(text) = key.cast_exact::<PyString>() {
+        return Ok(Meaning::Lookups(of_text(telethon, text)?));
+    }
+    if key.cast_exact::<PyInt>().is_ok() {
+        return of_int(key);
+    }
+    if let Some(id) = marked_id_of_peer(telethon, key)? {
+        return Ok(Meaning::Lookups([
+            Some(Lookup::Id { id: id.into_pyobject(py)?.into_any(), exact: true }),
+            None,
+        ]));
+    }
+    if let Some(peer) = as_input_peer(telethon, key)? {
+        return Ok(Meaning::Peer(peer));
+    }
+    if key.is_instance(telethon.tl_object.bind(py))? {
+        let id = telethon.util(intern!(py, "get_peer_id"), key)?;
+        return Ok(Meaning::Lookups([Some(Lookup::Id { id, exact: true }), None]));
+    }
+    if let Ok(text) = key.cast::<PyString>() {
+        return Ok(Meaning::Lookups(of_text(telethon, text)?));
+    }
+    if key.is_instance_of::<PyInt>() { of_int(key) } else { Ok(Meaning::Lookups([None, None])) }
+}
+
+fn of_int<'a, 'py>(key: &'a Bound<'py, PyAny>) -> PyResult<Meaning<'a, 'py>> {
+    let exact = key.lt(0)?;
+    Ok(Meaning::Lookups([Some(Lookup::Id { id: key.clone(), exact }), None]))
+}
+
+/// The marked id in a `PeerUser` or `PeerChannel`, which handlers ask for all the time. (A `PeerChat` is an input peer as good as
+/// given.)
+fn marked_id_of_peer(telethon: &Telethon, key: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
+    let py = key.py();
+    let (attribute, kind) = if Telethon::is_exactly(key, &telethon.peer_user) {
+        (intern!(py, "user_id"), PeerKind::User)
+    } else if Telethon::is_exactly(key, &telethon.peer_channel) {
+        (intern!(py, "channel_id"), PeerKind::Channel)
+    } else {
+        return Ok(None);
+    };
+    let id: Option<i64> = key.getattr(attribute)?.cast_exact::<PyInt>().ok().and_then(|id| id.extract().ok());
+    Ok(id.and_then(|id| kind.mark(id)))
+}
+
+fn as_input_peer<'py>(telethon: &Telethon, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = key.py();
+    let attempt = || {
+        let class_id = key.getattr(intern!(py, "SUBCLASS_OF_ID"))?;
+        for input in INPUTS {
+            if class_id.eq(input)? {
+                return Ok(key.clone());
+            }
+        }
+        telethon.util(intern!(py, "get_input_peer"), key)
+    };
+    match attempt() {
+        Ok(peer) => Ok(Some(peer)),
+        Err(error)
+            if error.is_instance_of::<PyAttributeError>(py) || error.is_instance_of::<PyTypeError>(py) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn of_text<'a, 'py>(
+    telethon: &Telethon,
+    text: &'a Bound<'py, PyString>,
+) -> PyResult<[Option<Lookup<'a, 'py>>; 2]> {
+    let name = text.to_str()?;
+    let first = match telethon.dialect.map_or(LookupKey::Unsure, |dialect| parse(name, &dialect)) {
+        LookupKey::Phone(phone) => Some(Lookup::Phone(phone)),
+        LookupKey::Username(username) => Some(Lookup::Username(username)),
+        LookupKey::Name => None,
+        LookupKey::Unsure => ask_telethon(telethon, text)?,
+    };
+    Ok([first, Some(Lookup::Name(name))])
+}
+
+fn ask_telethon<'a, 'py>(
+    telethon: &Telethon,
+    text: &Bound<'py, PyString>,
+) -> PyResult<Option<Lookup<'a, 'py>>> {
+    let py = text.py();
+    let phone: Option<String> = telethon.util(intern!(py, "parse_phone"), text)?.extract()?;
+    if let Some(phone) = phone.filter(|phone| !phone.is_empty()) {
+        return Ok(Some(Lookup::Phone(Cow::Owned(phone))));
+    }
+    let (username, is_invite): (Option<String>, bool) =
+        telethon.util(intern!(py, "parse_username"), text)?.extract()?;
+    if let Some(username) = username.filter(|username| !username.is_empty() && !is_invite) {
+        return Ok(Some(Lookup::Username(Cow::Owned(username))));
+    }
+    let id = telethon.util(intern!(py, "resolve_invite_link"), text)?.get_item(1)?;
+    Ok(if id.is_truthy()? { Some(Lookup::Id { id, exact: false }) } else { None })
+}

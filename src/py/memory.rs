@@ -1,0 +1,281 @@
+//! `MemoryCore`, the base of all sessions: entities in, input peers out.
+
+use std::sync::{Arc, OnceLock};
+
+use pyo3::exceptions::{PyOverflowError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple, PyType};
+
+use super::lookup::{Lookup, Meaning, meaning};
+use super::read::{self, Reader, Row};
+use super::telethon::Telethon;
+use super::{flush, make};
+use crate::entity::candidates;
+use crate::entity_cache::{EntityPage, IdAndHash, TextKey};
+use crate::session::{InMemory, Session};
+use crate::store::Query;
+
+/// The entities of a session. `RustMemorySession` is made of it; see its documentation.
+#[pyclass(frozen, subclass, module = "telethon_session_rust._core")]
+pub(super) struct MemoryCore {
+    /// Set by whoever opens a file; otherwise by the first use, in memory.
+    session: OnceLock<Arc<Session>>,
+    /// Whether the class leaves the making of rows to us; if not, its overrides are called for each entity.
+    makes_rows: bool,
+    /// Whether it leaves the finding of rows to us.
+    finds_rows: bool,
+}
+
+/// An id and access hash as Python objects: an override may answer what it likes for a hash.
+type Found<'py> = (i64, Bound<'py, PyAny>);
+
+impl MemoryCore {
+    pub(super) fn new(class: &Bound<'_, PyType>) -> PyResult<Self> {
+        let py = class.py();
+        let flag = |name| class.getattr_opt(name)?.map_or(Ok(true), |flag| flag.is_truthy());
+        Ok(Self {
+            session: OnceLock::new(),
+            makes_rows: flag(intern!(py, "_makes_rows"))?,
+            finds_rows: flag(intern!(py, "_finds_rows"))?,
+        })
+    }
+
+    pub(super) fn session(&self) -> &Arc<Session> {
+        self.session.get_or_init(Session::in_memory)
+    }
+
+    /// Puts a session with a file in the place of the one in memory. Answers `false` if the session is in use already.
+    pub(super) fn set_session(&self, session: Arc<Session>) -> bool {
+        self.session.set(session).is_ok()
+    }
+
+    /// Looks in memory, and without the interpreter's lock where that may take time.
+    fn find(&self, py: Python<'_>, query: &Query<'_>) -> PyResult<Option<IdAndHash>> {
+        let session = self.session();
+        match session.try_find(query) {
+            InMemory::Found(found) => Ok(Some(found)),
+            InMemory::NotFound => Ok(None),
+            InMemory::Unknown => Ok(py.detach(|| session.find(query))?),
+        }
+    }
+
+    fn find_phone(&self, py: Python<'_>, phone: &str) -> PyResult<Option<IdAndHash>> {
+        let phone = self.session().phone_form(phone);
+        self.find(py, &Query::Text(TextKey::Phone, &phone))
+    }
+
+    /// A number that does not fit 64 bits is nobody's id: Telethon's file raises, its memory answers nothing.
+    fn find_id(&self, id: &Bound<'_, PyAny>, exact: bool) -> PyResult<Option<IdAndHash>> {
+        let py = id.py();
+        let id: i64 = match id.extract() {
+            Ok(id) => id,
+            Err(error) if error.is_instance_of::<PyOverflowError>(py) && !self.session().is_stored() => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let query = if exact { Query::Id(id) } else { Query::AnyId(candidates(id)) };
+        self.find(py, &query)
+    }
+
+    fn find_natively<'py>(&self, py: Python<'py>, lookup: &Lookup<'_, 'py>) -> PyResult<Option<Found<'py>>> {
+        let found = match lookup {
+            Lookup::Phone(phone) => self.find_phone(py, phone)?,
+            Lookup::Username(username) => self.find(py, &Query::Text(TextKey::Username, username))?,
+            Lookup::Name(name) => self.find(py, &Query::Text(TextKey::Name, name))?,
+            Lookup::Id { id, exact } => self.find_id(id, *exact)?,
+        };
+        found.map(|(id, hash)| Ok((id, hash.into_pyobject(py)?.into_any()))).transpose()
+    }
+
+    fn put(&self, py: Python<'_>, mut page: EntityPage) {
+        let session = self.session();
+        if !page.is_empty() && !session.try_put(&mut page) {
+            py.detach(|| session.put(&mut page));
+        }
+    }
+}
+
+impl Drop for MemoryCore {
+    /// What is unsaved is written when the last reference goes.
+    fn drop(&mut self) {
+        if let Some(session) = self.session.get().filter(|session| session.is_stored())
+            && Python::try_attach(|py| py.detach(|| session.abandon())).is_none()
+        {
+            session.abandon();
+        }
+    }
+}
+
+/// Calls the class's own `get_entity_rows_by_...`.
+fn find_by_override<'py>(
+    slf: &Bound<'py, MemoryCore>,
+    lookup: &Lookup<'_, 'py>,
+) -> PyResult<Option<Found<'py>>> {
+    let py = slf.py();
+    let row = match lookup {
+        Lookup::Phone(phone) => slf.call_method1(intern!(py, "get_entity_rows_by_phone"), (phone,)),
+        Lookup::Username(username) => {
+            slf.call_method1(intern!(py, "get_entity_rows_by_username"), (username,))
+        }
+        Lookup::Name(name) => slf.call_method1(intern!(py, "get_entity_rows_by_name"), (name,)),
+        Lookup::Id { id, exact } => slf.call_method1(intern!(py, "get_entity_rows_by_id"), (id, *exact)),
+    }?;
+    if row.is_truthy()? { row.extract().map(Some) } else { Ok(None) }
+}
+
+#[pymethods]
+impl MemoryCore {
+    /// Takes whatever the subclass's `__init__` takes.
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __new__(
+        cls: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        Self::new(cls)
+    }
+
+    pub(super) fn process_entities<'py>(slf: &Bound<'py, Self>, tlo: &Bound<'py, PyAny>) -> PyResult<()> {
+        let (py, core) = (slf.py(), slf.get());
+        let session = core.session();
+        let page = if core.makes_rows {
+            let entities = read::entities_in(Telethon::get(py)?, tlo)?;
+            let mut reader = Reader::new(py, session, entities.len())?;
+            entities.iter().try_for_each(|entity| reader.read(entity))?;
+            reader.into_page()
+        } else {
+            let rows = slf.call_method1(intern!(py, "_entities_to_rows"), (tlo,))?;
+            rows_to_page(session, &rows)?
+        };
+        core.put(py, page);
+        Ok(())
+    }
+
+    /// The rows of the entities in an object, each as `_entity_values_to_row` makes it.
+    fn _entities_to_rows<'py>(
+        slf: &Bound<'py, Self>,
+        tlo: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        let rows = PyList::empty(py);
+        for entity in read::entities_in(Telethon::get(py)?, tlo)? {
+            let row = slf.call_method1(intern!(py, "_entity_to_row"), (entity,))?;
+            if row.is_truthy()? {
+                rows.append(row)?;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The row of an entity as `_entity_values_to_row` makes it; `None` for what is not stored.
+    fn _entity_to_row<'py>(
+        slf: &Bound<'py, Self>,
+        e: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        let row = read::row_of(Telethon::get(py)?, e)?;
+        row.map(|row| slf.call_method1(intern!(py, "_entity_values_to_row"), row)).transpose()
+    }
+
+    #[staticmethod]
+    fn _entity_values_to_row<'py>(
+        id: Bound<'py, PyAny>,
+        hash: Bound<'py, PyAny>,
+        username: Bound<'py, PyAny>,
+        phone: Bound<'py, PyAny>,
+        name: Bound<'py, PyAny>,
+    ) -> Row<'py> {
+        (id, hash, username, phone, name)
+    }
+
+    fn get_entity_rows_by_phone(&self, phone: &Bound<'_, PyAny>) -> PyResult<Option<IdAndHash>> {
+        let py = phone.py();
+        if phone.is_instance_of::<PyInt>() && self.session().is_stored() {
+            return self.find_phone(py, phone.str()?.to_str()?);
+        }
+        let Ok(phone) = phone.cast::<PyString>() else { return Ok(None) };
+        self.find_phone(py, phone.to_str()?)
+    }
+
+    fn get_entity_rows_by_username(&self, username: &Bound<'_, PyAny>) -> PyResult<Option<IdAndHash>> {
+        let Ok(username) = username.cast::<PyString>() else { return Ok(None) };
+        self.find(username.py(), &Query::Text(TextKey::Username, username.to_str()?))
+    }
+
+    fn get_entity_rows_by_name(&self, name: &Bound<'_, PyAny>) -> PyResult<Option<IdAndHash>> {
+        let Ok(name) = name.cast::<PyString>() else { return Ok(None) };
+        self.find(name.py(), &Query::Text(TextKey::Name, name.to_str()?))
+    }
+
+    #[pyo3(signature = (id, exact = true))]
+    fn get_entity_rows_by_id(&self, id: &Bound<'_, PyAny>, exact: bool) -> PyResult<Option<IdAndHash>> {
+        self.find_id(id, exact)
+    }
+
+    fn get_input_entity<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, core) = (slf.py(), slf.get());
+        let telethon = Telethon::get(py)?;
+        let lookups = match meaning(telethon, key)? {
+            Meaning::Peer(peer) => return Ok(peer),
+            Meaning::Lookups(lookups) => lookups,
+        };
+        for lookup in lookups.iter().flatten() {
+            let found = if core.finds_rows {
+                core.find_natively(py, lookup)?
+            } else {
+                find_by_override(slf, lookup)?
+            };
+            if let Some((id, hash)) = found {
+                return make::input_peer(telethon, id, &hash);
+            }
+        }
+        Err(PyValueError::new_err(("Could not find input entity with key ", key.clone().unbind())))
+    }
+
+    /// All entities in memory as rows `(marked id, access hash, username, phone, name)`.
+    fn _rows<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let mut rows = Vec::new();
+        let session = self.session();
+        let entities = py.detach(|| session.entities());
+        for entity in entities.iter() {
+            let [username, phone, name] = entity.texts().map(|text| text.map(String::from_utf8_lossy));
+            rows.push((entity.id, entity.hash, username, phone, name).into_pyobject(py)?);
+        }
+        Ok(rows)
+    }
+
+    /// Takes in rows.
+    #[pyo3(signature = (rows, /))]
+    fn _put_rows(&self, rows: &Bound<'_, PyAny>) -> PyResult<()> {
+        let page = rows_to_page(self.session(), rows)?;
+        self.put(rows.py(), page);
+        Ok(())
+    }
+
+    /// Forgets all entities, unless they are stored in a file.
+    fn _clear(&self, py: Python<'_>) {
+        let session = self.session();
+        py.detach(|| session.clear_entities());
+    }
+
+    /// Waits, without holding up the event loop, until everything is on disk.
+    ///
+    /// Awaiting it raises `sqlite3.OperationalError` if the file cannot be written; what is unsaved stays in memory and is
+    /// tried again. A file that another program holds is waited for.
+    fn flush<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        flush::flush(py, self.session())
+    }
+}
+
+fn rows_to_page(session: &Session, rows: &Bound<'_, PyAny>) -> PyResult<EntityPage> {
+    let mut reader = Reader::new(rows.py(), session, rows.len().unwrap_or(0))?;
+    for row in rows.try_iter()? {
+        let row: Row<'_> = row?.extract()?;
+        reader.read_row(&row)?;
+    }
+    Ok(reader.into_page())
+}

@@ -1,0 +1,284 @@
+//! Reading: Telethon's objects become entities.
+//!
+//! The exact classes `User`, `Channel` and `Chat` make up nearly all of the traffic and are read attribute by attribute. Anything rarer,
+//! and any attribute of another type than Telethon's own, goes through Telethon's functions.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyInt, PyList, PyString, PyTuple};
+
+use super::telethon::Telethon;
+use crate::entity::{Entity, PeerKind};
+use crate::entity_cache::EntityPage;
+use crate::error::Error;
+use crate::session::Session;
+
+/// What `_entity_to_row` answers: marked id, access hash, username, phone, name.
+pub(super) type Row<'py> =
+    (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+/// Reads entities into a page.
+pub(super) struct Reader<'a, 'py> {
+    py: Python<'py>,
+    telethon: &'static Telethon,
+    session: &'a Session,
+    page: EntityPage,
+    /// Used again and again for texts that must be put together.
+    username: String,
+    name: String,
+}
+
+/// The entities that lie in an object: its items if it is a list, else what it holds as `user`, `chat`, `chats`, `users`.
+pub(super) fn entities_in<'py>(
+    telethon: &Telethon,
+    object: &Bound<'py, PyAny>,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let py = object.py();
+    if let Ok(list) = object.cast_exact::<PyList>() {
+        return Ok(list.iter().collect());
+    }
+    if let Ok(tuple) = object.cast_exact::<PyTuple>() {
+        return Ok(tuple.iter().collect());
+    }
+    if !object.is_instance(telethon.tl_object.bind(py))? && is_list_like(telethon, object)? {
+        return object.try_iter()?.collect();
+    }
+    let mut entities = Vec::new();
+    for name in [intern!(py, "user"), intern!(py, "chat")] {
+        entities.extend(object.getattr_opt(name)?);
+    }
+    for name in [intern!(py, "chats"), intern!(py, "users")] {
+        let Some(several) = object.getattr_opt(name)? else { continue };
+        if let Ok(list) = several.cast_exact::<PyList>() {
+            entities.extend(list.iter());
+        } else if is_list_like(telethon, &several)? {
+            for entity in several.try_iter()? {
+                entities.push(entity?);
+            }
+        }
+    }
+    Ok(entities)
+}
+
+fn is_list_like(telethon: &Telethon, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    telethon.util(intern!(object.py(), "is_list_like"), object)?.is_truthy()
+}
+
+/// The row that Telethon's functions make of an entity; `None` for what is not stored.
+pub(super) fn row_of<'py>(telethon: &Telethon, entity: &Bound<'py, PyAny>) -> PyResult<Option<Row<'py>>> {
+    let py = entity.py();
+    if !entity.is_instance(telethon.tl_object.bind(py))? {
+        return Ok(None);
+    }
+    let marked = telethon.input_peer(entity).and_then(|peer| {
+        let id = telethon.util(intern!(py, "get_peer_id"), &peer)?;
+        Ok((peer, id))
+    });
+    let (peer, id) = match marked {
+        Ok(marked) => marked,
+        Err(error) if error.is_instance_of::<PyTypeError>(py) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let is_a = |class: &Py<pyo3::types::PyType>| peer.is_instance(class.bind(py));
+    let hash = if is_a(&telethon.input_peer_user)? || is_a(&telethon.input_peer_channel)? {
+        peer.getattr(intern!(py, "access_hash"))?
+    } else if is_a(&telethon.input_peer_chat)? {
+        0_i64.into_pyobject(py)?.into_any()
+    } else {
+        return Ok(None);
+    };
+    let none = || py.None().into_bound(py);
+    let or_none = |value: Bound<'py, PyAny>| Ok::<_, PyErr>(if value.is_truthy()? { value } else { none() });
+    let mut username = or_none(entity.getattr_opt(intern!(py, "username"))?.unwrap_or_else(none))?;
+    if !username.is_none() {
+        username = username.call_method0(intern!(py, "lower"))?;
+    }
+    let phone = entity.getattr_opt(intern!(py, "phone"))?.unwrap_or_else(none);
+    let name = or_none(telethon.util(intern!(py, "get_display_name"), entity)?)?;
+    Ok(Some((id, hash, username, phone, name)))
+}
+
+impl<'a, 'py> Reader<'a, 'py> {
+    pub(super) fn new(py: Python<'py>, session: &'a Session, expected: usize) -> PyResult<Self> {
+        Ok(Self {
+            py,
+            telethon: Telethon::get(py)?,
+            session,
+            page: EntityPage::with_capacity(expected),
+            username: String::new(),
+            name: String::new(),
+        })
+    }
+
+    pub(super) fn into_page(self) -> EntityPage {
+        self.page
+    }
+
+    /// Reads one entity, if it is one that is stored.
+    pub(super) fn read(&mut self, entity: &Bound<'py, PyAny>) -> PyResult<()> {
+        let class = entity.get_type();
+        let telethon = self.telethon;
+        let is_read = if class.is(&telethon.user) {
+            self.read_user(entity)?
+        } else if class.is(&telethon.channel) {
+            self.read_channel(entity)?
+        } else if class.is(&telethon.chat) {
+            self.read_chat(entity)?
+        } else {
+            false
+        };
+        if is_read { Ok(()) } else { self.read_rare(entity) }
+    }
+
+    /// Answers `false`, having done nothing, if an attribute is of another type than Telethon's own.
+    fn read_user(&mut self, user: &Bound<'py, PyAny>) -> PyResult<bool> {
+        let py = self.py;
+        let Some(hash) = self.usable_hash(user)? else { return Ok(false) };
+        let Some(hash) = hash else { return Ok(true) };
+        let Some(id) = integer(&user.getattr(intern!(py, "id"))?) else { return Ok(false) };
+        let username = user.getattr(intern!(py, "username"))?;
+        let phone = user.getattr(intern!(py, "phone"))?;
+        let first = user.getattr(intern!(py, "first_name"))?;
+        let last = user.getattr(intern!(py, "last_name"))?;
+        let (Some(username), Some(phone), Some(first), Some(last)) =
+            (text(&username)?, text(&phone)?, text(&first)?, text(&last)?)
+        else {
+            return Ok(false);
+        };
+        let name = match (first.filter(|text| !text.is_empty()), last.filter(|text| !text.is_empty())) {
+            (Some(first), Some(last)) => {
+                self.name.clear();
+                self.name.push_str(first);
+                self.name.push(' ');
+                self.name.push_str(last);
+                Some(self.name.as_str())
+            }
+            (one, other) => one.or(other),
+        };
+        let phone = phone.map(|phone| self.phone_form(phone));
+        let username = lowered(py, username, &mut self.username)?;
+        self.page.push(&Entity { id, hash: Some(hash), username, phone: phone.as_deref(), name });
+        Ok(true)
+    }
+
+    fn read_channel(&mut self, channel: &Bound<'py, PyAny>) -> PyResult<bool> {
+        let py = self.py;
+        let Some(hash) = self.usable_hash(channel)? else { return Ok(false) };
+        let Some(hash) = hash else { return Ok(true) };
+        let id = integer(&channel.getattr(intern!(py, "id"))?).and_then(|id| PeerKind::Channel.mark(id));
+        let username = channel.getattr(intern!(py, "username"))?;
+        let title = channel.getattr(intern!(py, "title"))?;
+        let (Some(id), Some(username), Some(title)) = (id, text(&username)?, text(&title)?) else {
+            return Ok(false);
+        };
+        let username = lowered(py, username, &mut self.username)?;
+        let name = title.filter(|title| !title.is_empty());
+        self.page.push(&Entity { id, hash: Some(hash), username, phone: None, name });
+        Ok(true)
+    }
+
+    fn read_chat(&mut self, chat: &Bound<'py, PyAny>) -> PyResult<bool> {
+        let py = self.py;
+        let id = integer(&chat.getattr(intern!(py, "id"))?).and_then(|id| PeerKind::Chat.mark(id));
+        let title = chat.getattr(intern!(py, "title"))?;
+        let (Some(id), Some(title)) = (id, text(&title)?) else { return Ok(false) };
+        let name = title.filter(|title| !title.is_empty());
+        self.page.push(&Entity { id, hash: Some(0), username: None, phone: None, name });
+        Ok(true)
+    }
+
+    /// The access hash; `Some(None)` if it is none that can be used, `None` if Telethon must be asked.
+    fn usable_hash(&self, entity: &Bound<'py, PyAny>) -> PyResult<Option<Option<i64>>> {
+        let hash = entity.getattr(intern!(self.py, "access_hash"))?;
+        if hash.is_none() {
+            return Ok(Some(None));
+        }
+        let is_min = entity.getattr(intern!(self.py, "min"))?;
+        if is_min.is_none() || is_min.cast_exact::<PyBool>().is_ok_and(|is_min| !is_min.is_true()) {
+            return Ok(integer(&hash).map(Some));
+        }
+        Ok(is_min.cast_exact::<PyBool>().is_ok().then_some(None))
+    }
+
+    /// Reads what Telethon's own functions make of it.
+    fn read_rare(&mut self, entity: &Bound<'py, PyAny>) -> PyResult<()> {
+        let Some(row) = row_of(self.telethon, entity)? else { return Ok(()) };
+        let telethon = self.telethon;
+        let names_nobody = [
+            &telethon.input_peer_user,
+            &telethon.input_peer_channel,
+            &telethon.input_user,
+            &telethon.input_channel,
+        ];
+        if names_nobody.into_iter().any(|class| Telethon::is_exactly(entity, class)) {
+            let (id, hash, ..) = row;
+            let (id, hash) = self.id_and_hash(&id, &hash)?;
+            self.page.push_input_peer(id, hash);
+            return Ok(());
+        }
+        self.read_row(&row)
+    }
+
+    /// Reads a row as `_entity_to_row`, or an override of it, makes them.
+    pub(super) fn read_row(&mut self, (id, hash, username, phone, name): &Row<'py>) -> PyResult<()> {
+        let (id, hash) = self.id_and_hash(id, hash)?;
+        let username: Option<&str> = username.extract()?;
+        let name: Option<&str> = name.extract()?;
+        let digits;
+        let phone = if phone.is_instance_of::<PyInt>() {
+            digits = phone.str()?;
+            Some(digits.to_str()?)
+        } else {
+            phone.extract()?
+        };
+        let phone = phone.map(|phone| self.phone_form(phone));
+        self.page.push(&Entity { id, hash, username, phone: phone.as_deref(), name });
+        Ok(())
+    }
+
+    fn id_and_hash(&self, id: &Bound<'py, PyAny>, hash: &Bound<'py, PyAny>) -> PyResult<(i64, Option<i64>)> {
+        let id = id.extract()?;
+        let hash: Option<i64> = hash.extract()?;
+        if hash.is_none() && self.session.is_stored() {
+            return Err(Error::NoAccessHash { id }.into());
+        }
+        Ok((id, hash))
+    }
+
+    fn phone_form<'t>(&self, phone: &'t str) -> std::borrow::Cow<'t, str> {
+        self.session.phone_form(phone)
+    }
+}
+
+/// The number, if it is exactly an `int` and fits.
+fn integer(value: &Bound<'_, PyAny>) -> Option<i64> {
+    value.cast_exact::<PyInt>().ok()?.extract().ok()
+}
+
+/// `Some(None)` for `None`, `Some` of the text if it is exactly a `str`, `None` for anything else.
+fn text<'v>(value: &'v Bound<'_, PyAny>) -> PyResult<Option<Option<&'v str>>> {
+    if value.is_none() {
+        return Ok(Some(None));
+    }
+    value.cast_exact::<PyString>().ok().map(|text| text.to_str().map(Some)).transpose()
+}
+
+/// The username in lower case, as Python has it; `None` for an empty one.
+fn lowered<'t>(
+    py: Python<'_>,
+    username: Option<&'t str>,
+    buffer: &'t mut String,
+) -> PyResult<Option<&'t str>> {
+    let Some(username) = username.filter(|username| !username.is_empty()) else { return Ok(None) };
+    if !username.is_ascii() {
+        *buffer = PyString::new(py, username).call_method0(intern!(py, "lower"))?.extract()?;
+    } else if username.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        buffer.clear();
+        buffer.push_str(username);
+        buffer.make_ascii_lowercase();
+    } else {
+        return Ok(Some(username));
+    }
+    Ok(Some(buffer))
+}

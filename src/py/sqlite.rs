@@ -1,0 +1,199 @@
+//! `SQLiteCore`, what `RustSQLiteSession` adds to the base: the file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
+use zeroize::Zeroizing;
+
+use super::memory::MemoryCore;
+use super::telethon::Telethon;
+use super::{make, value};
+use crate::session::Session;
+use crate::store::sqlite::SqliteFile;
+use crate::store::{Credentials, FileKey, FileKind, UpdateState};
+
+/// How long `close()` waits for a file that somebody else holds.
+const CLOSE_LIMIT: Duration = Duration::from_secs(30);
+
+/// The file of a session. `RustSQLiteSession` is made of it; see its documentation.
+#[pyclass(frozen, subclass, extends = MemoryCore, module = "telethon_session_rust._core")]
+pub(super) struct SQLiteCore;
+
+/// Data centre, address, port, key, takeout id and temporary key.
+type Login<'py> = (i64, Option<String>, Option<i64>, Bound<'py, PyBytes>, Option<i64>, Bound<'py, PyBytes>);
+
+#[pymethods]
+impl SQLiteCore {
+    /// Takes whatever the subclass's `__init__` takes.
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __new__(
+        cls: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        Ok(PyClassInitializer::from(MemoryCore::new(cls)?).add_subclass(Self))
+    }
+
+    /// Opens the file, or a database in memory, and answers the login in it; `None` if there was none.
+    #[pyo3(signature = (path, version, /))]
+    fn _open<'py>(
+        slf: &Bound<'py, Self>,
+        path: Option<PathBuf>,
+        version: i64,
+    ) -> PyResult<Option<Login<'py>>> {
+        let py = slf.py();
+        // Where the program goes to later must not decide which file is opened again.
+        let path = path.map(std::path::absolute).transpose()?;
+        let (session, login) = py.detach(|| Session::open(Box::new(SqliteFile::new(path, version))))?;
+        if !slf.as_super().get().set_session(session) {
+            return Err(PyRuntimeError::new_err("this session has been opened already"));
+        }
+        Ok(login.map(|login| {
+            let Credentials { dc_id, server_address, port, auth_key, takeout_id, tmp_auth_key } = login;
+            let key = |key: Zeroizing<Vec<u8>>| PyBytes::new(py, &key);
+            (dc_id, server_address, port, key(auth_key), takeout_id, key(tmp_auth_key))
+        }))
+    }
+
+    /// Says what the table `sessions` is to hold after the next `save()`.
+    #[pyo3(signature = (dc_id, server_address, port, auth_key, takeout_id, tmp_auth_key, /))]
+    fn _set_credentials(
+        slf: &Bound<'_, Self>,
+        dc_id: i64,
+        server_address: Option<String>,
+        port: Option<i64>,
+        auth_key: Vec<u8>,
+        takeout_id: Option<i64>,
+        tmp_auth_key: Vec<u8>,
+    ) {
+        let credentials = Credentials {
+            dc_id,
+            server_address,
+            port,
+            auth_key: auth_key.into(),
+            takeout_id,
+            tmp_auth_key: tmp_auth_key.into(),
+        };
+        let session = slf.as_super().get().session();
+        slf.py().detach(|| session.set_credentials(credentials));
+    }
+
+    fn process_entities<'py>(slf: &Bound<'py, Self>, tlo: &Bound<'py, PyAny>) -> PyResult<()> {
+        if slf.getattr(intern!(slf.py(), "save_entities"))?.is_truthy()? {
+            MemoryCore::process_entities(slf.as_super(), tlo)?;
+        }
+        Ok(())
+    }
+
+    fn get_update_state<'py>(slf: &Bound<'py, Self>, entity_id: i64) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (py, session) = (slf.py(), slf.as_super().get().session());
+        py.detach(|| session.update_state(entity_id)).map(|state| make::update_state(py, &state)).transpose()
+    }
+
+    fn set_update_state(slf: &Bound<'_, Self>, entity_id: i64, state: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, session) = (slf.py(), slf.as_super().get().session());
+        let state = UpdateState {
+            pts: state.getattr(intern!(py, "pts"))?.extract()?,
+            qts: state.getattr(intern!(py, "qts"))?.extract()?,
+            date: Some(
+                state.getattr(intern!(py, "date"))?.call_method0(intern!(py, "timestamp"))?.extract()?,
+            ),
+            seq: state.getattr(intern!(py, "seq"))?.extract()?,
+        };
+        py.detach(|| session.set_update_state(entity_id, state));
+        Ok(())
+    }
+
+    fn get_update_states<'py>(slf: &Bound<'py, Self>) -> PyResult<Vec<(i64, Bound<'py, PyAny>)>> {
+        let (py, session) = (slf.py(), slf.as_super().get().session());
+        let states = py.detach(|| session.update_states());
+        states.iter().map(|(id, state)| Ok((*id, make::update_state(py, state)?))).collect()
+    }
+
+    fn cache_file(
+        slf: &Bound<'_, Self>,
+        md5_digest: Vec<u8>,
+        file_size: i64,
+        instance: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let (py, session) = (slf.py(), slf.as_super().get().session());
+        let telethon = Telethon::get(py)?;
+        let class = instance.get_type();
+        if !instance.is_instance(telethon.input_document.bind(py))?
+            && !instance.is_instance(telethon.input_photo.bind(py))?
+        {
+            return Err(PyTypeError::new_err(format!("Cannot cache {} instance", class.repr()?)));
+        }
+        let key = FileKey { md5_digest, size: file_size, kind: kind_of(telethon, class.as_any())? };
+        let file = (
+            instance.getattr(intern!(py, "id"))?.extract()?,
+            instance.getattr(intern!(py, "access_hash"))?.extract()?,
+        );
+        py.detach(|| session.set_sent_file(key, file));
+        Ok(())
+    }
+
+    fn get_file<'py>(
+        slf: &Bound<'py, Self>,
+        md5_digest: Vec<u8>,
+        file_size: i64,
+        cls: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (py, session) = (slf.py(), slf.as_super().get().session());
+        let key = FileKey { md5_digest, size: file_size, kind: kind_of(Telethon::get(py)?, cls)? };
+        let file = py.detach(|| session.sent_file(&key))?;
+        file.map(|file| cls.call1(file)).transpose()
+    }
+
+    fn save(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, session) = (slf.py(), slf.as_super().get().session());
+        let may_block =
+            py.import(intern!(py, "asyncio"))?.call_method0(intern!(py, "_get_running_loop"))?.is_none();
+        Ok(py.detach(|| session.save(may_block))?)
+    }
+
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let session = slf.as_super().get().session();
+        Ok(slf.py().detach(|| session.close(CLOSE_LIMIT))?)
+    }
+
+    fn delete(slf: &Bound<'_, Self>) -> bool {
+        let session = slf.as_super().get().session();
+        slf.py().detach(|| session.delete())
+    }
+
+    /// Executes a statement on the file, with everything saved first, and answers its first row.
+    #[pyo3(signature = (stmt, *values))]
+    fn _execute<'py>(
+        slf: &Bound<'py, Self>,
+        stmt: &str,
+        values: &Bound<'py, PyTuple>,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let (py, session) = (slf.py(), slf.as_super().get().session());
+        let values = values.iter().map(|object| value::from_python(&object)).collect::<PyResult<Vec<_>>>()?;
+        let row = py.detach(|| session.execute(stmt, &values))?;
+        row.map(|row| {
+            let objects =
+                row.iter().map(|value| value::to_python(py, value)).collect::<PyResult<Vec<_>>>()?;
+            PyTuple::new(py, objects)
+        })
+        .transpose()
+    }
+}
+
+/// Telethon compares the classes themselves: a subclass is neither.
+fn kind_of(telethon: &Telethon, class: &Bound<'_, PyAny>) -> PyResult<FileKind> {
+    if class.is(&telethon.input_document) {
+        Ok(FileKind::Document)
+    } else if class.is(&telethon.input_photo) {
+        Ok(FileKind::Photo)
+    } else {
+        Err(PyValueError::new_err("The cls must be either InputDocument/InputPhoto"))
+    }
+}
