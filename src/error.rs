@@ -56,9 +56,7 @@ pub enum Error {
         message: String,
     },
     /// `close()` waited as long as it may, and some changes are still only in memory.
-    #[error(
-        "{cause}; unsaved after {waited} s: {what}; they are kept in memory, and close() can be called again"
-    )]
+    #[error("{cause}; unsaved after {waited} s: {what}; they are kept in memory, and close() can be called again")]
     Unsaved {
         /// Why they could not be written.
         cause: Box<Error>,

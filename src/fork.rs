@@ -42,7 +42,7 @@ pub fn before() {
 
 /// Lets work go on. To be called by the same thread just after a fork, in the parent.
 pub fn after_in_parent() {
-    FORKING.with_borrow_mut(|held| held.take());
+    FORKING.with_borrow_mut(Option::take);
 }
 
 /// The same, in the child.

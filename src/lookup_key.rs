@@ -102,9 +102,7 @@ fn strip_link<'a>(text: &'a str, dialect: &Dialect) -> Link<'a> {
     let optional = |text: &'a str, prefix: &str| text.strip_prefix(prefix).unwrap_or(text);
     let rest = text.strip_prefix("https://").unwrap_or_else(|| optional(text, "http://"));
     let rest = optional(rest, "www.");
-    let Some(rest) =
-        ["t.me/", "telegram.me/", "telegram.dog/"].iter().find_map(|host| rest.strip_prefix(host))
-    else {
+    let Some(rest) = ["t.me/", "telegram.me/", "telegram.dog/"].iter().find_map(|host| rest.strip_prefix(host)) else {
         return Link::None;
     };
     let invites = rest.starts_with('@') || rest.starts_with("joinchat/");
@@ -164,9 +162,7 @@ mod tests {
 
     #[test]
     fn usernames() {
-        for text in
-            ["durov", "Durov", "@durov", "t.me/durov", "https://t.me/Durov/", "http://www.telegram.me/durov"]
-        {
+        for text in ["durov", "Durov", "@durov", "t.me/durov", "https://t.me/Durov/", "http://www.telegram.me/durov"] {
             means(text, &LookupKey::Username("durov".into()));
         }
         for text in ["du", "1abc", "a__b", "abc_", "", "John Smith", "https://example.org", "()"] {
@@ -189,13 +185,9 @@ mod tests {
 
     #[test]
     fn links_that_telethon_must_read() {
-        for text in [
-            "t.me/joinchat/abc",
-            "t.me/+abc",
-            "tg://join?invite=abc",
-            "abcdef 0123456789abcdef0",
-            "AAAAA AAAAA AAAAAA",
-        ] {
+        for text in
+            ["t.me/joinchat/abc", "t.me/+abc", "tg://join?invite=abc", "abcdef 0123456789abcdef0", "AAAAA AAAAA AAAAAA"]
+        {
             means(text, &LookupKey::Unsure);
         }
         assert_eq!(parse("t.me/+abc", &Dialect::OLD), LookupKey::Unsure);

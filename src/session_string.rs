@@ -35,9 +35,7 @@ pub enum StringError {
     #[error("Not a valid string: {0} (was all of it copied?)")]
     Base64(String),
     /// It is base64 of something else.
-    #[error(
-        "Not a valid string: {0} bytes where a string session has {V4_LEN} or {V6_LEN} (was all of it copied?)"
-    )]
+    #[error("Not a valid string: {0} bytes where a string session has {V4_LEN} or {V6_LEN} (was all of it copied?)")]
     Length(usize),
     /// GramJS begins its strings with `1` too, but writes the address as text.
     #[error("Not a valid string: this is a session string of GramJS, which Telethon cannot read")]

@@ -108,13 +108,13 @@ pub fn before_fork() {
 
 /// Lets work go on. To be called by the same thread just after a fork, in the parent.
 pub fn after_fork_in_parent() {
-    QUEUE.with_borrow_mut(|held| held.take());
+    QUEUE.with_borrow_mut(Option::take);
     fork::after_in_parent();
 }
 
 /// The same, in the child.
 pub fn after_fork_in_child() {
-    QUEUE.with_borrow_mut(|held| held.take());
+    QUEUE.with_borrow_mut(Option::take);
     fork::after_in_child();
 }
 
@@ -145,9 +145,7 @@ impl Writer {
         while fork::generation() == generation {
             let Some(task) = self.next() else { continue };
             let again = catch_unwind(AssertUnwindSafe(|| task.turn())).unwrap_or_else(|_| {
-                log::error!(
-                    "a fault in telethon-session-rust kept a session from being saved; it is tried again"
-                );
+                log::error!("a fault in telethon-session-rust kept a session from being saved; it is tried again");
                 Some(AFTER_A_PANIC)
             });
             let mut queue = self.lock();
@@ -165,14 +163,13 @@ impl Writer {
         if let Some(task) = queue.take_due(now) {
             return Some(task);
         }
-        let first = queue.due.first().map(|(at, _)| at.saturating_duration_since(now));
-        let wait = |queue, time| match time {
-            Some(time) => {
-                self.changed.wait_timeout(queue, time).map_or_else(|e| e.into_inner().0, |(queue, _)| queue)
-            }
+        queue = match queue.due.first() {
             None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            Some((at, _)) => {
+                let time = at.saturating_duration_since(now);
+                self.changed.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner).0
+            }
         };
-        queue = wait(queue, first);
         queue.take_due(Instant::now())
     }
 }

@@ -22,13 +22,7 @@ fn people(ids: std::ops::Range<i64>) -> EntityPage {
     let mut page = EntityPage::default();
     for id in ids {
         let username = format!("user_{id}");
-        page.push(&Entity {
-            id,
-            hash: Some(-id),
-            username: Some(&username),
-            phone: None,
-            name: Some("Анна"),
-        });
+        page.push(&Entity { id, hash: Some(-id), username: Some(&username), phone: None, name: Some("Анна") });
     }
     page
 }
@@ -54,11 +48,7 @@ fn what_is_given_is_there_after_closing() {
     let session = open(&path);
     session.put(&mut people(1..5001));
     session.set_update_state(0, UpdateState { pts: Some(5), date: Some(1e9), ..UpdateState::default() });
-    session.set_credentials(Credentials {
-        dc_id: 2,
-        auth_key: Zeroizing::new(vec![7; 256]),
-        ..Credentials::default()
-    });
+    session.set_credentials(Credentials { dc_id: 2, auth_key: Zeroizing::new(vec![7; 256]), ..Credentials::default() });
     session.close(Duration::from_secs(5)).unwrap();
     assert_eq!(count(&path), 5000);
 

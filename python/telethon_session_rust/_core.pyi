@@ -1,9 +1,140 @@
-"""The extension. The classes of the package are made of these; use those."""
+"""The extension. The classes of the package are made of what is here; use those."""
 
 from collections.abc import Awaitable, Iterable
 from os import PathLike
-from typing import Any, Self, TypeAlias, final
+from typing import Any
+
+from typing_extensions import Self, disjoint_base
 
 __all__ = ["MemoryCore", "SQLiteCore", "decode_base64", "encode_base64", "pack_login", "unpack_login"]
 
-EntityRow: TypeAlias = tuple[int, int | None, str | None, str | None, str | None]
+@disjoint_base
+class MemoryCore:
+    """The entities of a session: the part of it that is Rust."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def process_entities(self, tlo: Any) -> None:
+        """Stores the users, chats and channels in `tlo`: a list of them, or any object that has them as `user`, `chat`,
+        `chats` or `users`. What cannot be used later (`min`, no access hash) is passed over.
+
+        All of a page is stored or, if an error is raised, nothing of it.
+        """
+
+    def get_input_entity(self, key: Any) -> Any:
+        """The `InputPeerUser`, `InputPeerChat` or `InputPeerChannel` of an id, username, phone, link, display name or
+        peer. An input peer is answered as it is.
+
+        Raises `ValueError` if it is not known.
+        """
+
+    def get_entity_rows_by_id(self, id: int, exact: bool = True) -> tuple[int, int | None] | None:
+        """Marked id and access hash of a marked id; not `exact`, of a user, chat or channel with that id."""
+
+    def get_entity_rows_by_username(self, username: str) -> tuple[int, int | None] | None:
+        """Marked id and access hash of a username in lower case. It belongs to the one seen last; others lose it."""
+
+    def get_entity_rows_by_phone(self, phone: str) -> tuple[int, int | None] | None:
+        """Marked id and access hash of a phone number, digits only."""
+
+    def get_entity_rows_by_name(self, name: str) -> tuple[int, int | None] | None:
+        """Marked id and access hash of a display name; of several with the same name, the lowest marked id."""
+
+    def _entities_to_rows(self, tlo: Any) -> list[Any]:
+        """The rows of the entities in `tlo`, each as `_entity_to_row` makes it."""
+
+    def _entity_to_row(self, e: Any) -> Any:
+        """The row of an entity as `_entity_values_to_row` makes it; `None` for what is not stored."""
+
+    @staticmethod
+    def _entity_values_to_row(id: Any, hash: Any, username: Any, phone: Any, name: Any) -> Any:
+        """The row itself: its values as a tuple. A storage of one's own may make something else of them."""
+
+    def _rows(self) -> list[tuple[int, int | None, str | None, str | None, str | None]]:
+        """All entities in memory as rows `(marked id, access hash, username, phone, name)`."""
+
+    def _put_rows(self, rows: Iterable[Any], /) -> None:
+        """Stores rows."""
+
+    def _clear(self) -> None:
+        """Forgets all entities, unless they are stored in a file."""
+
+    def flush(self) -> Awaitable[None]:
+        """Waits, without holding up the event loop, until everything given so far is on disk.
+
+        Raises `sqlite3.OperationalError` if the file cannot be written; what is unsaved stays in memory and is tried
+        again. A file that another program holds is waited for.
+        """
+
+class SQLiteCore(MemoryCore):
+    """The file of a session: the part of it that is Rust."""
+
+    def _open(
+        self, path: str | PathLike[str] | None, version: int, /
+    ) -> tuple[int, str | None, int | None, bytes, int | None, bytes] | None:
+        """Opens the file, or a database in memory, making or upgrading it to the database version `version`.
+
+        Answers data centre, address, port, key, takeout id and temporary key, or `None` for a new file.
+        """
+
+    def _set_credentials(
+        self,
+        dc_id: int,
+        server_address: str | None,
+        port: int | None,
+        auth_key: bytes,
+        takeout_id: int | None,
+        tmp_auth_key: bytes,
+        /,
+    ) -> None:
+        """Says what the table `sessions` holds after the next `save()`."""
+
+    def get_update_state(self, entity_id: int) -> Any:
+        """The `updates.State` of a channel, or (0) of the account; `None` if none is known."""
+
+    def set_update_state(self, entity_id: int, state: Any) -> None:
+        """Keeps the `updates.State` of a channel, or (0) of the account."""
+
+    def get_update_states(self) -> list[tuple[int, Any]]:
+        """All pairs of id and `updates.State`."""
+
+    def cache_file(self, md5_digest: bytes, file_size: int, instance: Any) -> None:
+        """Keeps what the server calls a file that was sent: an `InputDocument` or `InputPhoto`."""
+
+    def get_file(self, md5_digest: bytes, file_size: int, cls: Any) -> Any:
+        """Makes a `cls` of what the server calls a file that was sent; `None` if it is not known."""
+
+    def save(self) -> None:
+        """Writes data centre, keys and takeout id; in a running event loop it leaves the rest to the background,
+        otherwise it writes that too.
+
+        Raises `sqlite3.OperationalError` ("database is locked") if another program holds the file for 5 seconds and
+        there are keys to be written. Nothing is lost: they stay in memory.
+        """
+
+    def close(self) -> None:
+        """Writes everything and closes the file. A session that is used again opens it again.
+
+        Raises `sqlite3.OperationalError`, saying what is unsaved, if the file cannot be written for 30 seconds;
+        `close()` can then be called again.
+        """
+
+    def delete(self) -> bool:
+        """Removes the file; `False` if that is not possible."""
+
+    def _execute(self, stmt: str, *values: Any) -> tuple[Any, ...] | None:
+        """Saves everything, executes a statement on the file, and answers its first row."""
+
+def decode_base64(text: str, /) -> bytes:
+    """The bytes of url-safe base64. Raises `ValueError` for anything else."""
+
+def encode_base64(data: bytes, /) -> str:
+    """Url-safe base64 of the bytes."""
+
+def pack_login(dc_id: int, ip: bytes, port: int, key: bytes, /) -> bytes:
+    """The bytes of a login: data centre, packed address, port and key. Raises `ValueError` for what does not fit."""
+
+def unpack_login(data: bytes, /) -> tuple[int, bytes, int, bytes | None]:
+    """Data centre, packed address, port and key (`None` for zeros) of a login's bytes.
+
+    Raises `ValueError` for anything else.
+    """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import Iterable, Iterator, MutableSet
 from collections.abc import Set as AbstractSet
 from typing import Any, ClassVar, TypeAlias
@@ -19,12 +20,13 @@ _MAKES_ROWS = ("_entities_to_rows", "_entity_to_row", "_entity_values_to_row")
 _FINDS_ROWS = tuple(f"get_entity_rows_by_{key}" for key in ("id", "username", "phone", "name"))
 
 
-class RustMemorySession(MemoryCore, Session):  # type: ignore[misc]
+class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore[misc]
     """A session in memory, in the place of `telethon.sessions.MemorySession`.
 
     It is also the base for a storage of one's own, as Telethon documents for its class: override what you store
-    yourself, `process_entities`, `get_entity_rows_by_username`, `save` or whatever it is, and it is called where Telethon's
-    base would call it. A class that overrides none of the methods that make and find rows has them done in Rust.
+    yourself, `process_entities`, `get_entity_rows_by_username`, `save` or whatever it is, and it is called where
+    Telethon's base would call it. A class that overrides none of the methods that make and find rows has them done in
+    Rust.
     """
 
     _makes_rows: ClassVar[bool] = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from telethon.crypto import AuthKey
@@ -18,9 +19,10 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
 
     Whoever has the file is logged in: never give it away. A new one is readable by its owner only.
 
-    Entities, update states and sent files are in memory at once and on disk about a second later, written by a thread of
-    its own. `save()` writes data centre, keys and takeout id before it returns; outside a running event loop it writes everything.
-    `close()`, the end of the program and the end of the last reference to the session write everything.
+    Entities, update states and sent files are in memory at once and on disk about a second later, written by a thread
+    of its own. `save()` writes data centre, keys and takeout id before it returns; outside a running event loop it
+    writes everything. `close()`, the end of the program and the end of the last reference to the session write
+    everything.
     """
 
     def __init__(
@@ -32,8 +34,8 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
 
         `session_id` is the file's name, with or without `.session`; without a name nothing is kept but in memory.
 
-        Raises `sqlite3.DatabaseError` (for a locked file its subclass `sqlite3.OperationalError`), naming the file, if it cannot be
-        opened.
+        Raises `sqlite3.DatabaseError` (for a locked file its subclass `sqlite3.OperationalError`), naming the file, if
+        it cannot be opened.
         """
         super().__init__()
         self.filename = ":memory:"
@@ -75,7 +77,7 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
 
     @property
     def tmp_auth_key(self) -> Any:
-        """The temporary `telethon.crypto.AuthKey`, or `None`. It is written to the file only if the session was told to."""
+        """The temporary `telethon.crypto.AuthKey`, or `None`; written to the file only if the session was told to."""
         return self._tmp_auth_key
 
     @tmp_auth_key.setter
@@ -96,14 +98,12 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
     @classmethod
     def list_sessions(cls) -> list[str]:
         """The names, without `.session`, of the session files in the current folder."""
-        return [os.path.splitext(name)[0] for name in os.listdir(".") if name.endswith(EXTENSION)]
+        return [path.stem for path in Path().iterdir() if path.name.endswith(EXTENSION)]
 
     def _update_session_table(self) -> None:
         """Takes over the attributes that stand for the table `sessions`; the next `save()` writes them."""
         key, tmp_key = self._stored_keys()
-        self._set_credentials(
-            self._dc_id, self._server_address, self._port, key, self._takeout_id, tmp_key
-        )
+        self._set_credentials(self._dc_id, self._server_address, self._port, key, self._takeout_id, tmp_key)
 
     def _stored_keys(self) -> tuple[bytes, bytes]:
         key = self._auth_key.key if self._auth_key else b""

@@ -17,7 +17,8 @@ _VERSION = "1"
 class RustStringSession(RustMemorySession):
     """A login as a string, in the place of `telethon.sessions.StringSession`, and the same string.
 
-    Whoever has the string is logged in: never give it away. It holds data centre, address, port and key, and no entities.
+    Whoever has the string is logged in: never give it away. It holds data centre, address, port and key, and no
+    entities.
 
     `encode` (bytes to text) and `decode` (text to bytes) may be overridden in a subclass.
     """

@@ -100,9 +100,7 @@ mod tests {
         for row in (0..50_000).step_by(2) {
             index.remove(hash_of(row), row);
         }
-        assert!(
-            (0..50_000).all(|row| index.find(hash_of(row), |found| found == row).is_some() == (row % 2 == 1))
-        );
+        assert!((0..50_000).all(|row| index.find(hash_of(row), |found| found == row).is_some() == (row % 2 == 1)));
         assert_eq!(index.len, 25_000);
     }
 

@@ -55,8 +55,8 @@ impl EntityCache {
         let before = found.unsaved;
         let names_are_told = entity.unsaved != Unsaved::HashAndDate;
         let same_texts = !names_are_told || self.table.arena.holds(found.texts, entity.record);
-        let same_numbers = (found.hash, found.has_hash, found.seen)
-            == (entity.hash.unwrap_or(0), entity.hash.is_some(), entity.seen);
+        let same_numbers =
+            (found.hash, found.has_hash, found.seen) == (entity.hash.unwrap_or(0), entity.hash.is_some(), entity.seen);
         if same_texts && same_numbers {
             return None;
         }
@@ -64,8 +64,7 @@ impl EntityCache {
             self.set_texts(row, entity.record);
         }
         let found = self.table.row_mut(row);
-        (found.hash, found.has_hash, found.seen) =
-            (entity.hash.unwrap_or(0), entity.hash.is_some(), entity.seen);
+        (found.hash, found.has_hash, found.seen) = (entity.hash.unwrap_or(0), entity.hash.is_some(), entity.seen);
         found.unsaved = before.and(entity.unsaved);
         (before == Unsaved::Nothing).then_some(row)
     }
@@ -87,8 +86,7 @@ impl EntityCache {
         }
         if unsaved == Unsaved::Nothing {
             let found = self.table.row_mut(row);
-            (found.hash, found.has_hash, found.seen) =
-                (entity.hash.unwrap_or(0), entity.hash.is_some(), entity.seen);
+            (found.hash, found.has_hash, found.seen) = (entity.hash.unwrap_or(0), entity.hash.is_some(), entity.seen);
         }
     }
 
@@ -96,9 +94,8 @@ impl EntityCache {
     #[must_use]
     pub fn get(&self, row: RowId) -> Entity<'_> {
         let found = self.table.row(row);
-        let [username, phone, name] = record::read(self.table.record(row))
-            .0
-            .map(|text| text.and_then(|text| std::str::from_utf8(text).ok()));
+        let [username, phone, name] =
+            record::read(self.table.record(row)).0.map(|text| text.and_then(|text| std::str::from_utf8(text).ok()));
         Entity { id: found.id, hash: found.has_hash.then_some(found.hash), username, phone, name }
     }
 
@@ -222,13 +219,11 @@ impl EntityCache {
 
     /// The first row of the chain of those with this text: the one with the lowest id.
     fn first(&self, key: TextKey, text: &[u8]) -> Option<RowId> {
-        self.by_text[key as usize]
-            .find(self.table.hash_text(text), |row| self.table.text(row, key) == Some(text))
+        self.by_text[key as usize].find(self.table.hash_text(text), |row| self.table.text(row, key) == Some(text))
     }
 
     fn chain(&self, first: RowId, key: TextKey) -> impl Iterator<Item = RowId> {
-        let next =
-            move |row: &RowId| Some(self.table.row(*row).next[key as usize]).filter(|row| *row != NONE);
+        let next = move |row: &RowId| Some(self.table.row(*row).next[key as usize]).filter(|row| *row != NONE);
         std::iter::successors(Some(first), next)
     }
 
@@ -237,8 +232,7 @@ impl EntityCache {
         let k = key as usize;
         let Some(text) = self.table.text(row, key) else { return };
         let hash = self.table.hash_text(text);
-        let Some(first) = self.by_text[k].find(hash, |other| self.table.text(other, key) == Some(text))
-        else {
+        let Some(first) = self.by_text[k].find(hash, |other| self.table.text(other, key) == Some(text)) else {
             let Self { table, by_text, .. } = self;
             by_text[k].insert(hash, row, |row| table.hash_of(row, key));
             return;

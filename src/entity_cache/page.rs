@@ -100,14 +100,7 @@ impl EntityPage {
         self.push_with(id, hash, seen, unsaved, |out| out.extend_from_slice(record));
     }
 
-    fn push_with(
-        &mut self,
-        id: i64,
-        hash: Option<i64>,
-        seen: u32,
-        unsaved: Unsaved,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
+    fn push_with(&mut self, id: i64, hash: Option<i64>, seen: u32, unsaved: Unsaved, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.records.len();
         write(&mut self.records);
         self.rows.push(PageRow { id, hash, seen, unsaved, record: start..self.records.len() });

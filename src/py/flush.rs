@@ -28,9 +28,7 @@ pub(super) fn flush<'py>(py: Python<'py>, session: &Session) -> PyResult<Bound<'
     future_into_py::<Waiting, _, ()>(py, async move {
         match told.await {
             Ok(result) => Ok(result?),
-            Err(oneshot::Canceled) => {
-                Err(PyRuntimeError::new_err("the session was forked away while it was flushed"))
-            }
+            Err(oneshot::Canceled) => Err(PyRuntimeError::new_err("the session was forked away while it was flushed")),
         }
     })
 }

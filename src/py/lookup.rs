@@ -35,10 +35,7 @@ pub(super) enum Meaning<'a, 'py> {
 const INPUTS: [u32; 3] = [0xc91c_90b6, 0xe669_bf46, 0x40f2_02fd];
 
 /// Finds out what a key means.
-pub(super) fn meaning<'a, 'py>(
-    telethon: &Telethon,
-    key: &'a Bound<'py, PyAny>,
-) -> PyResult<Meaning<'a, 'py>> {
+pub(super) fn meaning<'a, 'py>(telethon: &Telethon, key: &'a Bound<'py, PyAny>) -> PyResult<Meaning<'a, 'py>> {
     let py = key.py();
     if let Ok(text) = key.cast_exact::<PyString>() {
         return Ok(Meaning::Lookups(of_text(telethon, text)?));
@@ -47,10 +44,7 @@ pub(super) fn meaning<'a, 'py>(
         return of_int(key);
     }
     if let Some(id) = marked_id_of_peer(telethon, key)? {
-        return Ok(Meaning::Lookups([
-            Some(Lookup::Id { id: id.into_pyobject(py)?.into_any(), exact: true }),
-            None,
-        ]));
+        return Ok(Meaning::Lookups([Some(Lookup::Id { id: id.into_pyobject(py)?.into_any(), exact: true }), None]));
     }
     if let Some(peer) = as_input_peer(telethon, key)? {
         return Ok(Meaning::Peer(peer));
@@ -98,19 +92,14 @@ fn as_input_peer<'py>(telethon: &Telethon, key: &Bound<'py, PyAny>) -> PyResult<
     };
     match attempt() {
         Ok(peer) => Ok(Some(peer)),
-        Err(error)
-            if error.is_instance_of::<PyAttributeError>(py) || error.is_instance_of::<PyTypeError>(py) =>
-        {
+        Err(error) if error.is_instance_of::<PyAttributeError>(py) || error.is_instance_of::<PyTypeError>(py) => {
             Ok(None)
         }
         Err(error) => Err(error),
     }
 }
 
-fn of_text<'a, 'py>(
-    telethon: &Telethon,
-    text: &'a Bound<'py, PyString>,
-) -> PyResult<[Option<Lookup<'a, 'py>>; 2]> {
+fn of_text<'a, 'py>(telethon: &Telethon, text: &'a Bound<'py, PyString>) -> PyResult<[Option<Lookup<'a, 'py>>; 2]> {
     let name = text.to_str()?;
     let first = match telethon.dialect.map_or(LookupKey::Unsure, |dialect| parse(name, &dialect)) {
         LookupKey::Phone(phone) => Some(Lookup::Phone(phone)),
@@ -121,10 +110,7 @@ fn of_text<'a, 'py>(
     Ok([first, Some(Lookup::Name(name))])
 }
 
-fn ask_telethon<'a, 'py>(
-    telethon: &Telethon,
-    text: &Bound<'py, PyString>,
-) -> PyResult<Option<Lookup<'a, 'py>>> {
+fn ask_telethon<'a, 'py>(telethon: &Telethon, text: &Bound<'py, PyString>) -> PyResult<Option<Lookup<'a, 'py>>> {
     let py = text.py();
     let phone: Option<String> = telethon.util(intern!(py, "parse_phone"), text)?.extract()?;
     if let Some(phone) = phone.filter(|phone| !phone.is_empty()) {

@@ -109,16 +109,11 @@ impl Drop for MemoryCore {
 }
 
 /// Calls the class's own `get_entity_rows_by_...`.
-fn find_by_override<'py>(
-    slf: &Bound<'py, MemoryCore>,
-    lookup: &Lookup<'_, 'py>,
-) -> PyResult<Option<Found<'py>>> {
+fn find_by_override<'py>(slf: &Bound<'py, MemoryCore>, lookup: &Lookup<'_, 'py>) -> PyResult<Option<Found<'py>>> {
     let py = slf.py();
     let row = match lookup {
         Lookup::Phone(phone) => slf.call_method1(intern!(py, "get_entity_rows_by_phone"), (phone,)),
-        Lookup::Username(username) => {
-            slf.call_method1(intern!(py, "get_entity_rows_by_username"), (username,))
-        }
+        Lookup::Username(username) => slf.call_method1(intern!(py, "get_entity_rows_by_username"), (username,)),
         Lookup::Name(name) => slf.call_method1(intern!(py, "get_entity_rows_by_name"), (name,)),
         Lookup::Id { id, exact } => slf.call_method1(intern!(py, "get_entity_rows_by_id"), (id, *exact)),
     }?;
@@ -156,10 +151,7 @@ impl MemoryCore {
     }
 
     /// The rows of the entities in an object, each as `_entity_values_to_row` makes it.
-    fn _entities_to_rows<'py>(
-        slf: &Bound<'py, Self>,
-        tlo: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyList>> {
+    fn _entities_to_rows<'py>(slf: &Bound<'py, Self>, tlo: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let rows = PyList::empty(py);
         for entity in read::entities_in(Telethon::get(py)?, tlo)? {
@@ -172,10 +164,7 @@ impl MemoryCore {
     }
 
     /// The row of an entity as `_entity_values_to_row` makes it; `None` for what is not stored.
-    fn _entity_to_row<'py>(
-        slf: &Bound<'py, Self>,
-        e: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn _entity_to_row<'py>(slf: &Bound<'py, Self>, e: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
         let row = read::row_of(Telethon::get(py)?, e)?;
         row.map(|row| slf.call_method1(intern!(py, "_entity_values_to_row"), row)).transpose()
@@ -224,11 +213,7 @@ impl MemoryCore {
             Meaning::Lookups(lookups) => lookups,
         };
         for lookup in lookups.iter().flatten() {
-            let found = if core.finds_rows {
-                core.find_natively(py, lookup)?
-            } else {
-                find_by_override(slf, lookup)?
-            };
+            let found = if core.finds_rows { core.find_natively(py, lookup)? } else { find_by_override(slf, lookup)? };
             if let Some((id, hash)) = found {
                 return make::input_peer(telethon, id, &hash);
             }

@@ -30,10 +30,7 @@ pub(super) struct Reader<'a, 'py> {
 }
 
 /// The entities that lie in an object: its items if it is a list, else what it holds as `user`, `chat`, `chats`, `users`.
-pub(super) fn entities_in<'py>(
-    telethon: &Telethon,
-    object: &Bound<'py, PyAny>,
-) -> PyResult<Vec<Bound<'py, PyAny>>> {
+pub(super) fn entities_in<'py>(telethon: &Telethon, object: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let py = object.py();
     if let Ok(list) = object.cast_exact::<PyList>() {
         return Ok(list.iter().collect());
@@ -119,34 +116,32 @@ impl<'a, 'py> Reader<'a, 'py> {
     pub(super) fn read(&mut self, entity: &Bound<'py, PyAny>) -> PyResult<()> {
         let class = entity.get_type();
         let telethon = self.telethon;
-        let is_read = if class.is(&telethon.user) {
-            self.read_user(entity)?
+        let read = if class.is(&telethon.user) {
+            self.read_user(entity)
         } else if class.is(&telethon.channel) {
-            self.read_channel(entity)?
+            self.read_channel(entity)
         } else if class.is(&telethon.chat) {
-            self.read_chat(entity)?
+            self.read_chat(entity)
         } else {
-            false
+            Err(Unread::Foreign)
         };
-        if is_read { Ok(()) } else { self.read_rare(entity) }
+        match read {
+            Ok(()) => Ok(()),
+            Err(Unread::Foreign) => self.read_rare(entity),
+            Err(Unread::Failed(error)) => Err(error),
+        }
     }
 
-    /// Answers `false`, having done nothing, if an attribute is of another type than Telethon's own.
-    fn read_user(&mut self, user: &Bound<'py, PyAny>) -> PyResult<bool> {
+    fn read_user(&mut self, user: &Bound<'py, PyAny>) -> Result<(), Unread> {
         let py = self.py;
-        let Some(hash) = self.usable_hash(user)? else { return Ok(false) };
-        let Some(hash) = hash else { return Ok(true) };
-        let Some(id) = integer(&user.getattr(intern!(py, "id"))?) else { return Ok(false) };
+        let Some(hash) = self.usable_hash(user)? else { return Ok(()) };
+        let id = integer(&user.getattr(intern!(py, "id"))?)?;
         let username = user.getattr(intern!(py, "username"))?;
         let phone = user.getattr(intern!(py, "phone"))?;
         let first = user.getattr(intern!(py, "first_name"))?;
         let last = user.getattr(intern!(py, "last_name"))?;
-        let (Some(username), Some(phone), Some(first), Some(last)) =
-            (text(&username)?, text(&phone)?, text(&first)?, text(&last)?)
-        else {
-            return Ok(false);
-        };
-        let name = match (first.filter(|text| !text.is_empty()), last.filter(|text| !text.is_empty())) {
+        let (username, phone) = (non_empty(&username)?, text(&phone)?);
+        let name = match (non_empty(&first)?, non_empty(&last)?) {
             (Some(first), Some(last)) => {
                 self.name.clear();
                 self.name.push_str(first);
@@ -156,61 +151,53 @@ impl<'a, 'py> Reader<'a, 'py> {
             }
             (one, other) => one.or(other),
         };
-        let phone = phone.map(|phone| self.phone_form(phone));
+        let phone = phone.map(|phone| self.session.phone_form(phone));
         let username = lowered(py, username, &mut self.username)?;
         self.page.push(&Entity { id, hash: Some(hash), username, phone: phone.as_deref(), name });
-        Ok(true)
+        Ok(())
     }
 
-    fn read_channel(&mut self, channel: &Bound<'py, PyAny>) -> PyResult<bool> {
+    fn read_channel(&mut self, channel: &Bound<'py, PyAny>) -> Result<(), Unread> {
         let py = self.py;
-        let Some(hash) = self.usable_hash(channel)? else { return Ok(false) };
-        let Some(hash) = hash else { return Ok(true) };
-        let id = integer(&channel.getattr(intern!(py, "id"))?).and_then(|id| PeerKind::Channel.mark(id));
+        let Some(hash) = self.usable_hash(channel)? else { return Ok(()) };
+        let id = integer(&channel.getattr(intern!(py, "id"))?)?;
+        let id = PeerKind::Channel.mark(id).ok_or(Unread::Foreign)?;
         let username = channel.getattr(intern!(py, "username"))?;
         let title = channel.getattr(intern!(py, "title"))?;
-        let (Some(id), Some(username), Some(title)) = (id, text(&username)?, text(&title)?) else {
-            return Ok(false);
-        };
+        let (username, name) = (non_empty(&username)?, non_empty(&title)?);
         let username = lowered(py, username, &mut self.username)?;
-        let name = title.filter(|title| !title.is_empty());
         self.page.push(&Entity { id, hash: Some(hash), username, phone: None, name });
-        Ok(true)
+        Ok(())
     }
 
-    fn read_chat(&mut self, chat: &Bound<'py, PyAny>) -> PyResult<bool> {
+    fn read_chat(&mut self, chat: &Bound<'py, PyAny>) -> Result<(), Unread> {
         let py = self.py;
-        let id = integer(&chat.getattr(intern!(py, "id"))?).and_then(|id| PeerKind::Chat.mark(id));
+        let id = integer(&chat.getattr(intern!(py, "id"))?)?;
+        let id = PeerKind::Chat.mark(id).ok_or(Unread::Foreign)?;
         let title = chat.getattr(intern!(py, "title"))?;
-        let (Some(id), Some(title)) = (id, text(&title)?) else { return Ok(false) };
-        let name = title.filter(|title| !title.is_empty());
-        self.page.push(&Entity { id, hash: Some(0), username: None, phone: None, name });
-        Ok(true)
+        self.page.push(&Entity { id, hash: Some(0), name: non_empty(&title)?, ..Entity::default() });
+        Ok(())
     }
 
-    /// The access hash; `Some(None)` if it is none that can be used, `None` if Telethon must be asked.
-    fn usable_hash(&self, entity: &Bound<'py, PyAny>) -> PyResult<Option<Option<i64>>> {
+    /// The access hash; `None` if there is none, or one that opens nothing.
+    fn usable_hash(&self, entity: &Bound<'py, PyAny>) -> Result<Option<i64>, Unread> {
         let hash = entity.getattr(intern!(self.py, "access_hash"))?;
         if hash.is_none() {
-            return Ok(Some(None));
+            return Ok(None);
         }
         let is_min = entity.getattr(intern!(self.py, "min"))?;
-        if is_min.is_none() || is_min.cast_exact::<PyBool>().is_ok_and(|is_min| !is_min.is_true()) {
-            return Ok(integer(&hash).map(Some));
+        if !is_min.is_none() && is_min.cast_exact::<PyBool>().map_err(|_| Unread::Foreign)?.is_true() {
+            return Ok(None);
         }
-        Ok(is_min.cast_exact::<PyBool>().is_ok().then_some(None))
+        integer(&hash).map(Some)
     }
 
     /// Reads what Telethon's own functions make of it.
     fn read_rare(&mut self, entity: &Bound<'py, PyAny>) -> PyResult<()> {
         let Some(row) = row_of(self.telethon, entity)? else { return Ok(()) };
         let telethon = self.telethon;
-        let names_nobody = [
-            &telethon.input_peer_user,
-            &telethon.input_peer_channel,
-            &telethon.input_user,
-            &telethon.input_channel,
-        ];
+        let names_nobody =
+            [&telethon.input_peer_user, &telethon.input_peer_channel, &telethon.input_user, &telethon.input_channel];
         if names_nobody.into_iter().any(|class| Telethon::is_exactly(entity, class)) {
             let (id, hash, ..) = row;
             let (id, hash) = self.id_and_hash(&id, &hash)?;
@@ -232,7 +219,7 @@ impl<'a, 'py> Reader<'a, 'py> {
         } else {
             phone.extract()?
         };
-        let phone = phone.map(|phone| self.phone_form(phone));
+        let phone = phone.map(|phone| self.session.phone_form(phone));
         self.page.push(&Entity { id, hash, username, phone: phone.as_deref(), name });
         Ok(())
     }
@@ -245,32 +232,42 @@ impl<'a, 'py> Reader<'a, 'py> {
         }
         Ok((id, hash))
     }
+}
 
-    fn phone_form<'t>(&self, phone: &'t str) -> std::borrow::Cow<'t, str> {
-        self.session.phone_form(phone)
+/// Why an entity was not read attribute by attribute.
+enum Unread {
+    /// An attribute is of another type than Telethon's own: Telethon's functions must say what that means.
+    Foreign,
+    /// An attribute could not be had.
+    Failed(PyErr),
+}
+
+impl From<PyErr> for Unread {
+    fn from(error: PyErr) -> Self {
+        Self::Failed(error)
     }
 }
 
 /// The number, if it is exactly an `int` and fits.
-fn integer(value: &Bound<'_, PyAny>) -> Option<i64> {
-    value.cast_exact::<PyInt>().ok()?.extract().ok()
+fn integer(value: &Bound<'_, PyAny>) -> Result<i64, Unread> {
+    value.cast_exact::<PyInt>().ok().and_then(|value| value.extract().ok()).ok_or(Unread::Foreign)
 }
 
-/// `Some(None)` for `None`, `Some` of the text if it is exactly a `str`, `None` for anything else.
-fn text<'v>(value: &'v Bound<'_, PyAny>) -> PyResult<Option<Option<&'v str>>> {
+/// The text, if it is exactly a `str`, or `None`.
+fn text<'v>(value: &'v Bound<'_, PyAny>) -> Result<Option<&'v str>, Unread> {
     if value.is_none() {
-        return Ok(Some(None));
+        return Ok(None);
     }
-    value.cast_exact::<PyString>().ok().map(|text| text.to_str().map(Some)).transpose()
+    Ok(Some(value.cast_exact::<PyString>().map_err(|_| Unread::Foreign)?.to_str()?))
 }
 
-/// The username in lower case, as Python has it; `None` for an empty one.
-fn lowered<'t>(
-    py: Python<'_>,
-    username: Option<&'t str>,
-    buffer: &'t mut String,
-) -> PyResult<Option<&'t str>> {
-    let Some(username) = username.filter(|username| !username.is_empty()) else { return Ok(None) };
+fn non_empty<'v>(value: &'v Bound<'_, PyAny>) -> Result<Option<&'v str>, Unread> {
+    Ok(text(value)?.filter(|text| !text.is_empty()))
+}
+
+/// The username in lower case, as Python has it.
+fn lowered<'t>(py: Python<'_>, username: Option<&'t str>, buffer: &'t mut String) -> PyResult<Option<&'t str>> {
+    let Some(username) = username else { return Ok(None) };
     if !username.is_ascii() {
         *buffer = PyString::new(py, username).call_method0(intern!(py, "lower"))?.extract()?;
     } else if username.bytes().any(|byte| byte.is_ascii_uppercase()) {

@@ -42,11 +42,7 @@ impl SQLiteCore {
 
     /// Opens the file, or a database in memory, and answers the login in it; `None` if there was none.
     #[pyo3(signature = (path, version, /))]
-    fn _open<'py>(
-        slf: &Bound<'py, Self>,
-        path: Option<PathBuf>,
-        version: i64,
-    ) -> PyResult<Option<Login<'py>>> {
+    fn _open<'py>(slf: &Bound<'py, Self>, path: Option<PathBuf>, version: i64) -> PyResult<Option<Login<'py>>> {
         let py = slf.py();
         // Where the program goes to later must not decide which file is opened again.
         let path = path.map(std::path::absolute).transpose()?;
@@ -101,9 +97,7 @@ impl SQLiteCore {
         let state = UpdateState {
             pts: state.getattr(intern!(py, "pts"))?.extract()?,
             qts: state.getattr(intern!(py, "qts"))?.extract()?,
-            date: Some(
-                state.getattr(intern!(py, "date"))?.call_method0(intern!(py, "timestamp"))?.extract()?,
-            ),
+            date: Some(state.getattr(intern!(py, "date"))?.call_method0(intern!(py, "timestamp"))?.extract()?),
             seq: state.getattr(intern!(py, "seq"))?.extract()?,
         };
         py.detach(|| session.set_update_state(entity_id, state));
@@ -131,10 +125,8 @@ impl SQLiteCore {
             return Err(PyTypeError::new_err(format!("Cannot cache {} instance", class.repr()?)));
         }
         let key = FileKey { md5_digest, size: file_size, kind: kind_of(telethon, class.as_any())? };
-        let file = (
-            instance.getattr(intern!(py, "id"))?.extract()?,
-            instance.getattr(intern!(py, "access_hash"))?.extract()?,
-        );
+        let file =
+            (instance.getattr(intern!(py, "id"))?.extract()?, instance.getattr(intern!(py, "access_hash"))?.extract()?);
         py.detach(|| session.set_sent_file(key, file));
         Ok(())
     }
@@ -153,8 +145,7 @@ impl SQLiteCore {
 
     fn save(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, session) = (slf.py(), slf.as_super().get().session());
-        let may_block =
-            py.import(intern!(py, "asyncio"))?.call_method0(intern!(py, "_get_running_loop"))?.is_none();
+        let may_block = py.import(intern!(py, "asyncio"))?.call_method0(intern!(py, "_get_running_loop"))?.is_none();
         Ok(py.detach(|| session.save(may_block))?)
     }
 
@@ -179,8 +170,7 @@ impl SQLiteCore {
         let values = values.iter().map(|object| value::from_python(&object)).collect::<PyResult<Vec<_>>>()?;
         let row = py.detach(|| session.execute(stmt, &values))?;
         row.map(|row| {
-            let objects =
-                row.iter().map(|value| value::to_python(py, value)).collect::<PyResult<Vec<_>>>()?;
+            let objects = row.iter().map(|value| value::to_python(py, value)).collect::<PyResult<Vec<_>>>()?;
             PyTuple::new(py, objects)
         })
         .transpose()

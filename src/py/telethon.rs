@@ -37,8 +37,7 @@ impl Telethon {
 
     fn import(py: Python<'_>) -> PyResult<Self> {
         let types = py.import("telethon.tl.types")?;
-        let class =
-            |name: &str| -> PyResult<Py<PyType>> { Ok(types.getattr(name)?.cast_into::<PyType>()?.unbind()) };
+        let class = |name: &str| -> PyResult<Py<PyType>> { Ok(types.getattr(name)?.cast_into::<PyType>()?.unbind()) };
         let utils = py.import("telethon.utils")?;
         Ok(Self {
             tl_object: py.import("telethon.tl")?.getattr("TLObject")?.cast_into::<PyType>()?.unbind(),
@@ -101,9 +100,7 @@ fn dialect(utils: &Bound<'_, PyModule>) -> PyResult<Option<Dialect>> {
     }
     let usernames = match pattern("VALID_USERNAME_RE")?.as_str() {
         r"^[a-z](?:(?!__)\w){1,30}[a-z\d]$ 34" => Dialect::CURRENT,
-        r"^([a-z](?:(?!__)\w){3,30}[a-z\d]|gif|vid|pic|bing|wiki|imdb|bold|vote|like|coub)$ 34" => {
-            Dialect::OLD
-        }
+        r"^([a-z](?:(?!__)\w){3,30}[a-z\d]|gif|vid|pic|bing|wiki|imdb|bold|vote|like|coub)$ 34" => Dialect::OLD,
         _ => return Ok(None),
     };
     Ok(Some(Dialect { plus_invites, ..usernames }))

@@ -71,9 +71,7 @@ pub(super) struct Taken {
 
 impl Journal {
     pub(super) fn is_empty(&self) -> bool {
-        self.credentials.is_none()
-            && self.entities.is_empty()
-            && self.update_states.len() + self.sent_files.len() == 0
+        self.credentials.is_none() && self.entities.is_empty() && self.update_states.len() + self.sent_files.len() == 0
     }
 
     /// What is in it, counted in words.

@@ -121,7 +121,9 @@ impl Session {
         }
         let page = self.opened(slot)?.find(query, LOCKED_WAIT)?;
         let mut state = self.state();
-        page.iter().for_each(|entity| state.cache.put_stored(&entity));
+        for entity in page.iter() {
+            state.cache.put_stored(&entity);
+        }
         Ok(self.answer(&mut state, query))
     }
 
@@ -178,7 +180,9 @@ impl Session {
         let now_committed = store.others_commits()?;
         let update_states = if page.len() < ROWS { store.update_states()? } else { Vec::new() };
         let mut state = self.state();
-        page.iter().for_each(|entity| state.cache.put_stored(&entity));
+        for entity in page.iter() {
+            state.cache.put_stored(&entity);
+        }
         if let Some(last) = page.iter().last()
             && page.len() == ROWS
         {
@@ -242,8 +246,7 @@ impl Session {
 
 /// Everything has been read. If somebody has written meanwhile it is read once more, at the cost of a tenth of our time.
 fn finish_pass(mut state: MutexGuard<'_, State>, is_current: bool) -> Option<Duration> {
-    let took =
-        state.mirror.pass().and_then(|pass| pass.begun).map_or(Duration::ZERO, |begun| begun.elapsed());
+    let took = state.mirror.pass().and_then(|pass| pass.begun).map_or(Duration::ZERO, |begun| begun.elapsed());
     if is_current {
         state.mirror = Mirror::Complete;
         return None;

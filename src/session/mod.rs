@@ -96,11 +96,7 @@ impl Session {
     /// Whatever keeps it from being opened.
     pub fn open(location: Box<dyn Location>) -> Result<(Arc<Self>, Option<Credentials>)> {
         let (mut store, opened) = location.open()?;
-        let slot = Slot {
-            others_commits: store.others_commits()?,
-            store: Some(store),
-            generation: fork::generation(),
-        };
+        let slot = Slot { others_commits: store.others_commits()?, store: Some(store), generation: fork::generation() };
         let state = State {
             update_states: opened.update_states.into_iter().collect(),
             mirror: Mirror::begin(),

@@ -124,11 +124,15 @@ impl Session {
             let mut state = self.state();
             let rows = std::mem::take(&mut state.journal).entities;
             let mut forgotten = EntityPage::default();
-            rows.into_iter().for_each(|row| state.cache.take_unsaved(row, &mut forgotten));
+            for row in rows {
+                state.cache.take_unsaved(row, &mut forgotten);
+            }
             state.saved = state.changes;
             std::mem::take(&mut state.waiters)
         };
-        waiters.into_iter().for_each(|waiter| (waiter.tell)(Ok(())));
+        for waiter in waiters {
+            (waiter.tell)(Ok(()));
+        }
         location.delete()
     }
 
@@ -166,8 +170,7 @@ impl Session {
         let mut slot = self.slot();
         let Some(credentials) = self.state().journal.credentials.take() else { return Ok(()) };
         let mut changes = Some(Changes { credentials: Some(credentials.clone()), ..Changes::default() });
-        let result =
-            self.opened(&mut slot).and_then(|store| store.write(CREDENTIALS_WAIT, &mut || changes.take()));
+        let result = self.opened(&mut slot).and_then(|store| store.write(CREDENTIALS_WAIT, &mut || changes.take()));
         let mut state = self.state();
         match &result {
             Ok(()) if state.journal.is_empty() => state.saved = state.changes,
@@ -223,7 +226,9 @@ impl Session {
         }
         let tells = state.take_waiters(failure);
         drop(state);
-        tells.into_iter().for_each(|tell| tell(result.clone()));
+        for tell in tells {
+            tell(result.clone());
+        }
         result
     }
 
@@ -239,9 +244,7 @@ impl Session {
             if now >= due {
                 trouble.warned = Some(now);
                 let seconds = (now - since).as_secs();
-                log::warn!(
-                    "{error}; unsaved for {seconds} s: {what}; they are kept in memory until it is free"
-                );
+                log::warn!("{error}; unsaved for {seconds} s: {what}; they are kept in memory until it is free");
             }
             return LOCKED_RETRY;
         }
@@ -257,10 +260,7 @@ impl Session {
         let trouble = std::mem::take(&mut self.state().trouble);
         if let (Some(since), Some(_)) = (trouble.since, trouble.warned) {
             let name = self.location.as_ref().map(|location| location.name()).unwrap_or_default();
-            log::warn!(
-                "{name} can be written again, after {} s; everything is saved",
-                since.elapsed().as_secs()
-            );
+            log::warn!("{name} can be written again, after {} s; everything is saved", since.elapsed().as_secs());
         }
     }
 }
@@ -307,7 +307,9 @@ impl State {
         let Self { cache, journal, update_states, sent_files, .. } = self;
         let mut entities = EntityPage::with_capacity(rows);
         let taken_rows: Vec<_> = journal.entities.drain(..rows.min(journal.entities.len())).collect();
-        taken_rows.iter().for_each(|row| cache.take_unsaved(*row, &mut entities));
+        for row in &taken_rows {
+            cache.take_unsaved(*row, &mut entities);
+        }
         let taken = Taken {
             credentials: journal.credentials.take(),
             entities: taken_rows.into_iter().zip(entities.iter().map(|entity| entity.unsaved)).collect(),
@@ -316,16 +318,8 @@ impl State {
         };
         let changes = Changes {
             credentials: taken.credentials.clone(),
-            update_states: taken
-                .update_states
-                .iter()
-                .filter_map(|id| Some((*id, *update_states.get(id)?)))
-                .collect(),
-            sent_files: taken
-                .sent_files
-                .iter()
-                .filter_map(|key| Some((key.clone(), *sent_files.get(key)?)))
-                .collect(),
+            update_states: taken.update_states.iter().filter_map(|id| Some((*id, *update_states.get(id)?))).collect(),
+            sent_files: taken.sent_files.iter().filter_map(|key| Some((key.clone(), *sent_files.get(key)?))).collect(),
             entities,
         };
         (changes, taken)
@@ -346,7 +340,9 @@ impl State {
                 .map(|(row, _)| *row)
                 .collect();
             journal.entities.retain(|row| !changed_again.contains(row));
-            entities.into_iter().rev().for_each(|(row, _)| journal.entities.push_front(row));
+            for (row, _) in entities.into_iter().rev() {
+                journal.entities.push_front(row);
+            }
         }
     }
 
@@ -354,7 +350,9 @@ impl State {
     pub(super) fn unsaved_entities(&mut self) -> EntityPage {
         let mut page = EntityPage::default();
         let rows: Vec<_> = self.journal.entities.iter().copied().collect();
-        rows.into_iter().for_each(|row| self.cache.take_unsaved(row, &mut page));
+        for row in rows {
+            self.cache.take_unsaved(row, &mut page);
+        }
         page
     }
 
@@ -362,9 +360,8 @@ impl State {
     fn take_waiters(&mut self, failure: Option<&Error>) -> Vec<OnSaved> {
         let saved = self.saved;
         let is_final = failure.is_some_and(|error| !matches!(error, Error::Locked { .. }));
-        let (done, waiting) = std::mem::take(&mut self.waiters)
-            .into_iter()
-            .partition(|waiter| is_final || waiter.up_to <= saved);
+        let (done, waiting) =
+            std::mem::take(&mut self.waiters).into_iter().partition(|waiter| is_final || waiter.up_to <= saved);
         self.waiters = waiting;
         let done: Vec<Waiter> = done;
         done.into_iter().map(|waiter| waiter.tell).collect()

@@ -52,9 +52,8 @@ pub(super) fn write(connection: &Connection, entities: &EntityPage) -> rusqlite:
 /// The entities that a query may mean.
 pub(super) fn find(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<EntityPage> {
     let select = |condition: &str| {
-        connection.prepare_cached(&format!(
-            "select id, hash, username, phone, name, date from entities where {condition}"
-        ))
+        connection
+            .prepare_cached(&format!("select id, hash, username, phone, name, date from entities where {condition}"))
     };
     match query {
         Query::Id(id) => read(&mut *select("id = ?")?, [id]),

@@ -29,18 +29,12 @@ pub(super) fn write_credentials(
     Ok(())
 }
 
-pub(super) fn read_credentials(
-    connection: &Connection,
-    path: &Path,
-    version: i64,
-) -> Result<Option<Credentials>> {
+pub(super) fn read_credentials(connection: &Connection, path: &Path, version: i64) -> Result<Option<Credentials>> {
     const COLUMNS: &str = "select dc_id, server_address, port, auth_key, takeout_id";
     let tmp_auth_key = if version >= VERSION_8 { ", tmp_auth_key" } else { ", x''" };
     let statement = format!("{COLUMNS}{tmp_auth_key} from sessions");
     let row = connection
-        .query_row(&statement, [], |row| {
-            (0..6).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<SqlValue>>>()
-        })
+        .query_row(&statement, [], |row| (0..6).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<SqlValue>>>())
         .optional()
         .map_err(|error| sqlite_error(path, error))?;
     row.map(|row| {

@@ -40,9 +40,7 @@ impl SqliteFile {
 
     fn connect(&self) -> Result<Connection> {
         let name = display_path(self.path.as_deref());
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = match &self.path {
             None => Connection::open_in_memory_with_flags(flags),
             Some(path) => {
@@ -86,8 +84,7 @@ impl Location for SqliteFile {
         let version = prepare(&mut connection, &path, self.version)?;
         let opened = Opened {
             credentials: login::read_credentials(&connection, &path, version)?,
-            update_states: login::read_update_states(&connection)
-                .map_err(|error| sqlite_error(&path, error))?,
+            update_states: login::read_update_states(&connection).map_err(|error| sqlite_error(&path, error))?,
         };
         Ok((Box::new(SqliteStore::new(connection, path, version)), opened))
     }
@@ -164,9 +161,7 @@ fn check_version(path: &Path, version: i64) -> Result<i64> {
     let path = || path.to_owned();
     match version {
         1..=VERSION_8 => Ok(version),
-        ..=0 => {
-            Err(Error::NotASession { path: path(), reason: format!("it has database version {version}") })
-        }
+        ..=0 => Err(Error::NotASession { path: path(), reason: format!("it has database version {version}") }),
         _ => Err(Error::TooNew { path: path(), version, newest: VERSION_8 }),
     }
 }

@@ -9,24 +9,13 @@ pub const VERSION_8: i64 = 8;
 
 const VERSION: &str = "create table version (version integer primary key)";
 
-const SESSIONS: [&str; 5] = [
-    "dc_id integer primary key",
-    "server_address text",
-    "port integer",
-    "auth_key blob",
-    "takeout_id integer",
-];
+const SESSIONS: [&str; 5] =
+    ["dc_id integer primary key", "server_address text", "port integer", "auth_key blob", "takeout_id integer"];
 
 const TMP_AUTH_KEY: &str = "tmp_auth_key blob";
 
-const ENTITIES: [&str; 6] = [
-    "id integer primary key",
-    "hash integer not null",
-    "username text",
-    "phone integer",
-    "name text",
-    "date integer",
-];
+const ENTITIES: [&str; 6] =
+    ["id integer primary key", "hash integer not null", "username text", "phone integer", "name text", "date integer"];
 
 const SENT_FILES: [&str; 6] = [
     "md5_digest blob",
@@ -37,8 +26,7 @@ const SENT_FILES: [&str; 6] = [
     "primary key(md5_digest, file_size, type)",
 ];
 
-const UPDATE_STATE: [&str; 5] =
-    ["id integer primary key", "pts integer", "qts integer", "date integer", "seq integer"];
+const UPDATE_STATE: [&str; 5] = ["id integer primary key", "pts integer", "qts integer", "date integer", "seq integer"];
 
 /// How deep Telethon's source has a table's columns when it makes a new file, and when it upgrades one.
 const NEW: usize = 20;

@@ -54,8 +54,7 @@ impl Store for SqliteStore {
     }
 
     fn sent_file(&mut self, key: &FileKey) -> Result<Option<SentFile>> {
-        const SELECT: &str =
-            "select id, hash from sent_files where md5_digest = ? and file_size = ? and type = ?";
+        const SELECT: &str = "select id, hash from sent_files where md5_digest = ? and file_size = ? and type = ?";
         self.wait_at_most(COMMIT_WAIT)?;
         let find = || {
             let key = params![key.md5_digest, key.size, key.kind as i64];
@@ -92,9 +91,9 @@ impl Store for SqliteStore {
             let columns = statement.column_count();
             let mut rows = statement.query(params_from_iter(values.iter().map(to_sql)))?;
             let first = match rows.next()? {
-                Some(row) => Some(
-                    (0..columns).map(|at| row.get_ref(at).map(from_sql)).collect::<rusqlite::Result<_>>()?,
-                ),
+                Some(row) => {
+                    Some((0..columns).map(|at| row.get_ref(at).map(from_sql)).collect::<rusqlite::Result<_>>()?)
+                }
                 None => None,
             };
             // To its end, or a change that answers rows would not be made.
