@@ -23,6 +23,7 @@ CATCHES_UP_ALONE = "catch_up" in inspect.signature(TelegramClient.__init__).para
 
 VERSION = tuple(int(part) for part in telethon.__version__.split(".")[:2])
 WORLD = World()
+KEY_NOT_FOUND = getattr(errors, "AuthKeyNotFound", errors.InvalidBufferError)
 MakeClient = Callable[..., TelegramClient]
 
 
@@ -142,9 +143,8 @@ async def test_unknown_key_is_refused(telegram: DataCentres, new_client: MakeCli
     telegram.home.keys.clear()
 
     client = new_client(SQLiteSession(str(tmp_path / "user")), connection_retries=1)
-    with pytest.raises((errors.AuthKeyNotFound, ConnectionError)):
+    with pytest.raises(KEY_NOT_FOUND):
         await client.connect()
-        await client.get_me()
 
 
 async def test_log_out_forgets_the_key(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
@@ -403,9 +403,7 @@ async def test_many_requests_at_once(telegram: DataCentres, new_client: MakeClie
     assert [user.id for (user,) in results] == [account.id] * 155
 
 
-async def test_what_needs_an_account_is_refused_without_one(
-    telegram: DataCentres, new_client: MakeClient
-) -> None:
+async def test_what_needs_an_account_is_refused_without_one(new_client: MakeClient) -> None:
     client = new_client()
     await client.connect()
     with pytest.raises(errors.AuthKeyUnregisteredError):
@@ -426,7 +424,8 @@ async def test_pings_are_answered(telegram: DataCentres, new_client: MakeClient)
     client = await sign_in(new_client(), telegram.new_user())
     assert (await client(functions.PingRequest(7))).ping_id == 7
     assert (await client(functions.PingDelayDisconnectRequest(8, 60))).ping_id == 8
-    assert (await client(functions.DestroySessionRequest(1))).session_id == 1
+    if VERSION >= (1, 36):  # older ones wait for an rpc_result, which Telegram does not send
+        assert (await client(functions.DestroySessionRequest(1))).session_id == 1
 
 
 async def test_takeout(telegram: DataCentres, new_client: MakeClient) -> None:
@@ -449,7 +448,7 @@ async def test_client_that_wants_no_updates(telegram: DataCentres, new_client: M
 # Beside the network
 
 
-async def test_process_of_its_own(tmp_path: Path) -> None:
+async def test_process_of_its_own() -> None:
     async with LoopbackProcess(seed=5) as telegram:
         bot = await telegram.new_bot(dc_id=4)
         client = TelegramClient(telegram.at_home(MemorySession()), 1, "hash")

@@ -118,7 +118,7 @@ pub enum Query<'a> {
 /// What is read when a store is opened: all but the entities.
 #[derive(Debug, Default)]
 pub struct Opened {
-    /// The credentials, if the store has any.
+    /// The credentials, if the store has any; a new one has none.
     pub credentials: Option<Credentials>,
     /// The update states.
     pub update_states: Vec<(i64, UpdateState)>,

@@ -81,9 +81,9 @@ impl Location for SqliteFile {
     fn open(&self) -> Result<(Box<dyn Store>, Opened)> {
         let path = display_path(self.path.as_deref());
         let mut connection = self.connect()?;
-        let version = prepare(&mut connection, &path, self.version)?;
+        let (version, is_new) = prepare(&mut connection, &path, self.version)?;
         let opened = Opened {
-            credentials: login::read_credentials(&connection, &path, version)?,
+            credentials: if is_new { None } else { login::read_credentials(&connection, &path, version)? },
             update_states: login::read_update_states(&connection).map_err(|error| sqlite_error(&path, error))?,
         };
         Ok((Box::new(SqliteStore::new(connection, path, version)), opened))
@@ -106,26 +106,26 @@ impl Location for SqliteFile {
     }
 }
 
-/// Makes the tables if there are none, upgrades older ones, and answers the file's database version.
-fn prepare(connection: &mut Connection, path: &Path, wanted: i64) -> Result<i64> {
+/// Makes the tables if there are none, upgrades older ones, and answers the file's database version and whether it is new.
+fn prepare(connection: &mut Connection, path: &Path, wanted: i64) -> Result<(i64, bool)> {
     let found = read_version(connection).map_err(|error| sqlite_error(path, error))?;
     if let Found::Version(version) = found
         && version >= wanted
     {
-        return check_version(path, version);
+        return Ok((check_version(path, version)?, false));
     }
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(|error| sqlite_error(path, error))?;
     // Another program may have done it while we waited for the lock.
-    let version = match read_version(&transaction).map_err(|error| sqlite_error(path, error))? {
+    let prepared = match read_version(&transaction).map_err(|error| sqlite_error(path, error))? {
         Found::Nothing => {
             let create = || {
                 schema::create(&transaction, wanted)?;
                 login::write_credentials(&transaction, &Credentials::default(), wanted)
             };
             create().map_err(|error| sqlite_error(path, error))?;
-            wanted
+            (wanted, true)
         }
         Found::NoVersion => {
             let reason = "its table `version` is empty".to_owned();
@@ -134,12 +134,12 @@ fn prepare(connection: &mut Connection, path: &Path, wanted: i64) -> Result<i64>
         Found::Version(version) if version < wanted => {
             check_version(path, version)?;
             schema::upgrade(&transaction, version, wanted).map_err(|error| sqlite_error(path, error))?;
-            wanted
+            (wanted, false)
         }
-        Found::Version(version) => check_version(path, version)?,
+        Found::Version(version) => (check_version(path, version)?, false),
     };
     transaction.commit().map_err(|error| sqlite_error(path, error))?;
-    Ok(version)
+    Ok(prepared)
 }
 
 enum Found {

@@ -29,6 +29,6 @@ def get_full_user(call: Call, request: functions.users.GetFullUserRequest) -> ob
         about="Made up.",
     )
     # Layers before 137 have the user inside the full one, later ones beside it.
-    if not hasattr(types.users, "UserFull"):
+    if not hasattr(types, "users"):
         return full
     return types.users.UserFull(full, chats=[], users=[user])

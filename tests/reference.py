@@ -1,0 +1,99 @@
+"""Telethon's session classes, corrected in what `RustMemorySession` and `RustSQLiteSession` do otherwise on purpose.
+
+Whatever is not overridden here is Telethon's own code, and answers for Telethon.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from telethon import utils
+from telethon.crypto import AuthKey
+from telethon.sessions import MemorySession, SQLiteSession
+from telethon.sessions.sqlite import CURRENT_VERSION
+from telethon.tl import types
+
+BARE_PEERS = (types.InputPeerUser, types.InputPeerChannel, types.InputUser, types.InputChannel)
+
+
+class _Bare(tuple):
+    """The row of an input peer, which tells no names."""
+
+
+class _KeepsNames(MemorySession):
+    """An input peer refreshes hash and date, and leaves the names alone; Telethon writes NULL over them."""
+
+    def _entity_to_row(self, e: Any) -> Any:
+        row = super()._entity_to_row(e)
+        return _Bare(row) if row and type(e) in BARE_PEERS else row
+
+    def _entities_to_rows(self, tlo: Any) -> list[Any]:
+        rows, known = [], {}
+        for row in super()._entities_to_rows(tlo):
+            if isinstance(row, _Bare):
+                names = known[row[0]] if row[0] in known else self._names_of(row[0])
+                row = (*row[:2], *names)
+            known[row[0]] = row[2:]
+            rows.append(row)
+        return rows
+
+    @property
+    def tmp_auth_key(self) -> Any:
+        """From 1.43 to 1.45 this answers the permanent key."""
+        return self._tmp_auth_key
+
+    @tmp_auth_key.setter
+    def tmp_auth_key(self, value: Any) -> None:
+        self._tmp_auth_key = value
+
+
+class ReferenceMemorySession(_KeepsNames):
+    """One row an id, the newest; Telethon keeps the old ones too, in a set, and answers with any of them."""
+
+    _entities: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tmp_auth_key = None  # There is none before 1.43.
+        self._pages = 0
+        self._seen: dict[int, int] = {}
+
+    def _names_of(self, id: int) -> tuple[Any, ...]:
+        return next((row[2:] for row in self._entities if row[0] == id), (None, None, None))
+
+    def process_entities(self, tlo: Any) -> None:
+        new = {row[0]: row for row in self._entities_to_rows(tlo)}
+        self._pages += 1
+        self._seen |= dict.fromkeys(new, self._pages)
+        rows = {row[0]: row for row in self._entities} | new
+        # Telethon answers with the first, so now with the lowest marked id.
+        self._entities = sorted(rows.values(), key=lambda row: row[0])
+
+    def get_entity_rows_by_id(self, id: int, exact: bool = True) -> Any:
+        """In 1.24 this answers the id that was asked, not the marked one that was found."""
+        found = super().get_entity_rows_by_id(id, exact)
+        if found is None or exact:
+            return found
+        ids = [utils.get_peer_id(peer(id)) for peer in (types.PeerUser, types.PeerChat, types.PeerChannel)]
+        return next(row[:2] for row in self._entities if row[0] in ids)
+
+
+class ReferenceSQLiteSession(_KeepsNames, SQLiteSession):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # 1.43 and 1.44 read the two last columns swapped, older releases have no temporary key.
+        tmp_auth_key = "tmp_auth_key" if CURRENT_VERSION > 7 else "null"
+        self._takeout_id, key = self._execute(f"select takeout_id, {tmp_auth_key} from sessions")
+        self._tmp_auth_key = AuthKey(key)
+
+    def _names_of(self, id: int) -> tuple[Any, ...]:
+        return self._execute("select username, phone, name from entities where id = ?", id) or (None, None, None)
+
+    @property
+    def tmp_auth_key(self) -> Any:
+        return self._tmp_auth_key
+
+    @tmp_auth_key.setter
+    def tmp_auth_key(self, value: Any) -> None:
+        self._tmp_auth_key = value
+        self._update_session_table()

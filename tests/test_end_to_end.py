@@ -1,0 +1,256 @@
+"""Our sessions under a real TelegramClient, against the loopback data centres."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from telethon import TelegramClient, events, utils
+from telethon.sessions import MemorySession, SQLiteSession, StringSession
+
+from loopback import Account, DataCentres, World
+from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
+
+WORLD = World()
+# Since 1.26 or so a client catches up by itself if asked to; before, one calls `catch_up`.
+CATCHES_UP_ALONE = "catch_up" in inspect.signature(TelegramClient.__init__).parameters
+
+MakeClient = Callable[..., TelegramClient]
+
+
+@pytest_asyncio.fixture
+async def telegram() -> AsyncIterator[DataCentres]:
+    async with DataCentres() as telegram:
+        yield telegram
+
+
+@pytest_asyncio.fixture
+async def new_client(telegram: DataCentres) -> AsyncIterator[MakeClient]:
+    """Make clients that begin at home and are disconnected when the test ends."""
+    clients: list[TelegramClient] = []
+
+    def make(session: Any, **options: Any) -> TelegramClient:
+        clients.append(TelegramClient(telegram.at_home(session), 1, "hash", **options))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        if client.is_connected():
+            await client.disconnect()
+
+
+async def sign_in(client: TelegramClient, account: Account) -> TelegramClient:
+    return await client.start(lambda: account.phone, code_callback=lambda: account.code)
+
+
+async def come_back(client: TelegramClient, account: Account) -> TelegramClient:
+    """Connect with what the session holds, and nothing else."""
+    await client.connect()
+    assert (await client.get_me()).id == account.id
+    return client
+
+
+class Inbox:
+    """Collects the texts that a client's handlers are given."""
+
+    def __init__(self, client: TelegramClient) -> None:
+        self.texts: list[str] = []
+        client.add_event_handler(self._on_message, events.NewMessage)
+
+    async def _on_message(self, event: Any) -> None:
+        self.texts.append(event.message.message)
+
+    async def wait_for(self, number: int) -> None:
+        async with asyncio.timeout(30) if hasattr(asyncio, "timeout") else _no_timeout():
+            while len(self.texts) < number:
+                await asyncio.sleep(0.01)
+
+
+class _no_timeout:
+    async def __aenter__(self) -> None: ...
+    async def __aexit__(self, *_exc: object) -> None: ...
+
+
+async def know_everybody(client: TelegramClient, entities: list[Any]) -> None:
+    """Without a request: a peer that is not known would be asked for by its username only."""
+    for entity in entities:
+        expected = utils.get_input_peer(entity)
+        keys = [utils.get_peer_id(entity), getattr(entity, "username", None), getattr(entity, "phone", None)]
+        for key in filter(None, keys):
+            assert client.session.get_input_entity(key) == expected
+    assert await client.get_input_entity(utils.get_peer_id(entities[0])) == utils.get_input_peer(entities[0])
+
+
+@pytest.mark.parametrize("session_class", [RustSQLiteSession, RustMemorySession, RustStringSession])
+async def test_sign_in_and_meet_people(
+    telegram: DataCentres, new_client: MakeClient, session_class: type, monkeypatch: Any, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    account = telegram.new_user()
+    session = session_class("anon") if session_class is RustSQLiteSession else session_class()
+    client = await sign_in(new_client(session), account)
+    inbox = Inbox(client)
+    crowd = WORLD.crowd(2_000)
+    await telegram.push_crowd(account, *crowd)
+    await inbox.wait_for(6)
+    await know_everybody(client, crowd.users + crowd.chats)
+
+    channel, members = WORLD.channel(5_000), WORLD.users(500, first=5_000)
+    telegram.gather(channel, members)
+    await client.get_participants(utils.get_input_peer(channel))
+    await know_everybody(client, members)
+
+
+async def test_restart(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
+    path = tmp_path / "anon"
+    account = telegram.new_user()
+    client = await sign_in(new_client(RustSQLiteSession(path)), account)
+    inbox = Inbox(client)
+    crowd = WORLD.crowd(400)
+    await telegram.push_crowd(account, *crowd)
+    await inbox.wait_for(6)
+    key = client.session.auth_key
+    await client.disconnect()
+
+    for session_class in (RustSQLiteSession, SQLiteSession, RustSQLiteSession):
+        client = await come_back(new_client(session_class(str(path))), account)
+        assert client.session.auth_key == key
+        await know_everybody(client, crowd.users + crowd.chats)
+        await client.disconnect()
+
+
+async def test_a_client_that_is_used_again_after_disconnecting(
+    telegram: DataCentres, new_client: MakeClient, tmp_path: Path
+) -> None:
+    account = telegram.new_user()
+    client = await sign_in(new_client(RustSQLiteSession(tmp_path / "anon")), account)
+    await client.disconnect()
+    await come_back(client, account)
+    inbox = Inbox(client)
+    crowd = WORLD.crowd(100)
+    await telegram.push_crowd(account, *crowd)
+    await inbox.wait_for(6)
+    await client.disconnect()
+    (count,) = sqlite3.connect(tmp_path / "anon.session").execute("select count(*) from entities").fetchone()
+    assert count >= 100
+
+
+@pytest.mark.parametrize("is_bot", [False, True])
+async def test_migration_to_another_data_centre(
+    telegram: DataCentres, new_client: MakeClient, tmp_path: Path, is_bot: bool
+) -> None:
+    account = telegram.new_bot(dc_id=4) if is_bot else telegram.new_user(dc_id=4)
+    client = new_client(RustSQLiteSession(tmp_path / "anon"))
+    if is_bot:
+        await client.start(bot_token=account.token)
+    else:
+        await sign_in(client, account)
+    await client.disconnect()
+
+    session = RustSQLiteSession(tmp_path / "anon")
+    assert (session.dc_id, session.port) == (4, telegram.dcs[4].port)
+    assert {key.account for key in telegram.dcs[4].keys.values()} == {account}
+    await come_back(new_client(session), account)
+
+
+async def test_log_out_deletes_the_file(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
+    account = telegram.new_user()
+    client = await sign_in(new_client(RustSQLiteSession(tmp_path / "anon")), account)
+    inbox = Inbox(client)
+    await telegram.push_crowd(account, *WORLD.crowd(100))
+    await inbox.wait_for(6)
+    assert await client.log_out()
+    await asyncio.sleep(1.5)  # whatever was still to be written would have been by now
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_catch_up_after_a_restart(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
+    account = telegram.new_bot()
+    known_before, met_while_away = WORLD.channels(2)
+    client = new_client(RustSQLiteSession(tmp_path / "bot"))
+    await client.start(bot_token=account.token)
+    inbox = Inbox(client)
+    await telegram.push_crowd(account, WORLD.users(2), [known_before], messages=1)
+    await inbox.wait_for(2)
+    await client.disconnect()
+
+    users = WORLD.users(3, first=50)
+    await telegram.push_crowd(account, users, [known_before], messages=3)
+    await telegram.push_crowd(account, [], [met_while_away, *WORLD.chats(2)])
+
+    client = new_client(RustSQLiteSession(tmp_path / "bot"), **({"catch_up": True} if CATCHES_UP_ALONE else {}))
+    inbox = Inbox(client)
+    await client.connect()
+    if not CATCHES_UP_ALONE:
+        await client.catch_up()
+    await inbox.wait_for(5)
+    await asyncio.sleep(0.2)  # whatever came twice would be here by now
+    assert sorted(inbox.texts) == ["hello"] * 3 + ["news"] * 2
+    await know_everybody(client, [*users, known_before, met_while_away])
+
+
+@pytest.mark.parametrize("carried_to", [RustStringSession, StringSession])
+@pytest.mark.parametrize("first", [RustSQLiteSession, RustMemorySession, RustStringSession, MemorySession])
+async def test_string_carried_to_a_new_client(
+    telegram: DataCentres, new_client: MakeClient, tmp_path: Path, first: type, carried_to: type
+) -> None:
+    account = telegram.new_user()
+    session = first(tmp_path / "anon") if first is RustSQLiteSession else first()
+    client = await sign_in(new_client(session), account)
+    string = RustStringSession.save(client.session)
+    assert string == StringSession.save(client.session)
+    if first is RustStringSession:
+        assert client.session.save() == string
+    await client.disconnect()
+    await come_back(new_client(carried_to(string)), account)
+
+
+async def test_save_in_a_handler(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
+    account = telegram.new_user()
+    client = await sign_in(new_client(RustSQLiteSession(tmp_path / "anon")), account)
+    inbox = Inbox(client)
+    crowd = WORLD.crowd(300)
+    await telegram.push_crowd(account, *crowd)
+    await inbox.wait_for(6)
+    assert client.session.save() is None
+    await client.session.flush()
+    reader = sqlite3.connect(tmp_path / "anon.session")
+    stored = {id for (id,) in reader.execute("select id from entities")}
+    assert stored >= {utils.get_peer_id(entity) for entity in crowd.users + crowd.chats}
+
+
+async def test_clone_connects_elsewhere_and_leaves_the_file_alone(
+    telegram: DataCentres, new_client: MakeClient, tmp_path: Path
+) -> None:
+    account = telegram.new_user()
+    client = await sign_in(new_client(RustSQLiteSession(tmp_path / "anon")), account)
+    client.session.save_entities = False
+    clone = client.session.clone()
+    assert (clone.filename, clone.save_entities, clone.auth_key) == (":memory:", False, None)
+    other = telegram.dcs[4]
+    clone.set_dc(4, "127.0.0.1", other.port)
+    elsewhere = new_client(clone)
+    await elsewhere.connect()
+    assert not await elsewhere.is_user_authorized()
+    assert client.session.dc_id == telegram.home.dc_id
+    assert client.session.auth_key != clone.auth_key
+
+
+async def test_takeout_id_is_kept(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
+    account = telegram.new_user()
+    client = await sign_in(new_client(RustSQLiteSession(tmp_path / "anon")), account)
+    async with client.takeout(finalize=False) as takeout:
+        assert (await takeout.get_me()).id == account.id
+    takeout_id = client.session.takeout_id
+    await client.disconnect()
+    session = RustSQLiteSession(tmp_path / "anon")
+    assert session.takeout_id == takeout_id is not None
+    client = await come_back(new_client(session), account)
+    await client.end_takeout(success=True)
+    assert client.session.takeout_id is None
