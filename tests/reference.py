@@ -5,6 +5,7 @@ Whatever is not overridden here is Telethon's own code, and answers for Telethon
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from telethon import utils
@@ -55,19 +56,28 @@ class ReferenceMemorySession(_KeepsNames):
     def __init__(self) -> None:
         super().__init__()
         self._tmp_auth_key = None  # There is none before 1.43.
-        self._pages = 0
-        self._seen: dict[int, int] = {}
+        self._dates: dict[int, int] = {}
 
     def _names_of(self, id: int) -> tuple[Any, ...]:
         return next((row[2:] for row in self._entities if row[0] == id), (None, None, None))
 
     def process_entities(self, tlo: Any) -> None:
         new = {row[0]: row for row in self._entities_to_rows(tlo)}
-        self._pages += 1
-        self._seen |= dict.fromkeys(new, self._pages)
+        self._dates |= dict.fromkeys(new, int(time.time()))
         rows = {row[0]: row for row in self._entities} | new
         # Telethon answers with the first, so now with the lowest marked id.
         self._entities = sorted(rows.values(), key=lambda row: row[0])
+
+    def get_entity_rows_by_username(self, username: str) -> Any:
+        """Of several the newest has it, and the others lose it, as in Telethon's files."""
+        rows = [row for row in self._entities if row[2] == username]
+        if not rows:
+            return None
+        newest = max(rows, key=lambda row: (self._dates[row[0]], row[0]))
+        self._entities = [
+            (row[0], row[1], None, *row[3:]) if row in rows and row is not newest else row for row in self._entities
+        ]
+        return newest[:2]
 
     def get_entity_rows_by_id(self, id: int, exact: bool = True) -> Any:
         """In 1.24 this answers the id that was asked, not the marked one that was found."""

@@ -4,7 +4,8 @@
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
-use super::{Session, Slot, State};
+use super::state::State;
+use super::{Session, Slot};
 use crate::entity_cache::IdAndHash;
 use crate::error::{Error, Result};
 use crate::fork;

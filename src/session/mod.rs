@@ -9,9 +9,11 @@
 mod journal;
 mod loading;
 mod saving;
+mod state;
+
+pub use state::OnSaved;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
@@ -21,9 +23,8 @@ use crate::entity_cache::{EntityCache, EntityPage, IdAndHash, TextKey};
 use crate::error::Result;
 use crate::fork;
 use crate::store::{Credentials, FileKey, Location, Query, SentFile, Store, UpdateState};
-use journal::Journal;
 use loading::Mirror;
-use saving::{Trouble, Waiter};
+use state::State;
 
 /// A session. See the [module](self).
 pub struct Session {
@@ -41,26 +42,6 @@ struct Slot {
     store: Option<Box<dyn Store>>,
     /// The store's number of others' commits as of the last time everything was read.
     others_commits: i64,
-    /// The number of forks when this was last used.
-    generation: u64,
-}
-
-#[derive(Default)]
-struct State {
-    cache: EntityCache,
-    update_states: BTreeMap<i64, UpdateState>,
-    sent_files: HashMap<FileKey, SentFile>,
-    journal: Journal,
-    /// Changes counted, and how many of them are written.
-    changes: u64,
-    saved: u64,
-    waiters: Vec<Waiter>,
-    /// Whether the writer has been asked to come.
-    is_visit_planned: bool,
-    /// Whether nobody holds the session any more but the writer.
-    is_abandoned: bool,
-    mirror: Mirror,
-    trouble: Trouble,
     /// The number of forks when this was last used.
     generation: u64,
 }
@@ -333,24 +314,6 @@ impl Slot {
             std::mem::forget(self.store.take());
             self.generation = fork::generation();
         }
-    }
-}
-
-impl State {
-    /// What the parent had not saved when it forked, the parent saves.
-    fn notice_fork(&mut self) {
-        if self.generation == fork::generation() {
-            return;
-        }
-        self.generation = fork::generation();
-        let mut of_the_parent = EntityPage::default();
-        for row in std::mem::take(&mut self.journal).entities {
-            self.cache.take_unsaved(row, &mut of_the_parent);
-        }
-        self.saved = self.changes;
-        self.waiters = Vec::new();
-        self.is_visit_planned = false;
-        self.mirror.may_be_behind();
     }
 }
 

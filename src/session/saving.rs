@@ -1,13 +1,12 @@
 //! Writing what is unsaved: by the writer about a second after the change, by `save()`, at `close()`, and when the session
 //! is dropped.
 
-use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::journal::Taken;
-use super::{Session, Slot, State};
-use crate::entity_cache::{EntityPage, RowId};
+use super::state::{OnSaved, State, Waiter};
+use super::{Session, Slot};
+use crate::entity_cache::EntityPage;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::store::Changes;
@@ -32,23 +31,6 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 const ROWS: usize = 1000;
 /// How long the writer stays away from a session that others wait for.
 const GIVE_WAY: Duration = Duration::from_millis(2);
-
-/// Called once, when everything up to a change is written or cannot be.
-pub type OnSaved = Box<dyn FnOnce(Result<()>) + Send>;
-
-/// Somebody who waits for changes to be written.
-pub(super) struct Waiter {
-    up_to: u64,
-    tell: OnSaved,
-}
-
-/// Since when the file could not be written, and what has been said about it.
-#[derive(Debug, Default)]
-pub(super) struct Trouble {
-    since: Option<Instant>,
-    warned: Option<Instant>,
-    delay: Duration,
-}
 
 impl Session {
     /// Writes the credentials now if they have changed; and the rest too, or asks the writer to if the caller must not be
@@ -294,76 +276,5 @@ impl Task for Session {
     fn save_everything(&self) -> bool {
         let _working = fork::working();
         self.write_all(Duration::ZERO).is_ok()
-    }
-}
-
-impl State {
-    pub(super) fn is_saved(&self) -> bool {
-        self.saved == self.changes && self.journal.is_empty()
-    }
-
-    /// Copies out the next changes, `rows` entities at the most, and counts them as saved.
-    fn take(&mut self, rows: usize) -> (Changes, Taken) {
-        let Self { cache, journal, update_states, sent_files, .. } = self;
-        let mut entities = EntityPage::with_capacity(rows);
-        let taken_rows: Vec<_> = journal.entities.drain(..rows.min(journal.entities.len())).collect();
-        for row in &taken_rows {
-            cache.take_unsaved(*row, &mut entities);
-        }
-        let taken = Taken {
-            credentials: journal.credentials.take(),
-            entities: taken_rows.into_iter().zip(entities.iter().map(|entity| entity.unsaved)).collect(),
-            update_states: journal.update_states.take(),
-            sent_files: journal.sent_files.take(),
-        };
-        let changes = Changes {
-            credentials: taken.credentials.clone(),
-            update_states: taken.update_states.iter().filter_map(|id| Some((*id, *update_states.get(id)?))).collect(),
-            sent_files: taken.sent_files.iter().filter_map(|key| Some((key.clone(), *sent_files.get(key)?))).collect(),
-            entities,
-        };
-        (changes, taken)
-    }
-
-    /// Counts what was taken as unsaved again, before what has changed since.
-    fn put_back(&mut self, taken: Vec<Taken>) {
-        let Self { cache, journal, .. } = self;
-        for Taken { credentials, entities, update_states, sent_files } in taken.into_iter().rev() {
-            if let Some(credentials) = credentials {
-                journal.credentials.get_or_insert(credentials);
-            }
-            journal.update_states.put_back(update_states);
-            journal.sent_files.put_back(sent_files);
-            let changed_again: HashSet<RowId> = entities
-                .iter()
-                .filter(|(row, unsaved)| cache.put_back_unsaved(*row, *unsaved))
-                .map(|(row, _)| *row)
-                .collect();
-            journal.entities.retain(|row| !changed_again.contains(row));
-            for (row, _) in entities.into_iter().rev() {
-                journal.entities.push_front(row);
-            }
-        }
-    }
-
-    /// Copies of the entities that are unsaved.
-    pub(super) fn unsaved_entities(&mut self) -> EntityPage {
-        let mut page = EntityPage::default();
-        let rows: Vec<_> = self.journal.entities.iter().copied().collect();
-        for row in rows {
-            self.cache.take_unsaved(row, &mut page);
-        }
-        page
-    }
-
-    /// Those who need wait no longer: what they wait for is written, or cannot be.
-    fn take_waiters(&mut self, failure: Option<&Error>) -> Vec<OnSaved> {
-        let saved = self.saved;
-        let is_final = failure.is_some_and(|error| !matches!(error, Error::Locked { .. }));
-        let (done, waiting) =
-            std::mem::take(&mut self.waiters).into_iter().partition(|waiter| is_final || waiter.up_to <= saved);
-        self.waiters = waiting;
-        let done: Vec<Waiter> = done;
-        done.into_iter().map(|waiter| waiter.tell).collect()
     }
 }

@@ -1,0 +1,136 @@
+//! What a session holds, under one lock that is held for moments only.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use super::journal::{Journal, Taken};
+use super::loading::Mirror;
+use crate::entity_cache::{EntityCache, EntityPage, RowId};
+use crate::error::{Error, Result};
+use crate::fork;
+use crate::store::{Changes, FileKey, SentFile, UpdateState};
+
+/// Called once, when everything up to a change is written or cannot be.
+pub type OnSaved = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// Somebody who waits for changes to be written.
+pub(super) struct Waiter {
+    pub(super) up_to: u64,
+    pub(super) tell: OnSaved,
+}
+
+/// Since when the file could not be written, and what has been said about it.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    pub(super) since: Option<Instant>,
+    pub(super) warned: Option<Instant>,
+    pub(super) delay: Duration,
+}
+
+/// See the [module](self).
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) cache: EntityCache,
+    pub(super) update_states: BTreeMap<i64, UpdateState>,
+    pub(super) sent_files: HashMap<FileKey, SentFile>,
+    pub(super) journal: Journal,
+    /// Changes counted, and how many of them are written.
+    pub(super) changes: u64,
+    pub(super) saved: u64,
+    pub(super) waiters: Vec<Waiter>,
+    /// Whether the writer has been asked to come.
+    pub(super) is_visit_planned: bool,
+    /// Whether nobody holds the session any more but the writer.
+    pub(super) is_abandoned: bool,
+    pub(super) mirror: Mirror,
+    pub(super) trouble: Trouble,
+    /// The number of forks when this was last used.
+    pub(super) generation: u64,
+}
+
+impl State {
+    pub(super) fn is_saved(&self) -> bool {
+        self.saved == self.changes && self.journal.is_empty()
+    }
+
+    /// Copies out the next changes, `rows` entities at the most, and counts them as saved.
+    pub(super) fn take(&mut self, rows: usize) -> (Changes, Taken) {
+        let Self { cache, journal, update_states, sent_files, .. } = self;
+        let mut entities = EntityPage::with_capacity(rows);
+        let taken_rows: Vec<_> = journal.entities.drain(..rows.min(journal.entities.len())).collect();
+        for row in &taken_rows {
+            cache.take_unsaved(*row, &mut entities);
+        }
+        let taken = Taken {
+            credentials: journal.credentials.take(),
+            entities: taken_rows.into_iter().zip(entities.iter().map(|entity| entity.unsaved)).collect(),
+            update_states: journal.update_states.take(),
+            sent_files: journal.sent_files.take(),
+        };
+        let changes = Changes {
+            credentials: taken.credentials.clone(),
+            update_states: taken.update_states.iter().filter_map(|id| Some((*id, *update_states.get(id)?))).collect(),
+            sent_files: taken.sent_files.iter().filter_map(|key| Some((key.clone(), *sent_files.get(key)?))).collect(),
+            entities,
+        };
+        (changes, taken)
+    }
+
+    /// Counts what was taken as unsaved again, before what has changed since.
+    pub(super) fn put_back(&mut self, taken: Vec<Taken>) {
+        let Self { cache, journal, .. } = self;
+        for Taken { credentials, entities, update_states, sent_files } in taken.into_iter().rev() {
+            if let Some(credentials) = credentials {
+                journal.credentials.get_or_insert(credentials);
+            }
+            journal.update_states.put_back(update_states);
+            journal.sent_files.put_back(sent_files);
+            let changed_again: HashSet<RowId> = entities
+                .iter()
+                .filter(|(row, unsaved)| cache.put_back_unsaved(*row, *unsaved))
+                .map(|(row, _)| *row)
+                .collect();
+            journal.entities.retain(|row| !changed_again.contains(row));
+            for (row, _) in entities.into_iter().rev() {
+                journal.entities.push_front(row);
+            }
+        }
+    }
+
+    /// Copies of the entities that are unsaved.
+    pub(super) fn unsaved_entities(&mut self) -> EntityPage {
+        let mut page = EntityPage::default();
+        let rows: Vec<_> = self.journal.entities.iter().copied().collect();
+        for row in rows {
+            self.cache.take_unsaved(row, &mut page);
+        }
+        page
+    }
+
+    /// Those who need wait no longer: what they wait for is written, or cannot be.
+    pub(super) fn take_waiters(&mut self, failure: Option<&Error>) -> Vec<OnSaved> {
+        let saved = self.saved;
+        let is_final = failure.is_some_and(|error| !matches!(error, Error::Locked { .. }));
+        let (done, waiting) =
+            std::mem::take(&mut self.waiters).into_iter().partition(|waiter| is_final || waiter.up_to <= saved);
+        self.waiters = waiting;
+        let done: Vec<Waiter> = done;
+        done.into_iter().map(|waiter| waiter.tell).collect()
+    }
+
+    /// What the parent had not saved when it forked, the parent saves.
+    pub(super) fn notice_fork(&mut self) {
+        if self.generation == fork::generation() {
+            return;
+        }
+        self.generation = fork::generation();
+        let mut of_the_parent = EntityPage::default();
+        for row in std::mem::take(&mut self.journal).entities {
+            self.cache.take_unsaved(row, &mut of_the_parent);
+        }
+        self.saved = self.changes;
+        self.waiters = Vec::new();
+        self.is_visit_planned = false;
+        self.mirror.may_be_behind();
+    }
+}

@@ -1,0 +1,250 @@
+"""Random lives of a session: Telethon's class and ours are told the same things, and must give the same answers.
+
+What ours does otherwise on purpose, Telethon's class does too here: see `reference.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import datetime, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import entities
+import keys
+from files import dump
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from reference import ReferenceMemorySession, ReferenceSQLiteSession
+from telethon.crypto import AuthKey
+from telethon.tl import TLObject, types
+from telethon_session_rust import RustMemorySession, RustSQLiteSession
+
+CONTAINERS: dict[str, Callable[[list[Any]], Any]] = {
+    "list": list,
+    "tuple": tuple,
+    "dict": lambda found: {entity: None for entity in found},
+    "generator": lambda found: (entity for entity in found),
+    "set": lambda found: {*found[:1]},
+    "frozenset, which is no list to Telethon": frozenset,
+    "chats": lambda found: entities.resolved_peer(chats=found, users=[]),
+    "users": lambda found: entities.resolved_peer(chats=[], users=found),
+    "both": lambda found: entities.resolved_peer(chats=tuple(found[::2]), users=tuple(found[1::2])),
+    "user and chat": lambda found: SimpleNamespace(user=found[0], chat=found[-1], chats=None, users=5) if found else {},
+    "the entity itself": lambda found: found[0] if found else None,
+}
+states = st.builds(
+    types.updates.State,
+    *(st.integers(-1, 2**31) for _ in range(2)),
+    date=st.one_of(
+        st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(timezone.utc)),
+        st.just(datetime(2024, 2, 29, tzinfo=timezone.utc)),
+    ),
+    seq=st.integers(0, 2**31),
+    unread_count=st.just(0),
+)
+auth_keys = st.none() | st.builds(AuthKey, st.binary(min_size=256, max_size=256) | st.sampled_from([b"", None]))
+channel_ids = st.integers(0, 4) | st.just(2**40)
+md5_digests = st.sampled_from([b"1" * 16, b"2" * 16, b""])
+file_classes = st.sampled_from([types.InputDocument, types.InputPhoto])
+
+
+def told(answer: Any) -> Any:
+    """An answer in a form that can be compared."""
+    if isinstance(answer, TLObject):
+        return type(answer), answer.to_dict()
+    if isinstance(answer, AuthKey):
+        return AuthKey, answer.key, answer.key_id
+    if isinstance(answer, list):
+        return [told(item) for item in answer]
+    return tuple(map(told, answer)) if isinstance(answer, tuple) else answer
+
+
+class Life(RuleBasedStateMachine):
+    theirs: Any
+    ours: Any
+
+    def agree(self, call: Callable[[Any], Any]) -> Any:
+        """Makes the same call on both: they answer the same, or what catches Telethon's error catches ours."""
+        try:
+            expected = call(self.theirs)
+        except Exception as error:
+            try:
+                answer = call(self.ours)
+            except type(error):
+                return None
+            raise AssertionError(f"Telethon raises {error!r}, we answer {answer!r}") from error
+        answer = call(self.ours)
+        assert told(answer) == told(expected)
+        return expected
+
+    @rule(found=st.lists(entities.entities, max_size=6), container=st.sampled_from(sorted(CONTAINERS)))
+    def process_entities(self, found: list[Any], container: str) -> None:
+        # Ours first: Telethon's clock is then set to the second that ours has seen. If that is not certain, once more.
+        def call(session: Any) -> Any:
+            return session.process_entities(CONTAINERS[container](deepcopy(found)))
+
+        while True:
+            second = int(time.time())
+            error = None
+            try:
+                call(self.ours)
+            except Exception as raised:
+                error = raised
+            if int(time.time()) == second:
+                break
+        with patch("time.time", lambda: float(second)):
+            if error is None:
+                assert call(self.theirs) is None
+                return
+            try:
+                call(self.theirs)
+            except Exception as expected:
+                assert isinstance(error, type(expected)), (error, expected)
+            else:
+                raise error
+
+    @rule(key=keys.keys)
+    def get_input_entity(self, key: Any) -> None:
+        self.agree(lambda session: session.get_input_entity(deepcopy(key)))
+
+    @rule(id=keys.ids, exact=st.booleans())
+    def get_entity_rows_by_id(self, id: int, exact: bool) -> None:
+        self.agree(lambda session: session.get_entity_rows_by_id(id, exact))
+
+    @rule(key=keys.texts, method=st.sampled_from(["username", "phone", "name"]))
+    def get_entity_rows_by_text(self, key: str, method: str) -> None:
+        self.agree(lambda session: getattr(session, f"get_entity_rows_by_{method}")(key))
+
+    @rule(dc_id=st.none() | st.integers(0, 5), address=st.none() | st.just("149.154.167.51"), port=st.integers(0, 65535))
+    def set_dc(self, dc_id: int | None, address: str | None, port: int) -> None:
+        self.agree(lambda session: session.set_dc(dc_id, address, port))
+
+    @rule(name=st.sampled_from(["auth_key", "tmp_auth_key"]), key=auth_keys)
+    def set_key(self, name: str, key: AuthKey | None) -> None:
+        self.agree(lambda session: setattr(session, name, key))
+
+    @rule(takeout_id=st.none() | st.integers(-(2**63), 2**63 - 1))
+    def set_takeout_id(self, takeout_id: int | None) -> None:
+        self.agree(lambda session: setattr(session, "takeout_id", takeout_id))
+
+    @rule()
+    def read_back(self) -> None:
+        for name in ("dc_id", "server_address", "port", "auth_key", "tmp_auth_key", "takeout_id"):
+            self.agree(lambda session, name=name: getattr(session, name))
+
+    @rule(id=channel_ids, state=states)
+    def set_update_state(self, id: int, state: types.updates.State) -> None:
+        self.agree(lambda session: session.set_update_state(id, state))
+
+    @rule(id=channel_ids)
+    def get_update_states(self, id: int) -> None:
+        self.agree(lambda session: session.get_update_state(id))
+        # Not in 1.24.
+        if hasattr(self.theirs, "get_update_states"):
+            self.agree(lambda session: list(session.get_update_states()))
+
+    @rule(digest=md5_digests, size=st.integers(0, 2), file=file_classes, id=entities.hashes, hash=entities.hashes)
+    def cache_file(self, digest: bytes, size: int, file: Any, id: int, hash: int) -> None:
+        self.agree(lambda session: session.cache_file(digest, size, file(id, hash, b"")))
+
+    @rule(digest=md5_digests, size=st.integers(0, 2), file=file_classes)
+    def get_file(self, digest: bytes, size: int, file: Any) -> None:
+        # A hit is a TypeError: the class wants a file reference too. `SimpleNamespace` and the like are refused.
+        self.agree(lambda session: session.get_file(digest, size, file))
+        self.agree(lambda session: session.get_file(digest, size, SimpleNamespace))
+        self.agree(lambda session: session.cache_file(digest, size, SimpleNamespace()))
+
+    @rule()
+    def save(self) -> None:
+        self.agree(lambda session: session.save())
+
+    @rule()
+    def clone(self) -> None:
+        self.agree(lambda session: session.clone(self))
+        theirs, ours = self.theirs.clone(), self.ours.clone()
+        assert (type(theirs), type(ours)) == (type(self.theirs), type(self.ours))
+        for name in ("auth_key", "dc_id", "filename", "save_entities"):
+            assert getattr(ours, name, None) == getattr(theirs, name, None)
+
+    @rule()
+    def list_sessions(self) -> None:
+        self.agree(lambda session: session.list_sessions())
+
+
+class MemoryLife(Life):
+    @initialize()
+    def begin(self) -> None:
+        self.theirs, self.ours = ReferenceMemorySession(), RustMemorySession()
+
+    @rule()
+    def close(self) -> None:
+        self.agree(lambda session: session.close())
+
+    @rule()
+    def delete(self) -> None:
+        self.agree(lambda session: session.delete())
+
+    def teardown(self) -> None:
+        assert set(self.ours._entities) == set(self.theirs._entities)
+
+
+class SQLiteLife(Life):
+    @initialize(stores_tmp_auth_key=st.booleans())
+    def begin(self, stores_tmp_auth_key: bool) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        os.chdir(self.folder.name)
+        self.options = [stores_tmp_auth_key] if hasattr(ReferenceSQLiteSession(), "store_tmp_auth_key_on_disk") else []
+        self.open()
+
+    def open(self) -> None:
+        self.theirs, self.ours = (
+            ReferenceSQLiteSession("theirs", *self.options),
+            RustSQLiteSession("ours", *self.options),
+        )
+
+    @rule(save_entities=st.booleans())
+    def set_save_entities(self, save_entities: bool) -> None:
+        self.agree(lambda session: setattr(session, "save_entities", save_entities))
+
+    @rule()
+    def close(self) -> None:
+        self.agree(lambda session: session.close())
+
+    @rule()
+    def reopen(self) -> None:
+        self.agree(lambda session: session.close())
+        self.open()
+
+    @rule()
+    def compare_files(self) -> None:
+        self.agree(lambda session: session.save())
+        assert dump("ours.session") == dump("theirs.session")
+
+    @rule()
+    def delete(self) -> None:
+        self.agree(lambda session: session.delete())
+        self.agree(lambda session: session.delete())
+        assert not Path("ours.session").exists()
+        self.agree(lambda session: session.close())
+        self.open()
+
+    @rule(key=keys.texts)
+    def execute(self, key: str) -> None:
+        self.agree(lambda session: session._execute("select name, hash, ? from entities order by id", key))
+
+    def teardown(self) -> None:
+        if hasattr(self, "ours"):
+            self.compare_files()
+            self.agree(lambda session: session.close())
+            self.folder.cleanup()
+
+
+TestMemoryLife = MemoryLife.TestCase
+TestSQLiteLife = SQLiteLife.TestCase
