@@ -91,10 +91,13 @@ class ReferenceMemorySession(_KeepsNames):
 class ReferenceSQLiteSession(_KeepsNames, SQLiteSession):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # 1.43 and 1.44 read the two last columns swapped, older releases have no temporary key.
-        tmp_auth_key = "tmp_auth_key" if CURRENT_VERSION > 7 else "null"
-        self._takeout_id, key = self._execute(f"select takeout_id, {tmp_auth_key} from sessions")
-        self._tmp_auth_key = AuthKey(key)
+        self._tmp_auth_key = None
+        is_new = self._auth_key is None
+        if not is_new:
+            # 1.43 and 1.44 read the two last columns swapped, older releases have no temporary key.
+            tmp_auth_key = "tmp_auth_key" if CURRENT_VERSION > 7 else "null"
+            self._takeout_id, key = self._execute(f"select takeout_id, {tmp_auth_key} from sessions")
+            self._tmp_auth_key = AuthKey(key)
 
     def _names_of(self, id: int) -> tuple[Any, ...]:
         return self._execute("select username, phone, name from entities where id = ?", id) or (None, None, None)

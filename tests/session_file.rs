@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use telethon_session_rust::entity::Entity;
 use telethon_session_rust::entity_cache::{EntityPage, TextKey};
 use telethon_session_rust::error::Error;
-use telethon_session_rust::session::{InMemory, Session};
+use telethon_session_rust::session::Session;
 use telethon_session_rust::store::sqlite::{SqliteFile, VERSION_8};
 use telethon_session_rust::store::{Credentials, Query, UpdateState};
 use zeroize::Zeroizing;
@@ -97,7 +97,7 @@ fn a_locked_file_is_waited_for() {
 
     session.put(&mut people(1..101));
     other.put(&mut people(1..101));
-    assert_eq!(session.try_find(&username("user_7")), InMemory::Found((7, Some(-7))));
+    assert_eq!(session.find(&username("user_7")).unwrap(), Some((7, Some(-7))));
     assert_eq!(session.find(&username("nobody")).unwrap(), None);
     session.save(false).unwrap();
     flush(&other);

@@ -34,9 +34,10 @@ DH_PRIME = int(
 )
 DH_GENERATOR = 3
 
-# The client has to factorise their product: a proof of work, kept small because tests pay for it.
-# The product's highest bit must be clear, because Telethon reads it as a signed number.
-P, Q = 1_000_003, 2_000_003
+# The client has to factorise their product: a proof of work, kept small because tests pay for it, but
+# not tiny, because Telethon's factorisation now and then fails on tiny numbers. The product's highest
+# bit must be clear, because Telethon reads it as a signed number.
+P, Q = 67_108_879, 134_217_757
 
 
 class KeyExchangeError(ConnectionError):
@@ -87,12 +88,19 @@ class KeyExchange:
             server_public_key_fingerprints=[self._rsa_key.fingerprint],
         )
 
-    def _req_dh_params(self, request: functions.ReqDHParamsRequest) -> types.ServerDHParamsOk:
+    def _req_dh_params(
+        self, request: functions.ReqDHParamsRequest
+    ) -> types.ServerDHParamsOk | types.ServerDHParamsFail:
         digest, padded = self._rsa_key.decrypt(request.encrypted_data)
         inner = tl.read(padded)
-        if sha1(bytes(inner)).digest() != digest or (inner.p, inner.q) != (_big_endian(P), _big_endian(Q)):
-            raise KeyExchangeError("p_q_inner_data is damaged, or its factors are wrong")
+        if sha1(bytes(inner)).digest() != digest:
+            raise KeyExchangeError("p_q_inner_data is damaged")
         self._new_nonce = inner.new_nonce
+        if (inner.p, inner.q) != (_big_endian(P), _big_endian(Q)):
+            # The client begins again.
+            new_nonce = self._new_nonce.to_bytes(32, "little", signed=True)
+            new_nonce_hash = int.from_bytes(sha1(new_nonce).digest()[4:], "little", signed=True)
+            return types.ServerDHParamsFail(self._nonce, self._server_nonce, new_nonce_hash)
         answer = types.ServerDHInnerData(
             nonce=self._nonce,
             server_nonce=self._server_nonce,
