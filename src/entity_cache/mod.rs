@@ -181,8 +181,7 @@ impl EntityCache {
             has_hash: entity.hash.is_some(),
             unsaved,
         });
-        let Self { table, by_id, .. } = self;
-        by_id.insert(table.hash_id(entity.id), row, |row| table.hash_id(table.row(row).id));
+        self.by_id.insert(self.table.hash_id(entity.id), row);
         for key in TextKey::ALL {
             self.link(row, key);
         }
@@ -233,8 +232,7 @@ impl EntityCache {
         let Some(text) = self.table.text(row, key) else { return };
         let hash = self.table.hash_text(text);
         let Some(first) = self.by_text[k].find(hash, |other| self.table.text(other, key) == Some(text)) else {
-            let Self { table, by_text, .. } = self;
-            by_text[k].insert(hash, row, |row| table.hash_of(row, key));
+            self.by_text[k].insert(hash, row);
             return;
         };
         if self.table.row(row).id < self.table.row(first).id {
@@ -265,7 +263,7 @@ impl EntityCache {
     }
 
     /// Makes the row with the lowest id of a chain its first one, in the place of `gone`.
-    fn promote_lowest(&mut self, gone: RowId, chain: RowId, hash: u64, key: TextKey) {
+    fn promote_lowest(&mut self, gone: RowId, chain: RowId, hash: u32, key: TextKey) {
         let k = key as usize;
         let lowest = self.chain(chain, key).min_by_key(|row| self.table.row(*row).id).unwrap_or(chain);
         if lowest != chain {

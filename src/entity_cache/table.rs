@@ -96,16 +96,16 @@ impl Table {
         record::read_one(self.record(row), key)
     }
 
-    pub(super) fn hash_id(&self, id: i64) -> u64 {
-        self.hasher.hash_one(id)
+    pub(super) fn hash_id(&self, id: i64) -> u32 {
+        upper_half(self.hasher.hash_one(id))
     }
 
-    pub(super) fn hash_text(&self, text: &[u8]) -> u64 {
-        self.hasher.hash_one(text)
+    pub(super) fn hash_text(&self, text: &[u8]) -> u32 {
+        upper_half(self.hasher.hash_one(text))
     }
+}
 
-    /// The hash under which the row stands in the index of this text. Only rows that have the text stand there.
-    pub(super) fn hash_of(&self, row: u32, key: TextKey) -> u64 {
-        self.hash_text(self.text(row, key).unwrap_or_default())
-    }
+fn upper_half(hash: u64) -> u32 {
+    // Always fits.
+    u32::try_from(hash >> 32).unwrap_or_default()
 }
