@@ -28,15 +28,18 @@ fn pages(count: usize) -> Vec<EntityPage> {
             name.clear();
             write!(username, "user_{number:x}").unwrap();
             write!(phone, "{}", 79_000_000_000_u64 + number as u64).unwrap();
-            let (first_name, last_name) =
-                if bits % 3 == 0 { ("Александра", "Петрова") } else { ("Alexandra", "Smith") };
+            let (first_name, last_name) = if bits.is_multiple_of(3) {
+                ("Александра", "Петрова")
+            } else {
+                ("Alexandra", "Smith")
+            };
             write!(name, "{first_name} {last_name}{}", bits >> 44).unwrap();
             let id = id_of(number);
             page.push(&Entity {
                 id,
                 hash: Some(bits.cast_signed()),
                 username: (bits % 5 < 3).then_some(username.as_str()),
-                phone: (bits / 5 % 5 == 0).then_some(phone.as_str()),
+                phone: (bits / 5).is_multiple_of(5).then_some(phone.as_str()),
                 name: Some(&name),
             });
         }

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import telethon
-from loopback import Account, DataCentres, World, text_message
-from loopback.process import CommandError, LoopbackProcess
 from telethon import TelegramClient, errors, events, functions, types, utils
+from telethon.crypto import Factorization
 from telethon.network import ConnectionTcpAbridged, ConnectionTcpFull, ConnectionTcpIntermediate
 from telethon.sessions import MemorySession, SQLiteSession
+
+from loopback import Account, DataCentres, World, text_message
+from loopback.process import CommandError, LoopbackProcess
 
 # Since 1.26 or so a client catches up by itself if asked to; before, one calls `catch_up`.
 CATCHES_UP_ALONE = "catch_up" in inspect.signature(TelegramClient.__init__).parameters
@@ -155,6 +157,17 @@ async def test_log_out_forgets_the_key(telegram: DataCentres, new_client: MakeCl
     assert not (tmp_path / "user.session").exists()
 
 
+async def test_wrong_factors_make_the_client_begin_again(
+    new_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factorize = Factorization.factorize
+    answers = iter([lambda pq: (1, pq)])
+    monkeypatch.setattr(Factorization, "factorize", lambda pq: next(answers, factorize)(pq))
+    client = new_client(retry_delay=0)
+    await client.connect()
+    assert client.session.auth_key
+
+
 # Data centres
 
 
@@ -174,9 +187,7 @@ async def test_bot_that_lives_elsewhere(telegram: DataCentres, new_client: MakeC
     assert await client.is_bot()
 
 
-async def test_authorization_is_carried_to_another_data_centre(
-    telegram: DataCentres, new_client: MakeClient
-) -> None:
+async def test_authorization_is_carried_to_another_data_centre(telegram: DataCentres, new_client: MakeClient) -> None:
     account = telegram.new_user()
     client = await sign_in(new_client(), account)
     sender = await client._borrow_exported_sender(4)
@@ -190,9 +201,7 @@ async def test_authorization_is_carried_to_another_data_centre(
 # Updates
 
 
-async def test_pushed_crowd_reaches_handlers_and_session(
-    telegram: DataCentres, new_client: MakeClient
-) -> None:
+async def test_pushed_crowd_reaches_handlers_and_session(telegram: DataCentres, new_client: MakeClient) -> None:
     account = telegram.new_bot()
     client = await sign_in(new_client(), account)
     inbox = Inbox(client)
@@ -223,9 +232,7 @@ async def catch_up(client: TelegramClient) -> None:
         await client.catch_up()
 
 
-async def test_missed_updates_are_caught_up(
-    telegram: DataCentres, new_client: MakeClient, tmp_path: Path
-) -> None:
+async def test_missed_updates_are_caught_up(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
     account = telegram.new_bot()
     known_before, met_while_away = WORLD.channels(2)
     client = await sign_in(new_client(SQLiteSession(str(tmp_path / "bot"))), account)
@@ -249,9 +256,26 @@ async def test_missed_updates_are_caught_up(
         assert await client.get_input_entity(utils.get_peer_id(entity)) == utils.get_input_peer(entity)
 
 
-async def test_client_comes_back_after_the_line_was_cut(
-    telegram: DataCentres, new_client: MakeClient
-) -> None:
+@pytest.mark.skipif(VERSION < (1, 28), reason="this release does not look for gaps")
+async def test_lost_updates_are_fetched_when_the_gap_is_seen(telegram: DataCentres, new_client: MakeClient) -> None:
+    account = telegram.new_user()
+    client = await sign_in(new_client(), account)
+    inbox = Inbox(client)
+    user, channel = telegram.directory.add_all([WORLD.user(0), WORLD.channel(0)])
+
+    def said(text: str) -> list[Any]:
+        in_private = types.UpdateNewMessage(text_message(user, text), 0, 1)
+        return [in_private, types.UpdateNewChannelMessage(text_message(channel, text, user), 0, 1)]
+
+    await telegram.push(account, *said("heard"), users=[user], chats=[channel])
+    account.mailbox.put(said("lost"), [user], [channel])
+    await telegram.push(account, *said("later"), users=[user], chats=[channel])
+    await inbox.wait_for(6)
+    assert sorted(inbox.texts) == ["heard", "heard", "later", "later", "lost", "lost"]
+    assert {message.sender_id for message in inbox.messages} == {user.id}
+
+
+async def test_client_comes_back_after_the_line_was_cut(telegram: DataCentres, new_client: MakeClient) -> None:
     account = telegram.new_user()
     client = await sign_in(new_client(retry_delay=0), account)
     inbox = Inbox(client)
@@ -379,9 +403,7 @@ async def test_two_clients_write_to_each_other(telegram: DataCentres, new_client
     assert inboxes[0].texts == [("hello Ada, " * 200).strip()]
 
 
-async def test_message_to_a_channel_reaches_its_members(
-    telegram: DataCentres, new_client: MakeClient
-) -> None:
+async def test_message_to_a_channel_reaches_its_members(telegram: DataCentres, new_client: MakeClient) -> None:
     accounts = [telegram.new_user() for _ in range(3)]
     channel = next(WORLD.channel(n) for n in count() if WORLD.channel(n).megagroup)
     telegram.gather(channel, [account.known for account in accounts[:2]])

@@ -12,7 +12,6 @@ from .client_side import trust
 from .data_centres import DataCentres
 from .directory import Known
 from .mailbox import text_message
-from .rpc import RpcError
 from .world import Crowd, World
 
-__all__ = ["Account", "Crowd", "DataCentres", "Known", "RpcError", "World", "text_message", "trust"]
+__all__ = ["Account", "Crowd", "DataCentres", "Known", "World", "text_message", "trust"]

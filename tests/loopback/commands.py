@@ -1,4 +1,4 @@
-"""What `python -m loopback` can be told to do, a JSON object a line: `{"push_crowd": {"account": 1, ...}}`."""
+"""What `python -m loopback` can be told to do, a JSON object a line: `{"prepare_crowd": {"count": 9}}`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from .accounts import Account
 from .data_centres import DataCentres
-from .directory import Known
+from .directory import Known, split
 from .world import World
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class Commands:
     def __init__(self, telegram: DataCentres, world: World) -> None:
         self._telegram = telegram
         self._world = world
-        self._crowds: dict[tuple[int, int], tuple[list[Known], list[Known]]] = {}
+        self._crowds: dict[tuple[int, int], dict[str, list[Known]]] = {}
 
     async def run(self, line: bytes) -> Reply:
         try:
@@ -42,18 +42,18 @@ class Commands:
 
     async def prepare_crowd(self, count: int, first: int = 0) -> Reply:
         """Make a crowd ahead of its pushes, so that they take no time but for sending."""
-        users, chats = self._crowd(count, first)
-        return {"users": len(users), "chats": len(chats)}
+        return {name: len(entities) for name, entities in self._crowd(count, first).items()}
 
     async def push_crowd(self, account: int, count: int, first: int = 0, messages: int = 3) -> Reply:
         receiver = self._telegram.accounts[account]
-        packet = await self._telegram.push_crowd(receiver, *self._crowd(count, first), messages)
+        packet = await self._telegram.push_crowd(receiver, **self._crowd(count, first), messages=messages)
         listeners = len(self._telegram.listeners(receiver))
         return {"pts": packet.pts, "updates": len(packet.events), "listeners": listeners}
 
     async def gather(self, channel: int, count: int, first: int = 0) -> Reply:
         """Put users of the world into one of its channels."""
-        known = self._telegram.gather(self._world.channel(channel), self._world.users(count, first))
+        members = map(self._world.user, range(first, first + count))
+        known = self._telegram.gather(self._world.channel(channel), members)
         return {"id": known.id, "access_hash": known.access_hash, "username": known.username}
 
     async def add_contacts(self, account: int, count: int, first: int = 0) -> Reply:
@@ -64,11 +64,10 @@ class Commands:
         self._telegram.hang_up()
         return {}
 
-    def _crowd(self, count: int, first: int) -> tuple[list[Known], list[Known]]:
+    def _crowd(self, count: int, first: int) -> dict[str, list[Known]]:
         if (count, first) not in self._crowds:
-            crowd = self._world.crowd(count, first)
-            add_all = self._telegram.directory.add_all
-            self._crowds[count, first] = add_all(crowd.users), add_all(crowd.chats)
+            entities = self._world.entities(count, first)
+            self._crowds[count, first] = split(self._telegram.directory.add_all(entities))
         return self._crowds[count, first]
 
 

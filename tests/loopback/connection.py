@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from telethon.tl import functions, types
 
 from . import envelope, service, tl
-from .key_exchange import AuthorizationKey, KeyExchange
-from .messages import MessageIds, Outgoing, Received, Session, received
+from .envelope import Envelope, Received
+from .key_exchange import KeyExchange
 from .rpc import Call, RpcError, answer
+from .session import MessageIds, Outgoing, Session
 from .transport import Transport, detect
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ log = logging.getLogger(__name__)
 RPC_RESULT = 0xF35C6D01
 AUTH_KEY_UNKNOWN = struct.pack("<i", -404)
 INCORRECT_SERVER_SALT = 48
+SHORTEST_PACKET = 24
 
 
 class Connection:
     def __init__(self, dc: DataCentre, reader: StreamReader, writer: StreamWriter) -> None:
         self.dc = dc
-        self.key: AuthorizationKey | None = None
         # Set by signing in, or by the first request of an account that is signed in.
         self.receives_updates = False
         self._reader = reader
@@ -42,7 +43,11 @@ class Connection:
 
     @property
     def account(self) -> Account | None:
-        return self.key.account if self.key else None
+        return self._session.key.account if self._session else None
+
+    @property
+    def is_open(self) -> bool:
+        return not self._writer.is_closing()
 
     async def serve(self) -> None:
         """Answer packets until the client goes away, or sends what cannot be understood."""
@@ -56,14 +61,10 @@ class Connection:
         except ConnectionError as error:
             log.info("closing a connection: %s", error)
         finally:
-            self._writer.close()
+            self.close()
 
     def close(self) -> None:
         self._writer.close()
-
-    @property
-    def is_open(self) -> bool:
-        return not self._writer.is_closing()
 
     async def drain(self) -> None:
         """Wait until the client has taken most of what was sent, or is gone."""
@@ -72,54 +73,56 @@ class Connection:
 
     def send_updates(self, updates: bytes) -> None:
         """Send updates; the caller waits for `drain` when it suits."""
-        self._send([Outgoing(updates, is_content=True, is_answer=False)])
+        if self._session:
+            self._send(self._session, [Outgoing(updates, is_content=True, is_answer=False)])
 
     def _receive(self, packet: bytes) -> None:
-        if len(packet) < 24:
+        if len(packet) < SHORTEST_PACKET:
             raise ConnectionError(f"a packet of {len(packet)} bytes")
         key_id = envelope.key_id_of(packet)
         if key_id == 0:
             self._exchange_keys(tl.read(envelope.open_plain(packet)))
             return
-        self.key = self.dc.keys.get(key_id)
-        if self.key is None:
+        key = self.dc.keys.get(key_id)
+        if key is None:
             self._write(AUTH_KEY_UNKNOWN)
             return
-        self._receive_encrypted(self.key, envelope.open_encrypted(self.key.key.key, packet))
+        opened = envelope.open_encrypted(key.key, packet)
+        if self._session is None or (self._session.key, self._session.session_id) != (key, opened.session_id):
+            self._session = Session(key, opened.session_id)
+        self._send(self._session, self._answer_all(self._session, opened))
 
     def _exchange_keys(self, request: Any) -> None:
         if isinstance(request, functions.ReqPqMultiRequest) or self._exchange is None:
             self._exchange = KeyExchange(self.dc.rsa_key)
         body = bytes(self._exchange.answer(request))
         if self._exchange.made:
-            self.dc.keys[self._exchange.made.key_id] = self._exchange.made
+            self.dc.keys[self._exchange.made.key.key_id] = self._exchange.made
         self._write(envelope.seal_plain(self._plain_ids.next(is_answer=True), body))
 
-    def _receive_encrypted(self, key: AuthorizationKey, opened: envelope.Envelope) -> None:
-        if self._session is None or self._session.session_id != opened.session_id:
-            self._session = Session(opened.session_id)
-        if opened.salt != key.salt:
-            bad = types.BadServerSalt(opened.msg_id, opened.seq_no, INCORRECT_SERVER_SALT, key.salt)
-            self._send([_service_message(bad)])
-            return
+    def _answer_all(self, session: Session, opened: Envelope) -> list[Outgoing]:
+        salt = session.key.salt
+        if opened.salt != salt:
+            bad = types.BadServerSalt(opened.msg_id, opened.seq_no, INCORRECT_SERVER_SALT, salt)
+            return [_service_message(bad)]
         out: list[Outgoing] = []
-        if not self._session.is_announced:
-            self._session.is_announced = True
-            unique_id = self._session.session_id ^ opened.msg_id
-            out.append(_service_message(types.NewSessionCreated(opened.msg_id, unique_id, key.salt)))
-        messages = list(received(opened))
+        if not session.is_announced:
+            session.is_announced = True
+            unique_id = session.session_id ^ opened.msg_id
+            out.append(_service_message(types.NewSessionCreated(opened.msg_id, unique_id, salt)))
+        messages = list(opened.messages())
         for message in messages:
-            out.extend(self._answer(message))
+            out += self._answer(session, message)
         content = [message.msg_id for message in messages if message.is_content]
         if content:
             out.append(_service_message(types.MsgsAck(content)))
-        self._send(out)
+        return out
 
-    def _answer(self, message: Received) -> list[Outgoing]:
+    def _answer(self, session: Session, message: Received) -> list[Outgoing]:
         if service.is_service(message.obj):
-            reply = service.reply(self.key, message)
+            reply = service.reply(session.key, message)
             return [_service_message(reply)] if reply else []
-        call = Call(self.dc.telegram, self)
+        call = Call(self.dc.telegram, self, session.key)
         try:
             result = tl.serialize(answer(call, message.obj))
         except RpcError as error:
@@ -131,12 +134,9 @@ class Connection:
         body = struct.pack("<Iq", RPC_RESULT, message.msg_id) + result
         return [Outgoing(body, is_content=True, is_answer=True)]
 
-    def _send(self, outgoing: list[Outgoing]) -> None:
-        key, session = self.key, self._session
-        for message in session.pack(outgoing):
-            self._write(
-                envelope.seal_encrypted(key.key.key, key.key_id, key.salt, session.session_id, message)
-            )
+    def _send(self, session: Session, outgoing: list[Outgoing]) -> None:
+        for packet in session.seal(outgoing):
+            self._write(packet)
 
     def _write(self, packet: bytes) -> None:
         self._writer.write(self._transport.frame(packet))

@@ -29,7 +29,7 @@ class DataCentre:
         self.keys: dict[int, AuthorizationKey] = {}
         self.connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, HOST, 0)

@@ -97,8 +97,11 @@ class DataCentres:
         users, chats = self.directory.add_all(users), self.directory.add_all(chats)
         updates = [types.UpdateNewMessage(text_message(user, "hello"), 0, 1) for user in users[:messages]]
         channels = (chat for chat in chats if isinstance(chat.peer, types.PeerChannel))
-        for channel in islice(channels, messages):
-            updates.append(types.UpdateNewChannelMessage(text_message(channel, "news"), 0, 1))
+        for number, channel in enumerate(islice(channels, messages)):
+            # In a broadcast channel the channel itself speaks.
+            is_discussion = users and channel.entity().megagroup
+            sender = users[number % len(users)] if is_discussion else None
+            updates.append(types.UpdateNewChannelMessage(text_message(channel, "news", sender), 0, 1))
         return await self.push(account, *updates, users=users, chats=chats)
 
     def deliver(
@@ -108,7 +111,7 @@ class DataCentres:
         entities: Iterable[Entity | Known],
         skip: Connection | None = None,
     ) -> Packet:
-        """`push` without waiting; the connection to skip is that whose request is answered with the packet."""
+        """`push` without waiting. The connection to skip is the one that gets the packet as an answer."""
         known = [account.sees(one) for one in self.directory.add_all(entities)]
         packet = account.mailbox.put(updates, **split(known))
         listeners = [connection for connection in self.listeners(account) if connection is not skip]

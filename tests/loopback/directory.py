@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+
 from telethon import utils
 from telethon.tl import types
 
@@ -17,7 +18,7 @@ class Known(tl.Serialized):
     The object it was made of is let go: its bytes take a tenth of the memory.
     """
 
-    __slots__ = ("peer_id", "access_hash", "username", "is_user")
+    __slots__ = ("access_hash", "is_user", "peer_id", "username")
 
     def __init__(self, entity: Entity) -> None:
         super().__init__(entity._bytes())

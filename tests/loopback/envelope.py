@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterator
 from hashlib import sha256
+from typing import Any, NamedTuple
 
-from telethon.crypto import AES
+from telethon.crypto import AES, AuthKey
+from telethon.tl.core import MessageContainer
+
+from . import tl
 
 # Where in the authorization key the secrets of each direction begin.
 FROM_CLIENT, FROM_SERVER = 0, 8
@@ -21,15 +25,35 @@ class EnvelopeError(ConnectionError):
     """A packet that was not made with the key it names."""
 
 
-@dataclass
-class Envelope:
-    """A decrypted packet: one message of one session."""
+class Received(NamedTuple):
+    """A message from the client."""
+
+    msg_id: int
+    seq_no: int
+    obj: Any
+
+    @property
+    def is_content(self) -> bool:
+        """Content-related messages have an odd seqno and want an acknowledgment."""
+        return self.seq_no % 2 == 1
+
+
+class Envelope(NamedTuple):
+    """A decrypted packet: a message, which may be a container of several."""
 
     salt: int
     session_id: int
     msg_id: int
     seq_no: int
     body: bytes
+
+    def messages(self) -> Iterator[Received]:
+        obj = tl.unzip(tl.read(self.body))
+        if isinstance(obj, MessageContainer):
+            for message in obj.messages:
+                yield Received(message.msg_id, message.seq_no, tl.unzip(message.obj))
+        else:
+            yield Received(self.msg_id, self.seq_no, obj)
 
 
 def key_id_of(packet: bytes) -> int:
@@ -46,23 +70,23 @@ def seal_plain(msg_id: int, body: bytes) -> bytes:
     return UNENCRYPTED + struct.pack("<qi", msg_id, len(body)) + body
 
 
-def open_encrypted(key: bytes, packet: bytes) -> Envelope:
+def open_encrypted(key: AuthKey, packet: bytes) -> Envelope:
     msg_key = packet[8:24]
-    plain = AES.decrypt_ige(packet[24:], *_aes_key(key, msg_key, FROM_CLIENT))
-    if _msg_key(key, plain, FROM_CLIENT) != msg_key:
+    plain = AES.decrypt_ige(packet[24:], *_aes_key(key.key, msg_key, FROM_CLIENT))
+    if _msg_key(key.key, plain, FROM_CLIENT) != msg_key:
         raise EnvelopeError("msg_key does not fit the message")
     salt, session_id, msg_id, seq_no, length = struct.unpack_from("<qqqii", plain)
     return Envelope(salt, session_id, msg_id, seq_no, plain[32 : 32 + length])
 
 
-def seal_encrypted(key: bytes, key_id: int, salt: int, session_id: int, message: bytes) -> bytes:
+def seal_encrypted(key: AuthKey, salt: int, session_id: int, message: bytes) -> bytes:
     """Encrypt a message that already has its head (msg_id, seqno, length)."""
     plain = struct.pack("<qq", salt, session_id) + message
     # At least 12 bytes of padding, up to the next whole block.
     plain += os.urandom(-(len(plain) + 12) % 16 + 12)
-    msg_key = _msg_key(key, plain, FROM_SERVER)
-    cipher = AES.encrypt_ige(plain, *_aes_key(key, msg_key, FROM_SERVER))
-    return struct.pack("<Q", key_id) + msg_key + cipher
+    msg_key = _msg_key(key.key, plain, FROM_SERVER)
+    cipher = AES.encrypt_ige(plain, *_aes_key(key.key, msg_key, FROM_SERVER))
+    return struct.pack("<Q", key.key_id) + msg_key + cipher
 
 
 def _msg_key(key: bytes, plain: bytes, x: int) -> bytes:

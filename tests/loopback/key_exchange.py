@@ -33,6 +33,7 @@ DH_PRIME = int(
     16,
 )
 DH_GENERATOR = 3
+KEY_LENGTH = 256
 
 # The client has to factorise their product: a proof of work, kept small because tests pay for it, but
 # not tiny, because Telethon's factorisation now and then fails on tiny numbers. The product's highest
@@ -44,17 +45,13 @@ class KeyExchangeError(ConnectionError):
     """A step came out of order or does not fit the ones before it."""
 
 
-@dataclass
+@dataclass(eq=False)
 class AuthorizationKey:
     """A key both sides know, and what the server remembers under it."""
 
     key: AuthKey
     salt: int
     account: Account | None = None
-
-    @property
-    def key_id(self) -> int:
-        return self.key.key_id
 
 
 class KeyExchange:
@@ -118,19 +115,20 @@ class KeyExchange:
             encrypted_answer=AES.encrypt_ige(data, *self._temporary_aes_key()),
         )
 
-    def _set_client_dh_params(self, request: functions.SetClientDHParamsRequest) -> types.DhGenOk:
+    def _set_client_dh_params(self, request: functions.SetClientDHParamsRequest) -> types.DhGenOk | types.DhGenRetry:
         padded = AES.decrypt_ige(request.encrypted_data, *self._temporary_aes_key())
         inner = tl.read(padded[20:])
         if sha1(bytes(inner)).digest() != padded[:20]:
             raise KeyExchangeError("client_DH_inner_data is damaged")
-        g_ab = pow(int.from_bytes(inner.g_b, "big"), self._a, DH_PRIME)
-        key = AuthKey(g_ab.to_bytes(256, "big"))
+        secret = _big_endian(pow(int.from_bytes(inner.g_b, "big"), self._a, DH_PRIME))
+        key = AuthKey(secret)
+        if len(secret) < KEY_LENGTH:
+            # One key in 256 begins with a zero, which Telethon would drop. The client begins again.
+            new_nonce_hash = key.calc_new_nonce_hash(self._new_nonce, 2)
+            return types.DhGenRetry(self._nonce, self._server_nonce, new_nonce_hash)
         self.made = AuthorizationKey(key, salt=self._first_salt())
-        return types.DhGenOk(
-            nonce=self._nonce,
-            server_nonce=self._server_nonce,
-            new_nonce_hash1=key.calc_new_nonce_hash(self._new_nonce, 1),
-        )
+        new_nonce_hash = key.calc_new_nonce_hash(self._new_nonce, 1)
+        return types.DhGenOk(self._nonce, self._server_nonce, new_nonce_hash)
 
     def _temporary_aes_key(self) -> tuple[bytes, bytes]:
         return generate_key_data_from_nonce(self._server_nonce, self._new_nonce)

@@ -26,7 +26,7 @@ NO_QTS = NO_SEQ = 0
 
 
 class Event(NamedTuple):
-    """An update and its place in its sequence; `pts` is 0 for updates that have none."""
+    """An update and its place in its sequence; `pts` is 0 for updates that are not counted."""
 
     pts: int
     channel_id: int | None
@@ -99,35 +99,35 @@ class Mailbox:
         return (self.channels[chat.id] if in_channel else self.own).last_message_id + 1
 
     def _place(self, update: Any) -> Event:
-        message = update.message if isinstance(update, NEW_MESSAGE) else None
+        """Give an update its numbers and its place in its sequence."""
         peer = getattr(getattr(update, "message", None), "peer_id", None)
         channel_id = getattr(peer or update, "channel_id", None)
         sequence = self.channels[channel_id] if channel_id else self.own
-        if message:
-            self._number_message(message, sequence)
-        pts = 0
-        if hasattr(update, "pts_count"):
+        message, sender_id = None, None
+        if isinstance(update, NEW_MESSAGE):
+            message = self._take_in(update.message, sequence)
+            sender_id = utils.get_peer_id(update.message.from_id or update.message.peer_id)
+        is_counted = hasattr(update, "pts_count")
+        if is_counted:
             update.pts_count = update.pts_count or 1
             sequence.pts += update.pts_count
-            pts = update.pts = sequence.pts
-        event = Event(
-            pts,
-            channel_id,
-            tl.Serialized(update._bytes()),
-            tl.Serialized(message._bytes()) if message else None,
-            utils.get_peer_id(message.from_id or message.peer_id) if message else None,
-        )
-        if pts:
+        if getattr(update, "pts", None) is not None:
+            update.pts = sequence.pts
+        pts = sequence.pts if is_counted else 0
+        event = Event(pts, channel_id, tl.Serialized(update._bytes()), message, sender_id)
+        if is_counted:
             sequence.events.append(event)
-        if message:
-            peer_id = utils.get_peer_id(message.peer_id)
-            self.dialogs[peer_id] = Dialog(peer_id, message.id, event.message, self._date)
         return event
 
-    def _number_message(self, message: types.Message, sequence: EventSequence) -> None:
+    def _take_in(self, message: types.Message, sequence: EventSequence) -> tl.Serialized:
+        """Give a message its id and date, and its dialog a new end."""
         message.id = message.id or sequence.last_message_id + 1
-        sequence.last_message_id = max(sequence.last_message_id, message.id)
         message.date = message.date or tl.to_datetime(self._date)
+        sequence.last_message_id = max(sequence.last_message_id, message.id)
+        serialized = tl.Serialized(message._bytes())
+        peer_id = utils.get_peer_id(message.peer_id)
+        self.dialogs[peer_id] = Dialog(peer_id, message.id, serialized, self._date)
+        return serialized
 
 
 def text_message(chat: Known, text: str, sender: Known | None = None) -> types.Message:

@@ -36,6 +36,7 @@ class LoopbackProcess:
         self.seed = seed
         self.host = ""
         self.ports: dict[int, int] = {}
+        self.public_key = ""
         self._process: asyncio.subprocess.Process
         # One command at a time, so that every answer meets its own.
         self._lock = asyncio.Lock()
@@ -46,11 +47,14 @@ class LoopbackProcess:
             cwd=TESTS,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            # An interrupt from the keyboard is for this process; the other ends when its stdin closes.
+            start_new_session=True,
         )
         ready = await self._read_line()
         self.host = ready["host"]
         self.ports = {int(dc_id): port for dc_id, port in ready["ports"].items()}
-        client_side.trust(ready["public_key"])
+        self.public_key = ready["public_key"]
+        client_side.trust(self.public_key)
         return self
 
     async def __aexit__(self, *_exc: object) -> None:

@@ -26,8 +26,7 @@ class Roster:
     def _texts(self) -> list[str]:
         """What is searched; made at the first search, because it means reading every member back."""
         return [
-            f"{utils.get_display_name(member.entity())} {member.username or ''}".casefold()
-            for member in self.members
+            f"{utils.get_display_name(member.entity())} {member.username or ''}".casefold() for member in self.members
         ]
 
 

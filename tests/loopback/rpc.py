@@ -15,10 +15,19 @@ if TYPE_CHECKING:
     from .connection import Connection
     from .data_centres import DataCentres
     from .directory import Known
+    from .key_exchange import AuthorizationKey
 
 log = logging.getLogger(__name__)
 
 Method = Callable[["Call", Any], Any]
+
+# Wrappers that change nothing here. Messages are answered in order: invokeAfterMsg need not wait.
+_TRANSPARENT = (
+    functions.InvokeWithLayerRequest,
+    functions.InitConnectionRequest,
+    functions.InvokeAfterMsgRequest,
+    functions.InvokeAfterMsgsRequest,
+)
 
 
 class RpcError(Exception):
@@ -36,15 +45,18 @@ class Call:
 
     telegram: DataCentres
     connection: Connection
+    key: AuthorizationKey
     wants_updates: bool = True
     takeout_id: int | None = None
 
     @property
     def account(self) -> Account:
-        account = self.connection.account
-        if account is None:
+        return self.require_account()
+
+    def require_account(self) -> Account:
+        if self.key.account is None:
             raise RpcError(401, "AUTH_KEY_UNREGISTERED")
-        return account
+        return self.key.account
 
     def known(self, peer: Any) -> Known | None:
         """Whom an input peer, user or channel means, if the account may know it: the hash has to be right.
@@ -87,13 +99,14 @@ def answer(call: Call, request: Any) -> Any:
     if function is None:
         log.warning("no method is built for %s", type(request).__name__)
         raise RpcError(400, "METHOD_NOT_BUILT")
-    if not anonymous and call.account and call.wants_updates:
-        call.connection.receives_updates = True
+    if not anonymous:
+        call.require_account()
+        call.connection.receives_updates |= call.wants_updates
     return function(call, request)
 
 
 def _unwrap(call: Call, request: Any) -> Any:
-    """Take the wrappers off. Messages are answered in order, so invokeAfterMsg has nothing to wait for."""
+    """Take the wrappers off, and note what they say."""
     while True:
         if isinstance(request, functions.InvokeWithTakeoutRequest):
             if request.takeout_id not in call.account.takeouts:
@@ -104,11 +117,3 @@ def _unwrap(call: Call, request: Any) -> Any:
         elif not isinstance(request, _TRANSPARENT):
             return request
         request = request.query
-
-
-_TRANSPARENT = (
-    functions.InvokeWithLayerRequest,
-    functions.InitConnectionRequest,
-    functions.InvokeAfterMsgRequest,
-    functions.InvokeAfterMsgsRequest,
-)

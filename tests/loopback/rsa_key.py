@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import secrets
 import struct
-from functools import lru_cache
+from functools import cache
 from hashlib import sha1
 
 import rsa
+import rsa.prime
 from telethon.tl import TLObject
 
 BITS = 2048
 BLOCK = BITS // 8
+EXPONENT = 65537
+
+ODD_PRIMES = [n for n in range(3, 2000, 2) if all(n % d for d in range(3, math.isqrt(n) + 1, 2))]
+SMALL_FACTORS = math.prod(ODD_PRIMES)
 
 
 class RsaKey:
     def __init__(self) -> None:
-        self._public, self._private = rsa.newkeys(BITS)
+        p, q = _prime(), _prime()
+        d = pow(EXPONENT, -1, (p - 1) * (q - 1))
+        self._public = rsa.PublicKey(p * q, EXPONENT)
+        self._private = rsa.PrivateKey(p * q, EXPONENT, d, p, q)
 
     @property
     def public_pem(self) -> str:
@@ -37,7 +47,17 @@ class RsaKey:
         return plain[:20], plain[20:]
 
 
-@lru_cache(maxsize=1)
+def _prime() -> int:
+    """Half a key. `rsa.newkeys` takes seconds, because it tests numbers that have small factors too."""
+    half = BITS // 2
+    while True:
+        # The two highest bits are set, so that the product of two has all its bits.
+        number = secrets.randbits(half) | 3 << (half - 2) | 1
+        if math.gcd(number, SMALL_FACTORS) == 1 and rsa.prime.is_prime(number) and number % EXPONENT != 1:
+            return number
+
+
+@cache
 def rsa_key() -> RsaKey:
-    """This process's key. Making one takes seconds, so all data centres of a process share it."""
+    """This process's key. Making one still takes a moment, so all data centres of a process share it."""
     return RsaKey()

@@ -10,8 +10,8 @@ from typing import Any
 
 from telethon.tl import functions, types
 
+from .envelope import Received
 from .key_exchange import AuthorizationKey
-from .messages import Received
 
 SALT_LIFE = 1800
 RECEIVED = 4  # in msgs_state_info: "message received"

@@ -50,9 +50,7 @@ class World:
     def __init__(self, seed: int = 1) -> None:
         self.seed = seed
         # Photos and states repeat among people; sharing the objects makes a large crowd cheap to build.
-        self._user_photos = [
-            types.UserProfilePhoto(photo_id=self._mix(3, n) >> 1, dc_id=2) for n in range(64)
-        ]
+        self._user_photos = [types.UserProfilePhoto(photo_id=self._mix(3, n) >> 1, dc_id=2) for n in range(64)]
         self._chat_photos = [types.ChatPhoto(photo_id=self._mix(4, n) >> 1, dc_id=2) for n in range(64)]
         self._states = [types.UserStatusRecently(), types.UserStatusLastWeek(), types.UserStatusLastMonth()]
         self._states += [types.UserStatusOffline(was_online=self._date(n)) for n in range(61)]

@@ -10,9 +10,7 @@ from ..rpc import Call, RpcError, method
 
 
 @method(functions.account.InitTakeoutSessionRequest)
-def init_takeout_session(
-    call: Call, _request: functions.account.InitTakeoutSessionRequest
-) -> types.account.Takeout:
+def init_takeout_session(call: Call, _request: functions.account.InitTakeoutSessionRequest) -> types.account.Takeout:
     takeout_id = secrets.randbits(62)
     call.account.takeouts.add(takeout_id)
     return types.account.Takeout(takeout_id)

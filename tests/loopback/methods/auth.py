@@ -65,9 +65,7 @@ def export_authorization(
 
 
 @method(functions.auth.ImportAuthorizationRequest, anonymous=True)
-def import_authorization(
-    call: Call, request: functions.auth.ImportAuthorizationRequest
-) -> types.auth.Authorization:
+def import_authorization(call: Call, request: functions.auth.ImportAuthorizationRequest) -> types.auth.Authorization:
     account = call.telegram.accounts.take_exported(request.bytes)
     if account is None or account.id != request.id:
         raise RpcError(400, "AUTH_BYTES_INVALID")
@@ -76,7 +74,7 @@ def import_authorization(
 
 @method(functions.auth.LogOutRequest)
 def log_out(call: Call, _request: functions.auth.LogOutRequest) -> types.auth.LoggedOut | bool:
-    call.connection.key.account = None
+    call.key.account = None
     # Layers before 136 answer with a Bool.
     return types.auth.LoggedOut() if hasattr(types.auth, "LoggedOut") else True
 
@@ -86,6 +84,6 @@ def _sent_code(code_hash: str) -> types.auth.SentCode:
 
 
 def _authorize(call: Call, account: Account) -> types.auth.Authorization:
-    call.connection.key.account = account
+    call.key.account = account
     call.connection.receives_updates = call.wants_updates
     return tl.build(types.auth.Authorization, user=account.known_to_itself)

@@ -18,9 +18,7 @@ def get_channels(call: Call, request: functions.channels.GetChannelsRequest) -> 
 
 
 @method(functions.channels.GetFullChannelRequest)
-def get_full_channel(
-    call: Call, request: functions.channels.GetFullChannelRequest
-) -> types.messages.ChatFull:
+def get_full_channel(call: Call, request: functions.channels.GetFullChannelRequest) -> types.messages.ChatFull:
     channel = _channel(call, request.channel)
     full = tl.build(
         types.ChannelFull,

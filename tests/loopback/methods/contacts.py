@@ -9,9 +9,7 @@ from ..rpc import Call, RpcError, method
 
 
 @method(functions.contacts.ResolveUsernameRequest)
-def resolve_username(
-    call: Call, request: functions.contacts.ResolveUsernameRequest
-) -> types.contacts.ResolvedPeer:
+def resolve_username(call: Call, request: functions.contacts.ResolveUsernameRequest) -> types.contacts.ResolvedPeer:
     known = call.telegram.directory.by_username(request.username)
     if known is None:
         raise RpcError(400, "USERNAME_NOT_OCCUPIED")

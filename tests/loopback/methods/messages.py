@@ -29,8 +29,7 @@ def get_full_chat(call: Call, request: functions.messages.GetFullChatRequest) ->
         raise RpcError(400, "CHAT_ID_INVALID")
     members = call.telegram.rosters.get(chat.peer_id).members
     participants = [
-        tl.build(types.ChatParticipant, user_id=member.id, inviter_id=members[0].id, date=0)
-        for member in members
+        tl.build(types.ChatParticipant, user_id=member.id, inviter_id=members[0].id, date=0) for member in members
     ]
     full = tl.build(
         types.ChatFull,
