@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Verbosity, settings
 from telethon.sessions import MemorySession, Session, SQLiteSession, StringSession
+
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
+
+pytest_plugins = ["clients"]
 
 # No deadline: no test depends on the speed of the machine.
 COMMON = {
@@ -19,7 +22,7 @@ COMMON = {
 }
 settings.register_profile("quick", max_examples=25, stateful_step_count=30, **COMMON)
 settings.register_profile("default", max_examples=100, stateful_step_count=50, **COMMON)
-settings.register_profile("long", max_examples=5000, stateful_step_count=100, verbosity=Verbosity.quiet, **COMMON)
+settings.register_profile("long", max_examples=2000, stateful_step_count=100, verbosity=Verbosity.quiet, **COMMON)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 settings.load_profile(PROFILE)
 

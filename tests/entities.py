@@ -45,7 +45,9 @@ def crowd(count: int) -> list[TLObject]:
         else:
             phone = f"7999{n:07}" if n % 3 else None
             username = f"User{n}" if n % 2 else None
-            everybody.append(user(n, -n * 104729, first_name=f"Анна {n}", last_name="Π", phone=phone, username=username))
+            everybody.append(
+                user(n, -n * 104729, first_name=f"Анна {n}", last_name="Π", phone=phone, username=username)
+            )
     return everybody
 
 
@@ -64,7 +66,9 @@ phones = st.sampled_from(
 # Texts of a TL object come out of UTF-8, so surrogates cannot be in them.
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 names = st.one_of(
-    st.sampled_from(["Anna", "anna", "bob_1", "Анна", "李小龍", "A\0B", "79991234567", "x" * 200, "0123456789abcdef01234567"]),
+    st.sampled_from(
+        ["Anna", "anna", "bob_1", "Анна", "李小龍", "A\0B", "79991234567", "x" * 200, "0123456789abcdef01234567"]
+    ),
     texts,
 )
 flags = st.sampled_from([None, None, False, True])
@@ -104,7 +108,7 @@ rare = st.one_of(
     st.builds(types.InputPeerUserFromMessage, st.just(types.InputPeerSelf()), st.just(1), ids),
     st.builds(types.InputChannelFromMessage, st.just(types.InputPeerSelf()), st.just(1), ids),
     st.sampled_from([types.InputPeerSelf(), types.InputUserSelf(), types.InputPeerEmpty(), types.InputChannelEmpty()]),
-    st.builds(types.Username, names),
+    st.builds(types.InputPhoneContact, ids, phones, names, names),
     st.sampled_from([None, 5, "anna", object(), (1, 2, "anna", None, None)]),
 )
 if HAS_COMMUNITIES:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from unittest.mock import patch
 
 from telethon import utils
 from telethon.crypto import AuthKey
 from telethon.sessions import MemorySession, SQLiteSession
-from telethon.sessions.sqlite import CURRENT_VERSION
 from telethon.tl import types
+
+# From 1.43 on, and with it database version 8.
+HAS_TMP_AUTH_KEY = hasattr(MemorySession, "tmp_auth_key")
 
 BARE_PEERS = (types.InputPeerUser, types.InputPeerChannel, types.InputUser, types.InputChannel)
 
@@ -55,7 +58,6 @@ class ReferenceMemorySession(_KeepsNames):
 
     def __init__(self) -> None:
         super().__init__()
-        self._tmp_auth_key = None  # There is none before 1.43.
         self._dates: dict[int, int] = {}
 
     def _names_of(self, id: int) -> tuple[Any, ...]:
@@ -89,15 +91,18 @@ class ReferenceMemorySession(_KeepsNames):
 
 
 class ReferenceSQLiteSession(_KeepsNames, SQLiteSession):
+    """1.43 and 1.44 read the two last columns of `sessions` swapped, and fail over a takeout id."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._tmp_auth_key = None
+        def key_or_none(data: Any) -> AuthKey:
+            return AuthKey(data if isinstance(data, bytes) else None)
+
+        with patch("telethon.sessions.sqlite.AuthKey", key_or_none):
+            super().__init__(*args, **kwargs)
         is_new = self._auth_key is None
-        if not is_new:
-            # 1.43 and 1.44 read the two last columns swapped, older releases have no temporary key.
-            tmp_auth_key = "tmp_auth_key" if CURRENT_VERSION > 7 else "null"
-            self._takeout_id, key = self._execute(f"select takeout_id, {tmp_auth_key} from sessions")
-            self._tmp_auth_key = AuthKey(key)
+        if HAS_TMP_AUTH_KEY and not is_new:
+            self._takeout_id, tmp_key = self._execute("select takeout_id, tmp_auth_key from sessions")
+            self._tmp_auth_key = AuthKey(tmp_key)
 
     def _names_of(self, id: int) -> tuple[Any, ...]:
         return self._execute("select username, phone, name from entities where id = ?", id) or (None, None, None)

@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import sqlite3
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from telethon import TelegramClient, events, utils
+from telethon import TelegramClient, utils
 from telethon.sessions import MemorySession, SQLiteSession, StringSession
 
+from clients import CATCH_UP, Inbox, MakeClient, catch_up, sign_in
 from loopback import Account, DataCentres, World
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
 
 WORLD = World()
-# Since 1.26 or so a client catches up by itself if asked to; before, one calls `catch_up`.
-CATCHES_UP_ALONE = "catch_up" in inspect.signature(TelegramClient.__init__).parameters
-
-MakeClient = Callable[..., TelegramClient]
-
-
-@pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[DataCentres]:
-    async with DataCentres() as telegram:
-        yield telegram
-
-
-@pytest_asyncio.fixture
-async def new_client(telegram: DataCentres) -> AsyncIterator[MakeClient]:
-    """Make clients that begin at home and are disconnected when the test ends."""
-    clients: list[TelegramClient] = []
-
-    def make(session: Any, **options: Any) -> TelegramClient:
-        clients.append(TelegramClient(telegram.at_home(session), 1, "hash", **options))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        if client.is_connected():
-            await client.disconnect()
-
-
-async def sign_in(client: TelegramClient, account: Account) -> TelegramClient:
-    return await client.start(lambda: account.phone, code_callback=lambda: account.code)
 
 
 async def come_back(client: TelegramClient, account: Account) -> TelegramClient:
@@ -54,27 +23,6 @@ async def come_back(client: TelegramClient, account: Account) -> TelegramClient:
     await client.connect()
     assert (await client.get_me()).id == account.id
     return client
-
-
-class Inbox:
-    """Collects the texts that a client's handlers are given."""
-
-    def __init__(self, client: TelegramClient) -> None:
-        self.texts: list[str] = []
-        client.add_event_handler(self._on_message, events.NewMessage)
-
-    async def _on_message(self, event: Any) -> None:
-        self.texts.append(event.message.message)
-
-    async def wait_for(self, number: int) -> None:
-        async with asyncio.timeout(30) if hasattr(asyncio, "timeout") else _no_timeout():
-            while len(self.texts) < number:
-                await asyncio.sleep(0.01)
-
-
-class _no_timeout:
-    async def __aenter__(self) -> None: ...
-    async def __aexit__(self, *_exc: object) -> None: ...
 
 
 async def know_everybody(client: TelegramClient, entities: list[Any]) -> None:
@@ -146,11 +94,7 @@ async def test_migration_to_another_data_centre(
     telegram: DataCentres, new_client: MakeClient, tmp_path: Path, is_bot: bool
 ) -> None:
     account = telegram.new_bot(dc_id=4) if is_bot else telegram.new_user(dc_id=4)
-    client = new_client(RustSQLiteSession(tmp_path / "anon"))
-    if is_bot:
-        await client.start(bot_token=account.token)
-    else:
-        await sign_in(client, account)
+    client = await sign_in(new_client(RustSQLiteSession(tmp_path / "anon")), account)
     await client.disconnect()
 
     session = RustSQLiteSession(tmp_path / "anon")
@@ -173,8 +117,7 @@ async def test_log_out_deletes_the_file(telegram: DataCentres, new_client: MakeC
 async def test_catch_up_after_a_restart(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
     account = telegram.new_bot()
     known_before, met_while_away = WORLD.channels(2)
-    client = new_client(RustSQLiteSession(tmp_path / "bot"))
-    await client.start(bot_token=account.token)
+    client = await sign_in(new_client(RustSQLiteSession(tmp_path / "bot")), account)
     inbox = Inbox(client)
     await telegram.push_crowd(account, WORLD.users(2), [known_before], messages=1)
     await inbox.wait_for(2)
@@ -184,11 +127,9 @@ async def test_catch_up_after_a_restart(telegram: DataCentres, new_client: MakeC
     await telegram.push_crowd(account, users, [known_before], messages=3)
     await telegram.push_crowd(account, [], [met_while_away, *WORLD.chats(2)])
 
-    client = new_client(RustSQLiteSession(tmp_path / "bot"), **({"catch_up": True} if CATCHES_UP_ALONE else {}))
+    client = new_client(RustSQLiteSession(tmp_path / "bot"), **CATCH_UP)
     inbox = Inbox(client)
-    await client.connect()
-    if not CATCHES_UP_ALONE:
-        await client.catch_up()
+    await catch_up(client)
     await inbox.wait_for(5)
     await asyncio.sleep(0.2)  # whatever came twice would be here by now
     assert sorted(inbox.texts) == ["hello"] * 3 + ["news"] * 2

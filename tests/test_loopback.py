@@ -3,83 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import AsyncIterator, Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import telethon
 from telethon import TelegramClient, errors, events, functions, types, utils
 from telethon.crypto import Factorization
 from telethon.network import ConnectionTcpAbridged, ConnectionTcpFull, ConnectionTcpIntermediate
 from telethon.sessions import MemorySession, SQLiteSession
 
-from loopback import Account, DataCentres, World, text_message
+from clients import CATCH_UP, Inbox, MakeClient, catch_up, sign_in, until
+from loopback import DataCentres, World, text_message
 from loopback.process import CommandError, LoopbackProcess
-
-# Since 1.26 or so a client catches up by itself if asked to; before, one calls `catch_up`.
-CATCHES_UP_ALONE = "catch_up" in inspect.signature(TelegramClient.__init__).parameters
 
 VERSION = tuple(int(part) for part in telethon.__version__.split(".")[:2])
 WORLD = World()
 KEY_NOT_FOUND = getattr(errors, "AuthKeyNotFound", errors.InvalidBufferError)
-MakeClient = Callable[..., TelegramClient]
-
-
-@pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[DataCentres]:
-    async with DataCentres() as telegram:
-        yield telegram
-
-
-@pytest_asyncio.fixture
-async def new_client(telegram: DataCentres) -> AsyncIterator[MakeClient]:
-    """Make clients that begin at home and are disconnected when the test ends."""
-    clients: list[TelegramClient] = []
-
-    def make(session: Any = None, **options: Any) -> TelegramClient:
-        client = TelegramClient(telegram.at_home(session or MemorySession()), 1, "hash", **options)
-        clients.append(client)
-        return client
-
-    yield make
-    for client in clients:
-        if client.is_connected():
-            await client.disconnect()
-
-
-async def sign_in(client: TelegramClient, account: Account) -> TelegramClient:
-    if account.is_bot:
-        return await client.start(bot_token=account.token)
-    return await client.start(account.phone, code_callback=lambda: account.code)
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline, "nothing came"
-        await asyncio.sleep(0.01)
-
-
-class Inbox:
-    """Collects what a client's handlers are given."""
-
-    def __init__(self, client: TelegramClient) -> None:
-        self.messages: list[Any] = []
-        client.add_event_handler(self._on_message, events.NewMessage)
-
-    async def _on_message(self, event: Any) -> None:
-        self.messages.append(event.message)
-
-    @property
-    def texts(self) -> list[str]:
-        return [message.message for message in self.messages]
-
-    async def wait_for(self, number: int) -> None:
-        await until(lambda: len(self.messages) >= number)
 
 
 # Signing in
@@ -226,12 +167,6 @@ async def test_account_is_pushed_to_on_every_device(telegram: DataCentres, new_c
     assert inboxes[2].messages == []
 
 
-async def catch_up(client: TelegramClient) -> None:
-    await client.connect()
-    if not CATCHES_UP_ALONE:
-        await client.catch_up()
-
-
 async def test_missed_updates_are_caught_up(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
     account = telegram.new_bot()
     known_before, met_while_away = WORLD.channels(2)
@@ -245,8 +180,7 @@ async def test_missed_updates_are_caught_up(telegram: DataCentres, new_client: M
     await telegram.push_crowd(account, users, [known_before], messages=3)
     await telegram.push_crowd(account, [], [met_while_away, *WORLD.chats(2)])
 
-    options = {"catch_up": True} if CATCHES_UP_ALONE else {}
-    client = new_client(SQLiteSession(str(tmp_path / "bot")), **options)
+    client = new_client(SQLiteSession(str(tmp_path / "bot")), **CATCH_UP)
     inbox = Inbox(client)
     await catch_up(client)
     await inbox.wait_for(5)

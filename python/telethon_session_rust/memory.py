@@ -16,6 +16,8 @@ from ._core import MemoryCore
 EntityRow: TypeAlias = tuple[int, int | None, str | None, str | None, str | None]
 """Marked id, access hash, username, phone, name."""
 
+# Where `__getstate__` keeps the entities, which are not in the session's own attributes.
+_ROWS = "_rows"
 _MAKES_ROWS = ("_entities_to_rows", "_entity_to_row", "_entity_values_to_row")
 _FINDS_ROWS = tuple(f"get_entity_rows_by_{key}" for key in ("id", "username", "phone", "name"))
 
@@ -134,6 +136,14 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         """Makes a `cls` of what the server calls a file that was sent; `None` if it is not known."""
         found = self._files.get((md5_digest, file_size, _SentFileType.from_type(cls)))
         return None if found is None else cls(*found)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What `copy` and `pickle` take of a session."""
+        return {**self.__dict__, _ROWS: self._rows()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._put_rows(self.__dict__.pop(_ROWS))
 
     @property
     def _entities(self) -> MutableSet[EntityRow]:

@@ -100,6 +100,9 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
         """The names, without `.session`, of the session files in the current folder."""
         return [path.stem for path in Path().iterdir() if path.name.endswith(EXTENSION)]
 
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError(f"a {type(self).__name__} cannot be copied: open its file again, or use a string session")
+
     def _update_session_table(self) -> None:
         """Takes over the attributes that stand for the table `sessions`; the next `save()` writes them."""
         key, tmp_key = self._stored_keys()

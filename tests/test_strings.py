@@ -1,0 +1,189 @@
+"""String sessions are Telethon's, both ways; what is none is refused."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from telethon.crypto import AuthKey
+from telethon.sessions import MemorySession, SQLiteSession, StringSession
+
+from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
+
+SESSIONS = [MemorySession, SQLiteSession, StringSession, RustMemorySession, RustSQLiteSession, RustStringSession]
+MANY = settings(max_examples=20 * settings().max_examples)
+
+addresses = st.one_of(
+    st.ip_addresses(v=4),
+    st.ip_addresses(v=6),
+    # The lengths of a run of zeros decide how it is written, and so does an IPv4 address inside.
+    st.sampled_from(["::", "::1", "1::", "0:0:1::", "1:0:0:2:0:0:0:3", "::ffff:1.2.3.4", "64:ff9b::1.2.3.4"]).map(
+        ipaddress.ip_address
+    ),
+)
+auth_keys = st.binary(min_size=256, max_size=256).filter(any)
+logins = st.tuples(st.integers(0, 255), addresses, st.integers(0, 65535), auth_keys)
+
+
+def logged_in(session: Any, login: tuple[Any, ...]) -> Any:
+    dc_id, address, port, key = login
+    session.set_dc(dc_id, str(address), port)
+    session.auth_key = AuthKey(key)
+    return session
+
+
+def login_of(session: Any) -> tuple[Any, ...]:
+    return session.dc_id, session.server_address, session.port, session.auth_key and session.auth_key.key
+
+
+def packed(dc_id: int, address: bytes, port: int, key: bytes) -> bytes:
+    return struct.pack(">B", dc_id) + address + struct.pack(">H", port) + key
+
+
+def text_of(data: bytes) -> str:
+    return "1" + base64.urlsafe_b64encode(data).decode()
+
+
+LOGIN = (2, ipaddress.ip_address("149.154.167.51"), 443, bytes(range(256)))
+GOOD = text_of(packed(2, LOGIN[1].packed, 443, LOGIN[3]))
+
+
+@MANY
+@given(logins)
+def test_the_same_string_and_the_same_login(login: tuple[Any, ...]) -> None:
+    strings = {
+        save(logged_in(session(), login))
+        for session in (StringSession, RustStringSession)
+        for save in (StringSession.save, RustStringSession.save, lambda session: session.save())
+    }
+    (string,) = strings
+    theirs, ours = StringSession(string), RustStringSession(string)
+    assert login_of(ours) == login_of(theirs)
+    assert ours.server_address == login[1].compressed
+    assert ours.auth_key.key_id == theirs.auth_key.key_id
+    assert RustStringSession(ours.save()).save() == string
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+@pytest.mark.parametrize("save", [StringSession.save, RustStringSession.save])
+@given(logins)
+def test_any_session_can_be_saved_as_a_string(session: Any, save: Any, login: tuple[Any, ...]) -> None:
+    string = save(logged_in(session(), login))
+    assert login_of(RustStringSession(string)) == login_of(StringSession(string)) == (*login[:1], *login_of_text(login))
+
+
+def login_of_text(login: tuple[Any, ...]) -> tuple[Any, ...]:
+    return login[1].compressed, login[2], login[3]
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+@pytest.mark.parametrize("save", [StringSession.save, RustStringSession.save])
+@pytest.mark.parametrize("key", [None, AuthKey(None), AuthKey(b"")])
+def test_without_a_key_the_string_is_empty(session: Any, save: Any, key: AuthKey | None) -> None:
+    session = session()
+    session.auth_key = key
+    assert save(session) == ""
+
+
+@pytest.mark.parametrize("string", [None, ""])
+def test_no_string_is_a_new_session(string: str | None) -> None:
+    assert login_of(RustStringSession(string)) == login_of(StringSession(string)) == (0, None, None, None)
+
+
+def test_a_key_of_zeros_is_no_key() -> None:
+    string = text_of(packed(2, LOGIN[1].packed, 443, bytes(256)))
+    assert login_of(RustStringSession(string)) == login_of(StringSession(string))
+    assert RustStringSession(string).auth_key is None
+
+
+def refused_by_both(string: str) -> None:
+    for session in (StringSession, RustStringSession):
+        with pytest.raises((ValueError, struct.error)):
+            session(string)
+    with pytest.raises(ValueError, match="Not a valid string"):
+        RustStringSession(string)
+
+
+@pytest.mark.parametrize("length", [*range(1, len(GOOD)), len(GOOD) + 4])
+def test_truncated_or_extended(length: int) -> None:
+    refused_by_both((GOOD + "AAAA")[:length])
+
+
+@pytest.mark.parametrize("version", ["0", "2", "A", " ", "\n", "\u00b9", "\uff11"])
+def test_another_version(version: str) -> None:
+    refused_by_both(version + GOOD[1:])
+
+
+@pytest.mark.parametrize("letter", ["+", "/", " ", "\n", "=", "%", "é", "\u0410", "\0"])
+@pytest.mark.parametrize("place", [1, 100, 351])
+def test_other_alphabets(letter: str, place: int) -> None:
+    """Telethon's decoder passes over letters that are none of base64's, which must not make another key of it."""
+    string = GOOD[:place] + letter + GOOD[place + 1 :]
+    with pytest.raises(ValueError, match="Not a valid string"):
+        RustStringSession(string)
+
+
+@pytest.mark.parametrize("string", [b"1" + GOOD[1:].encode(), 1, object(), "1\ud800"])
+def test_no_text_at_all(string: Any) -> None:
+    for session in (StringSession, RustStringSession):
+        with pytest.raises((TypeError, ValueError)):
+            session(string)
+
+
+@pytest.mark.parametrize("address", ["149.154.167.51", "149.154.175.100", "91.108.56.1", "venus.web.telegram.org"])
+def test_a_string_of_gram_js(address: str) -> None:
+    """An address of 14 characters makes it as long as one of ours with IPv6: Telethon reads a wrong address and key."""
+    text = struct.pack(">H", len(address)) + address.encode()
+    string = text_of(packed(2, text, 443, LOGIN[3]))
+    if len(address) == 14:
+        assert StringSession(string).server_address != address
+    with pytest.raises(ValueError, match=r"Not a valid string.*GramJS"):
+        RustStringSession(string)
+
+
+@given(st.text(max_size=400) | st.binary(max_size=400).map(text_of))
+def test_whatever_is_given_it_is_a_session_or_a_value_error(string: str) -> None:
+    try:
+        session = RustStringSession(string)
+    except ValueError:
+        return
+    assert login_of(session) == login_of(StringSession(string))
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    for login in [(256, *LOGIN[1:]), (-1, *LOGIN[1:]), (*LOGIN[:2], 65536, LOGIN[3]), (*LOGIN[:2], -1, LOGIN[3])]:
+        with pytest.raises(struct.error):
+            StringSession.save(logged_in(StringSession(), login))
+        with pytest.raises(ValueError, match="cannot hold"):
+            RustStringSession.save(logged_in(RustStringSession(), login))
+    for session in (StringSession, RustStringSession):
+        with pytest.raises(ValueError, match="does not appear to be an IPv4 or IPv6 address"):
+            logged_in(session(), (2, "venus.web.telegram.org", 443, LOGIN[3])).save()
+
+
+def test_encode_and_decode_can_be_overridden() -> None:
+    class Hexadecimal(RustStringSession):
+        @staticmethod
+        def encode(x: bytes) -> str:
+            return x.hex()
+
+        @staticmethod
+        def decode(x: str) -> bytes:
+            return bytes.fromhex(x)
+
+    string = logged_in(Hexadecimal(), LOGIN).save()
+    assert string == "1" + packed(2, LOGIN[1].packed, 443, LOGIN[3]).hex()
+    assert login_of(Hexadecimal(string)) == login_of(StringSession(GOOD))
+    assert StringSession.save(Hexadecimal(string)) == GOOD
+
+
+@given(st.binary(max_size=300))
+def test_encode_and_decode_are_static(data: bytes) -> None:
+    assert RustStringSession.encode(data) == StringSession.encode(data)
+    assert RustStringSession.decode(StringSession.encode(data)) == data
+    assert RustStringSession().decode(RustStringSession().encode(data)) == data
