@@ -14,6 +14,9 @@ from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStri
 
 pytest_plugins = ["clients"]
 
+# Windows has no fork.
+collect_ignore = [] if hasattr(os, "fork") else ["test_forks.py"]
+
 # No deadline: no test depends on the speed of the machine.
 COMMON = {
     "deadline": None,

@@ -57,6 +57,7 @@ def test_rows_as_a_set(sessions: tuple[Any, Any]) -> None:
         assert (1, 2, "annika", "7", "Anna") in session._entities
         assert (1, 2) not in session._entities
         assert session._entities - ROWS == set()
+        assert session._entities.union(()) == session._entities.copy() == ROWS
         assert session._entities | {(9, 9, None, None, None)} == ROWS | {(9, 9, None, None, None)}
         assert session.get_input_entity("annika") == types.InputPeerUser(1, 2)
         assert session.get_input_entity(types.PeerChannel(5)) == types.InputPeerChannel(5, None)
@@ -69,7 +70,7 @@ def test_rows_are_added_and_taken_away(sessions: tuple[Any, Any]) -> None:
         assert session.get_input_entity("Bob") == types.InputPeerUser(6, 7)
         session._entities.discard((6, 7, None, None, "Bob"))
         session._entities.remove((-3, 0, None, None, "chat"))
-        session._entities.update([(8, 9, None, None, None)])
+        session._entities.update([(8, 9, None, None, None)], [])
         assert sorted(row[0] for row in session._entities) == [-1000000000005, 1, 8]
         for gone in ("Bob", "chat", -3):
             with pytest.raises(ValueError):

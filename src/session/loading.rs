@@ -17,6 +17,8 @@ const ROWS: usize = 1000;
 const LOCKED_WAIT: Duration = Duration::from_millis(10);
 /// How long the background waits before it tries a locked store again.
 const RETRY: Duration = Duration::from_millis(100);
+/// How long the background waits before it tries a store again that somebody of this program uses.
+pub(super) const SLOT_RETRY: Duration = Duration::from_millis(2);
 /// How long a statement of the user's own waits for a lock.
 const EXECUTE_WAIT: Duration = Duration::from_secs(5);
 
@@ -105,7 +107,7 @@ impl Session {
             let Some(slot) = self.try_slot() else { return Ok(None) };
             slot
         } else {
-            self.slot()
+            self.slot_urgently()
         };
         let found = self.ask_store(&mut slot, query, is_complete);
         match found {
@@ -142,7 +144,7 @@ impl Session {
 
     /// Reads some rows, if there are any to read. Answers when it wants to go on.
     pub(super) fn load_some(&self) -> Option<Duration> {
-        let mut slot = self.slot();
+        let Some(mut slot) = self.try_slot() else { return Some(SLOT_RETRY) };
         {
             let mut state = self.state();
             // A session that was closed is not opened behind its owner's back.

@@ -32,8 +32,8 @@ pub struct Session {
     location: Option<Box<dyn Location>>,
     slot: Mutex<Slot>,
     state: Mutex<State>,
-    /// How many threads wait for the slot: the writer lets them go first.
-    waiting: AtomicUsize,
+    /// How many threads wait urgently for the slot: a transaction under way is ended early for them.
+    urgent: AtomicUsize,
 }
 
 /// The place of the open store.
@@ -96,7 +96,7 @@ impl Session {
             location,
             slot: Mutex::new(slot),
             state: Mutex::new(state),
-            waiting: AtomicUsize::new(0),
+            urgent: AtomicUsize::new(0),
         })
     }
 
@@ -263,7 +263,7 @@ impl Session {
         if !self.is_stored() {
             return Ok(None);
         }
-        let mut slot = self.slot();
+        let mut slot = self.slot_urgently();
         let found = self.opened(&mut slot)?.sent_file(key)?;
         if let Some(file) = found {
             self.state().sent_files.entry(key.clone()).or_insert(file);
@@ -288,11 +288,16 @@ impl Session {
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let slot = self.slot.lock();
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        let mut slot = slot.unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         slot.notice_fork();
+        slot
+    }
+
+    /// The same, for somebody who should not have to wait for a long transaction: it is ended early.
+    fn slot_urgently(&self) -> MutexGuard<'_, Slot> {
+        self.urgent.fetch_add(1, Ordering::Relaxed);
+        let slot = self.slot();
+        self.urgent.fetch_sub(1, Ordering::Relaxed);
         slot
     }
 

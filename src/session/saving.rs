@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::loading::SLOT_RETRY;
 use super::state::{OnSaved, State, Waiter};
 use super::{Session, Slot};
 use crate::entity_cache::EntityPage;
@@ -29,8 +30,6 @@ const WARN_AFTER: Duration = Duration::from_secs(5);
 const WARN_EVERY: Duration = Duration::from_secs(60);
 /// Rows copied out of the session at a time, so that nobody waits long for its lock.
 const ROWS: usize = 1000;
-/// How long the writer stays away from a session that others wait for.
-const GIVE_WAY: Duration = Duration::from_millis(2);
 
 impl Session {
     /// Writes the credentials now if they have changed; and the rest too, or asks the writer to if the caller must not be
@@ -149,7 +148,7 @@ impl Session {
     }
 
     fn write_credentials(&self) -> Result<()> {
-        let mut slot = self.slot();
+        let mut slot = self.slot_urgently();
         let Some(credentials) = self.state().journal.credentials.take() else { return Ok(()) };
         let mut changes = Some(Changes { credentials: Some(credentials.clone()), ..Changes::default() });
         let result = self.opened(&mut slot).and_then(|store| store.write(CREDENTIALS_WAIT, &mut || changes.take()));
@@ -172,7 +171,7 @@ impl Session {
         Ok(())
     }
 
-    /// Writes what is unsaved now in one transaction. Ends it early if somebody waits for the store.
+    /// Writes what is unsaved now in one transaction. Ends it early if somebody waits urgently for the store.
     pub(super) fn write(&self, slot: &mut Slot, wait: Duration) -> Result<()> {
         let (up_to, mut rows) = {
             let mut state = self.state();
@@ -188,7 +187,7 @@ impl Session {
         let result = self.opened(slot).and_then(|store| {
             store.write(wait, &mut || {
                 let mut state = self.state();
-                let gives_way = !taken.is_empty() && self.waiting.load(Ordering::Relaxed) > 0;
+                let gives_way = !taken.is_empty() && self.urgent.load(Ordering::Relaxed) > 0;
                 is_all = state.journal.is_empty() || (rows == 0 && !taken.is_empty());
                 if is_all || gives_way {
                     return None;
@@ -250,16 +249,13 @@ impl Session {
 impl Task for Session {
     fn turn(&self) -> Option<Duration> {
         let _working = fork::working();
-        if self.waiting.load(Ordering::Relaxed) > 0 {
-            return Some(GIVE_WAY);
-        }
         let is_saved = {
             let mut state = self.state();
             state.is_visit_planned = false;
             state.is_saved()
         };
         if !is_saved {
-            let mut slot = self.slot();
+            let Some(mut slot) = self.try_slot() else { return Some(SLOT_RETRY) };
             let written = self.is_behind(&mut slot).and_then(|_| self.write(&mut slot, Duration::ZERO));
             drop(slot);
             if let Err(error) = written {
@@ -267,7 +263,7 @@ impl Task for Session {
             }
             self.note_success();
             if !self.state().is_saved() {
-                return Some(GIVE_WAY);
+                return Some(SLOT_RETRY);
             }
         }
         self.load_some()

@@ -21,6 +21,10 @@ use crate::error::{Error, Result};
 /// How long the constructor waits for a file that another program holds. Python's `sqlite3`, and so Telethon, waits as long.
 const OPEN_WAIT: Duration = Duration::from_secs(5);
 
+/// How much of the file a transaction may hold in memory, in KiB and negative as SQLite has it. Ids come in no order, so each entity
+/// that is written touches another page; the usual 2 MiB would have pages written and read again and again.
+const CACHE_SIZE: i64 = -65_536;
+
 /// A session file, or a database in memory.
 #[derive(Debug)]
 pub struct SqliteFile {
@@ -53,7 +57,8 @@ impl SqliteFile {
         let set_up = || {
             connection.busy_timeout(OPEN_WAIT)?;
             // What is deleted is overwritten with zeros: a replaced key is nowhere in the file.
-            connection.pragma_update(None, "secure_delete", true)
+            connection.pragma_update(None, "secure_delete", true)?;
+            connection.pragma_update(None, "cache_size", CACHE_SIZE)
         };
         set_up().map_err(|error| sqlite_error(&name, error))?;
         Ok(connection)

@@ -73,7 +73,9 @@ impl Store for SqliteStore {
                 write_changes(&transaction, &changes, *version)?;
             }
             transaction.busy_timeout(COMMIT_WAIT.max(wait))?;
-            transaction.commit()
+            transaction.commit()?;
+            // A thousand sessions must not each keep their pages until the next write.
+            connection.release_memory()
         };
         write().map_err(|error| sqlite_error(path, error))
     }

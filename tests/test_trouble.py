@@ -1,0 +1,192 @@
+"""A file that is held by another program, is malformed, or is on a full disk: nothing is lost that can be kept."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from telethon.tl import types
+
+import entities
+from holding import held_by_another_program
+from telethon_session_rust import RustSQLiteSession
+from test_saving import KEY, STATE, everything_is_on_disk, on_disk, tell_everything, until
+
+
+async def test_a_locked_file_is_no_error_for_entities() -> None:
+    session = RustSQLiteSession("anna")
+    with held_by_another_program():
+        for page in range(10):
+            session.process_entities(entities.crowd(100)[page * 10 : page * 10 + 10])
+            session.set_update_state(0, STATE)
+            session.cache_file(b"1" * 16, 1, types.InputDocument(1, 2, b""))
+            session.save()
+            assert session.get_input_entity(page * 10 + 1)
+            with pytest.raises(ValueError):
+                session.get_input_entity("nobody")
+            await asyncio.sleep(0.05)
+    await session.flush()
+    assert everything_is_on_disk()
+
+
+def test_save_outside_a_loop_waits_for_the_file() -> None:
+    session = RustSQLiteSession("anna")
+    with held_by_another_program() as let_go:
+        tell_everything(session)
+        threading.Timer(0.5, let_go).start()
+        session.save()
+        assert everything_is_on_disk()
+
+
+async def test_credentials_that_cannot_be_written_are_an_error_and_not_lost() -> None:
+    session = RustSQLiteSession("anna")
+    with held_by_another_program():
+        session.auth_key = KEY
+        with pytest.raises(sqlite3.OperationalError, match=r"database is locked.*anna\.session"):
+            session.save()
+    assert session.auth_key == KEY
+    session.save()
+    assert on_disk("sessions")[0][3] == KEY.key
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "telethon_session_rust"]
+
+
+async def test_who_waits_long_for_a_file_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    session = RustSQLiteSession("anna")
+    with held_by_another_program():
+        tell_everything(session)
+        await asyncio.to_thread(until, lambda: len(warnings_in(caplog)) > 0)
+    assert re.search(r"anna\.session.*100 entities, 1 update state, 1 sent file", warnings_in(caplog)[0])
+    await session.flush()
+    await asyncio.to_thread(until, lambda: len(warnings_in(caplog)) > 1)
+    assert "can be written again" in warnings_in(caplog)[1]
+
+
+def test_what_close_cannot_write_it_names_and_keeps(caplog: pytest.LogCaptureFixture) -> None:
+    session = RustSQLiteSession("anna")
+    tell_everything(session)
+    with held_by_another_program():
+        unsaved = r"anna\.session.*unsaved.*100 entities, 1 update state, 1 sent file"
+        with pytest.raises(sqlite3.OperationalError, match=unsaved):
+            session.close()
+        # It took 30 s, and after 5 s the log said why.
+        assert len(warnings_in(caplog)) == 1
+    session.close()
+    assert everything_is_on_disk()
+
+
+FULL_DISK = """
+import entities, resource, sqlite3
+from telethon_session_rust import RustSQLiteSession
+
+session = RustSQLiteSession("anna")
+unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, unlimited[1]))
+session.process_entities(entities.crowd(3000))
+for call in (session.save, session.close):
+    try:
+        call()
+    except sqlite3.OperationalError as error:
+        assert "anna.session" in str(error)
+    else:
+        raise SystemExit("no error")
+assert session.get_input_entity("user1").access_hash == -104729
+resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+session.close()
+"""
+
+
+def test_a_full_disk() -> None:
+    """Nothing is lost: it is written once there is room."""
+    tests = str(Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", FULL_DISK], check=True, env={"PYTHONPATH": tests})
+    assert len(on_disk()) == 3000
+
+
+NUMBERS = count()
+REAL_FILE = (Path(__file__).parent / "sessions" / "telethon-1.42.0.session").read_bytes()
+# In the header and the schema, where most of what matters is, and anywhere.
+PLACES = st.integers(0, 200) | st.integers(3000, 4095) | st.integers(0, len(REAL_FILE) - 1)
+
+
+def live(path: str) -> None:
+    session = RustSQLiteSession(path)
+    for key in (1, -5, "annika", "+7", "Anna"):
+        with suppress(ValueError):
+            session.get_input_entity(key)
+    tell_everything(session)
+    session.auth_key = KEY
+    session.save()
+    session.close()
+
+
+@given(st.lists(st.tuples(PLACES, st.integers(0, 255)), max_size=10), st.just(len(REAL_FILE)) | st.integers(0, 30000))
+def test_a_malformed_file_is_a_database_error_or_nothing(changes: list[tuple[int, int]], length: int) -> None:
+    """No panic, no `TypeError`, no crash of the interpreter; a text that is no session file is one more such error."""
+    data = bytearray(REAL_FILE)
+    for place, byte in changes:
+        data[place] = byte
+    # A name that is new: what could not be written is tried again later.
+    name = f"anna_{next(NUMBERS)}"
+    Path(f"{name}.session").write_bytes(data[:length])
+    try:
+        live(name)
+    except sqlite3.DatabaseError as error:
+        assert f"{name}.session" in str(error)
+
+
+STRANGE = [None, 0, -1, 2**62, 1.5, 1e300, "", "text", "7", b"", b"blob", "a\0b"]
+
+
+@pytest.mark.parametrize("column", ["username", "phone", "name", "date", "hash"])
+@pytest.mark.parametrize("value", STRANGE)
+def test_a_strange_value_in_a_row(column: str, value: Any) -> None:
+    """As in a file that a script has edited: the other rows are found, and what is stored again is stored as ever."""
+    session = RustSQLiteSession("anna")
+    session.process_entities([entities.user(id, id, username=f"user_{id}", first_name="Anna") for id in (1, 2)])
+    session.close()
+    with closing(sqlite3.connect("anna.session")) as file, file:
+        file.execute(f"update or ignore entities set {column} = ? where id = 1", (value,))
+    session = RustSQLiteSession("anna")
+    assert session.get_input_entity("user_2") == types.InputPeerUser(2, 2)
+    if column != "hash":
+        assert session.get_input_entity(1) == types.InputPeerUser(1, 1)
+    session.process_entities([entities.user(1, 3, username="user_1")])
+    assert session.get_input_entity("user_1") == types.InputPeerUser(1, 3)
+    session.close()
+    assert on_disk()[0][:5] == (1, 3, "user_1", None, None)
+
+
+@pytest.mark.parametrize("table", ["sessions", "entities", "sent_files", "update_state"])
+def test_a_table_is_missing(table: str) -> None:
+    session = RustSQLiteSession("anna")
+    session.close()
+    with closing(sqlite3.connect("anna.session")) as file, file:
+        file.execute(f"drop table {table}")
+    with pytest.raises(sqlite3.DatabaseError, match=f"{table}.*anna"):
+        live("anna")
+
+
+def test_no_login_in_the_file() -> None:
+    """Telethon deletes the row and inserts it again: a program that was killed in between has left none."""
+    RustSQLiteSession("anna").close()
+    with closing(sqlite3.connect("anna.session")) as file, file:
+        file.execute("delete from sessions")
+    session = RustSQLiteSession("anna")
+    assert (session.dc_id, session.server_address, session.port) == (0, None, None)
+    assert not session.auth_key
+    live("anna")
+    assert len(on_disk("sessions")) == 1
