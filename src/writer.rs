@@ -16,8 +16,19 @@ pub trait Task: Send + Sync {
     /// Does one piece of it, in milliseconds rather than seconds. Answers in how long it wants the next visit, if it does.
     fn turn(&self) -> Option<Duration>;
 
-    /// Tries once to write all that is unsaved. Answers whether nothing is left.
-    fn save_everything(&self) -> bool;
+    /// Tries once to write all that is unsaved.
+    fn save_everything(&self) -> Saved;
+}
+
+/// What became of an attempt to write everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// Nothing is left.
+    Everything,
+    /// Another program holds the store: a later attempt may succeed.
+    NotYet,
+    /// The store cannot be written, and time alone does not mend it.
+    Never,
 }
 
 type Key = usize;
@@ -84,10 +95,15 @@ pub fn save_everything(limit: Duration) -> usize {
         let queue = WRITER.lock();
         queue.tasks.values().map(|(_, task)| task).chain(&queue.visited).map(Arc::clone).collect()
     };
+    let mut lost = 0;
     loop {
-        left.retain(|task| !task.save_everything());
+        left.retain(|task| {
+            let saved = task.save_everything();
+            lost += usize::from(saved == Saved::Never);
+            saved == Saved::NotYet
+        });
         if left.is_empty() || Instant::now() >= deadline {
-            return left.len();
+            return left.len() + lost;
         }
         std::thread::sleep(PAUSE);
     }

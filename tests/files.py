@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import multiprocessing
 import sqlite3
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,23 @@ from typing import Any
 HEADER = 100
 LEAVES = (0x0A, 0x0D)
 INTERIORS = (0x02, 0x05)
+
+
+def on_disk(table: str = "entities", path: str = "anna.session") -> list[Any]:
+    """The rows of a table, read by another process: the session may be writing, and Python's SQLite and ours are two
+    copies, which in one process do not see each other's locks.
+    """
+    return _another_process().submit(_rows, table, Path(path).absolute()).result()
+
+
+@functools.cache
+def _another_process() -> Executor:
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _rows(table: str, path: Path) -> list[Any]:
+    with closing(sqlite3.connect(path)) as file:
+        return file.execute(f"select * from {table}").fetchall()
 
 
 def dump(path: str | Path) -> dict[str, list[Any]]:

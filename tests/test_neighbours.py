@@ -1,9 +1,18 @@
-"""Two at one file: ours and another of ours, Telethon's own, or any program. Each sees what the others have saved."""
+"""Two at one file: ours and another of ours, or Telethon's own in another process. Each sees what the
+others have saved.
+
+Telethon's own is never in the same process: its SQLite and ours are two copies, and the locks by which connections keep
+out of each other's way are the process's, so neither copy would see what the other has locked.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
+from multiprocessing.managers import BaseManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,13 +24,33 @@ from files import dump
 from telethon_session_rust import RustSQLiteSession
 from test_saving import until
 
-NEIGHBOURS = [SQLiteSession, RustSQLiteSession]
+
+class AnotherProcess(BaseManager):
+    """Makes sessions that live in a process of their own."""
 
 
-@pytest.fixture(params=NEIGHBOURS, ids=lambda session: session.__name__)
-def sessions(request: pytest.FixtureRequest) -> tuple[Any, Any]:
+AnotherProcess.register("SQLiteSession", SQLiteSession)
+AnotherProcess.register("RustSQLiteSession", RustSQLiteSession)
+
+
+@pytest.fixture(scope="module")
+def another_process() -> Iterator[Any]:
+    with AnotherProcess(ctx=multiprocessing.get_context("spawn")) as process:
+        yield process
+
+
+@pytest.fixture(params=["RustSQLiteSession", "RustSQLiteSession elsewhere", "SQLiteSession elsewhere"])
+def neighbour(request: pytest.FixtureRequest, another_process: Any) -> Any:
+    """Opens a session: of our own in this process, or one in another process."""
+    name, *elsewhere = request.param.split()
+    make = getattr(another_process, name) if elsewhere else RustSQLiteSession
+    return lambda path: make(str(Path(path).absolute()))
+
+
+@pytest.fixture
+def sessions(neighbour: Any) -> tuple[Any, Any]:
     """Ours, and another on the same file."""
-    return RustSQLiteSession("anna"), request.param("anna")
+    return RustSQLiteSession("anna"), neighbour("anna")
 
 
 def found(session: Any, key: Any) -> Any:
@@ -83,7 +112,6 @@ def test_what_ours_has_not_saved_yet_is_not_overwritten_by_what_it_reads(session
     assert found(other, "ours_now") == types.InputPeerUser(1, 9)
 
 
-@pytest.mark.parametrize("neighbour", NEIGHBOURS)
 def test_update_states_and_sent_files(neighbour: Any) -> None:
     other = neighbour("anna")
     other.set_update_state(0, types.updates.State(5, 1, entities.DATE, 1, 0))

@@ -19,7 +19,7 @@ from telethon.crypto import AuthKey
 from telethon.tl import types
 
 import entities
-from files import dump
+from files import dump, on_disk
 from holding import held_by_another_program
 from telethon_session_rust import RustSQLiteSession
 
@@ -27,11 +27,6 @@ KEY, OTHER_KEY = (AuthKey(bytes((seed * n + 1) % 256 for n in range(256))) for s
 STATE = types.updates.State(1, 2, entities.DATE, 3, 0)
 # Long enough for any machine: a wait ends as soon as there is what is waited for.
 PATIENCE = 60
-
-
-def on_disk(table: str = "entities", path: str = "anna.session") -> list[Any]:
-    with closing(sqlite3.connect(path)) as file:
-        return file.execute(f"select * from {table}").fetchall()
 
 
 def until(is_so: Callable[[], bool]) -> None:

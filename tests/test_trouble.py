@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from telethon.tl import types
 
 import entities
+from files import on_disk
 from holding import held_by_another_program
 from telethon_session_rust import RustSQLiteSession
-from test_saving import KEY, STATE, everything_is_on_disk, on_disk, tell_everything, until
+from test_saving import KEY, STATE, everything_is_on_disk, tell_everything, until
 
 
 async def test_a_locked_file_is_no_error_for_entities() -> None:
@@ -77,8 +78,8 @@ async def test_who_waits_long_for_a_file_is_told(caplog: pytest.LogCaptureFixtur
 
 def test_what_close_cannot_write_it_names_and_keeps(caplog: pytest.LogCaptureFixture) -> None:
     session = RustSQLiteSession("anna")
-    tell_everything(session)
     with held_by_another_program():
+        tell_everything(session)
         unsaved = r"anna\.session.*unsaved.*100 entities, 1 update state, 1 sent file"
         with pytest.raises(sqlite3.OperationalError, match=unsaved):
             session.close()
@@ -114,6 +115,31 @@ def test_a_full_disk() -> None:
     tests = str(Path(__file__).parent)
     subprocess.run([sys.executable, "-c", FULL_DISK], check=True, env={"PYTHONPATH": tests})
     assert len(on_disk()) == 3000
+
+
+HOPELESS = """
+import atexit, sqlite3, time
+
+# What is registered first is called last.
+atexit.register(lambda: print(time.monotonic() - end))
+import entities
+from telethon_session_rust import RustSQLiteSession
+
+session = RustSQLiteSession("anna")
+session._execute("drop table entities")
+session.process_entities(entities.crowd(100))
+end = time.monotonic()
+"""
+
+
+def test_a_program_does_not_wait_for_what_time_cannot_mend() -> None:
+    """It waits up to 30 s for a file that is held, but there is nothing to wait for in a file that is malformed."""
+    environment = {"PYTHONPATH": str(Path(__file__).parent)}
+    program = subprocess.run(
+        [sys.executable, "-c", HOPELESS], check=True, env=environment, capture_output=True, text=True
+    )
+    assert float(program.stdout) < 15
+    assert "anna.session" in program.stderr
 
 
 NUMBERS = count()

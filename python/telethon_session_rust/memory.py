@@ -184,6 +184,22 @@ class _Rows(MutableSet[EntityRow]):
     def __repr__(self) -> str:
         return repr(set(self))
 
+    def copy(self) -> set[EntityRow]:
+        return set(self)
+
+    def union(self, *others: Iterable[EntityRow]) -> set[EntityRow]:
+        return set(self).union(*others)
+
+    def intersection(self, *others: Iterable[Any]) -> set[EntityRow]:
+        return set(self).intersection(*others)
+
+    def difference(self, *others: Iterable[Any]) -> set[EntityRow]:
+        return set(self).difference(*others)
+
+    def update(self, *others: Iterable[EntityRow]) -> None:
+        for rows in others:
+            self.session._put_rows(rows)
+
     def add(self, value: EntityRow) -> None:
         self.session._put_rows([value])
 

@@ -2,6 +2,7 @@
 //! or after somebody else has written.
 
 use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::state::State;
@@ -102,12 +103,11 @@ impl Session {
     /// Looks in the store, unless it is sure that memory knows as much. Only to be called for stored sessions.
     pub(super) fn find_in_store(&self, query: &Query<'_>) -> Result<Option<IdAndHash>> {
         let is_complete = matches!(self.state().mirror, Mirror::Complete);
-        let mut slot = if is_complete {
-            // Who holds the slot holds the store's own lock too or is reading what others wrote: nothing is new.
-            let Some(slot) = self.try_slot() else { return Ok(None) };
-            slot
-        } else {
-            self.slot_urgently()
+        let mut slot = match self.try_slot() {
+            Some(slot) => slot,
+            // Memory held everything when the transaction began, and nobody else has written since.
+            None if is_complete && self.is_writing.load(Ordering::Acquire) => return Ok(None),
+            None => self.slot_urgently(),
         };
         let found = self.ask_store(&mut slot, query, is_complete);
         match found {
@@ -144,6 +144,7 @@ impl Session {
 
     /// Reads some rows, if there are any to read. Answers when it wants to go on.
     pub(super) fn load_some(&self) -> Option<Duration> {
+        self.state().mirror.pass()?;
         let Some(mut slot) = self.try_slot() else { return Some(SLOT_RETRY) };
         {
             let mut state = self.state();
@@ -207,10 +208,10 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the statement or the store.
     pub fn execute(&self, statement: &str, values: &[Value]) -> Result<Option<Vec<Value>>> {
-        let _working = fork::working();
         loop {
+            self.write_all(EXECUTE_WAIT)?;
+            let _working = fork::working();
             let mut slot = self.slot();
-            self.write(&mut slot, EXECUTE_WAIT)?;
             let store = self.opened(&mut slot)?;
             {
                 // Nothing can be lost by reading all again only if nothing is unsaved, and here nobody can write.

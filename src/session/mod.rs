@@ -15,7 +15,7 @@ pub use state::OnSaved;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -34,6 +34,8 @@ pub struct Session {
     state: Mutex<State>,
     /// How many threads wait urgently for the slot: a transaction under way is ended early for them.
     urgent: AtomicUsize,
+    /// Whether a transaction is under way. Until it ends nobody else can write, and what others had written before is known.
+    is_writing: AtomicBool,
 }
 
 /// The place of the open store.
@@ -97,6 +99,7 @@ impl Session {
             slot: Mutex::new(slot),
             state: Mutex::new(state),
             urgent: AtomicUsize::new(0),
+            is_writing: AtomicBool::new(false),
         })
     }
 

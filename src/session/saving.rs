@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::journal::Taken;
 use super::loading::SLOT_RETRY;
 use super::state::{OnSaved, State, Waiter};
 use super::{Session, Slot};
@@ -11,7 +12,7 @@ use crate::entity_cache::EntityPage;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::store::Changes;
-use crate::writer::{self, Task};
+use crate::writer::{self, Saved, Task};
 
 /// How long the writer lets changes gather. With the time to write them it makes about a second.
 const GATHER: Duration = Duration::from_millis(500);
@@ -28,6 +29,8 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// When a locked file is first worth a warning, and how often after that.
 const WARN_AFTER: Duration = Duration::from_secs(5);
 const WARN_EVERY: Duration = Duration::from_secs(60);
+/// How long one attempt to write waits for a lock.
+const ATTEMPT: Duration = Duration::from_millis(100);
 /// Rows copied out of the session at a time, so that nobody waits long for its lock.
 const ROWS: usize = 1000;
 
@@ -38,8 +41,8 @@ impl Session {
     /// # Errors
     /// Whatever keeps the credentials from being written. What else is unsaved stays in memory and is tried again.
     pub fn save(&self, may_block: bool) -> Result<()> {
-        let _working = fork::working();
         let (credentials, unsaved) = {
+            let _working = fork::working();
             let state = self.state();
             (state.journal.credentials.is_some(), !state.is_saved())
         };
@@ -78,9 +81,10 @@ impl Session {
     /// # Errors
     /// [`Error::Unsaved`] if that is not possible within `limit`; it can be called again.
     pub fn close(&self, limit: Duration) -> Result<()> {
-        let _working = fork::working();
         let begun = Instant::now();
-        self.write_all(limit).map_err(|cause| Error::Unsaved {
+        let written = self.write_all(limit);
+        let _working = fork::working();
+        written.map_err(|cause| Error::Unsaved {
             cause: Box::new(cause),
             waited: begun.elapsed().as_secs(),
             what: self.state().journal.describe(),
@@ -119,8 +123,10 @@ impl Session {
 
     /// To be called when the last reference to the session goes. What is unsaved is written, now or by the writer.
     pub fn abandon(&self) {
-        let _working = fork::working();
-        self.state().is_abandoned = true;
+        {
+            let _working = fork::working();
+            self.state().is_abandoned = true;
+        }
         if self.is_stored() && self.write_all(DROP_WAIT).is_err() {
             self.visit_now();
         }
@@ -148,10 +154,20 @@ impl Session {
     }
 
     fn write_credentials(&self) -> Result<()> {
+        let _working = fork::working();
         let mut slot = self.slot_urgently();
         let Some(credentials) = self.state().journal.credentials.take() else { return Ok(()) };
-        let mut changes = Some(Changes { credentials: Some(credentials.clone()), ..Changes::default() });
-        let result = self.opened(&mut slot).and_then(|store| store.write(CREDENTIALS_WAIT, &mut || changes.take()));
+        let changes = Changes { credentials: Some(credentials.clone()), ..Changes::default() };
+        let result = self.opened(&mut slot).and_then(|store| {
+            let written = store
+                .begin(CREDENTIALS_WAIT)
+                .and_then(|()| store.apply(&changes))
+                .and_then(|()| store.commit(CREDENTIALS_WAIT));
+            if written.is_err() {
+                store.roll_back();
+            }
+            written
+        });
         let mut state = self.state();
         match &result {
             Ok(()) if state.journal.is_empty() => state.saved = state.changes,
@@ -163,54 +179,88 @@ impl Session {
         result
     }
 
-    /// Writes until nothing is unsaved, or one wait for a lock has taken longer than `limit`.
-    fn write_all(&self, limit: Duration) -> Result<()> {
-        while !self.state().is_saved() {
-            self.write(&mut self.slot(), limit)?;
+    /// Writes until nothing is unsaved. Waits at most `limit` for a lock.
+    pub(super) fn write_all(&self, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            // Nobody waits longer for the slot, nor for a fork, than one attempt takes.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let attempt = {
+                let _working = fork::working();
+                if self.state().is_saved() {
+                    return Ok(());
+                }
+                self.write(&mut self.slot(), left.min(ATTEMPT))
+            };
+            match attempt {
+                Err(error @ Error::Locked { .. }) if !left.is_zero() => drop(self.note_trouble(&error)),
+                Err(error) => return Err(error),
+                Ok(()) => self.note_success(),
+            }
         }
-        Ok(())
     }
 
     /// Writes what is unsaved now in one transaction. Ends it early if somebody waits urgently for the store.
-    pub(super) fn write(&self, slot: &mut Slot, wait: Duration) -> Result<()> {
-        let (up_to, mut rows) = {
+    fn write(&self, slot: &mut Slot, wait: Duration) -> Result<()> {
+        let up_to = {
             let mut state = self.state();
             if state.journal.is_empty() {
                 // We hold the slot, so nobody else is writing either.
                 state.saved = state.changes;
                 return Ok(());
             }
-            (state.changes, state.journal.entities.len())
+            state.changes
         };
         let mut taken = Vec::new();
-        let mut is_all = false;
-        let result = self.opened(slot).and_then(|store| {
-            store.write(wait, &mut || {
-                let mut state = self.state();
-                let gives_way = !taken.is_empty() && self.urgent.load(Ordering::Relaxed) > 0;
-                is_all = state.journal.is_empty() || (rows == 0 && !taken.is_empty());
-                if is_all || gives_way {
-                    return None;
-                }
-                let (changes, keys) = state.take(rows.min(ROWS));
-                rows -= keys.entities.len();
-                taken.push(keys);
-                Some(changes)
-            })
-        });
+        let result = self.write_slices(slot, wait, &mut taken);
+        self.is_writing.store(false, Ordering::Release);
         let mut state = self.state();
-        let failure = result.as_ref().err();
-        if failure.is_some() {
-            state.put_back(taken);
-        } else if is_all {
-            state.saved = state.saved.max(up_to);
+        match result {
+            Ok(true) => state.saved = state.saved.max(up_to),
+            Ok(false) => {}
+            Err(_) => state.put_back(taken),
         }
-        let tells = state.take_waiters(failure);
+        let tells = state.take_waiters(result.as_ref().err());
         drop(state);
+        let result = result.map(drop);
         for tell in tells {
             tell(result.clone());
         }
         result
+    }
+
+    /// Answers whether all that was unsaved when it began is written.
+    fn write_slices(&self, slot: &mut Slot, wait: Duration, taken: &mut Vec<Taken>) -> Result<bool> {
+        self.opened(slot)?.begin(wait)?;
+        let written = self.write_in_transaction(slot, wait, taken);
+        if written.is_err()
+            && let Some(store) = &mut slot.store
+        {
+            store.roll_back();
+        }
+        written
+    }
+
+    fn write_in_transaction(&self, slot: &mut Slot, wait: Duration, taken: &mut Vec<Taken>) -> Result<bool> {
+        self.is_behind(slot)?;
+        self.is_writing.store(true, Ordering::Release);
+        let store = self.opened(slot)?;
+        let mut rows = self.state().journal.entities.len();
+        loop {
+            let mut state = self.state();
+            let is_all = state.journal.is_empty() || (rows == 0 && !taken.is_empty());
+            let gives_way = !taken.is_empty() && self.urgent.load(Ordering::Relaxed) > 0;
+            if is_all || gives_way {
+                drop(state);
+                store.commit(wait)?;
+                return Ok(is_all);
+            }
+            let (changes, keys) = state.take(rows.min(ROWS));
+            drop(state);
+            rows -= keys.entities.len();
+            taken.push(keys);
+            store.apply(&changes)?;
+        }
     }
 
     /// Remembers that writing failed, says so when it is due, and answers when to try again.
@@ -256,7 +306,7 @@ impl Task for Session {
         };
         if !is_saved {
             let Some(mut slot) = self.try_slot() else { return Some(SLOT_RETRY) };
-            let written = self.is_behind(&mut slot).and_then(|_| self.write(&mut slot, Duration::ZERO));
+            let written = self.write(&mut slot, Duration::ZERO);
             drop(slot);
             if let Err(error) = written {
                 return Some(self.note_trouble(&error));
@@ -269,8 +319,11 @@ impl Task for Session {
         self.load_some()
     }
 
-    fn save_everything(&self) -> bool {
-        let _working = fork::working();
-        self.write_all(Duration::ZERO).is_ok()
+    fn save_everything(&self) -> Saved {
+        match self.write_all(Duration::ZERO) {
+            Ok(()) => Saved::Everything,
+            Err(Error::Locked { .. }) => Saved::NotYet,
+            Err(_) => Saved::Never,
+        }
     }
 }

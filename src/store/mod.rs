@@ -171,11 +171,26 @@ pub trait Store: Debug + Send {
     /// Whatever keeps the store from being read.
     fn sent_file(&mut self, key: &FileKey) -> Result<Option<SentFile>>;
 
-    /// Writes all that `next` gives in one transaction, waiting at most `wait` for it to begin. If it fails nothing is written.
+    /// Begins a transaction, after at most `wait` for others to end theirs. Until it ends, nobody else can write.
     ///
     /// # Errors
     /// [`Error::Locked`](crate::error::Error::Locked) if another program holds the store, or what keeps it from being written.
-    fn write(&mut self, wait: Duration, next: &mut dyn FnMut() -> Option<Changes>) -> Result<()>;
+    fn begin(&mut self, wait: Duration) -> Result<()>;
+
+    /// Writes changes, within a transaction.
+    ///
+    /// # Errors
+    /// Whatever keeps the store from being written. The transaction is to be rolled back then.
+    fn apply(&mut self, changes: &Changes) -> Result<()>;
+
+    /// Ends a transaction, after at most `wait` for others to end their reading.
+    ///
+    /// # Errors
+    /// Whatever keeps the store from being written. The transaction is to be rolled back then.
+    fn commit(&mut self, wait: Duration) -> Result<()>;
+
+    /// Undoes a transaction, if there is one.
+    fn roll_back(&mut self);
 
     /// A number that changes whenever somebody else has changed the store.
     ///

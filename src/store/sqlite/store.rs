@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rusqlite::types::{Value as SqlValue, ValueRef};
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::{OPEN_WAIT, entities, login, sqlite_error};
 use crate::entity_cache::EntityPage;
@@ -64,20 +64,27 @@ impl Store for SqliteStore {
         self.explain(find())
     }
 
-    fn write(&mut self, wait: Duration, next: &mut dyn FnMut() -> Option<Changes>) -> Result<()> {
+    fn begin(&mut self, wait: Duration) -> Result<()> {
         self.wait_at_most(wait)?;
-        let Self { connection, path, version } = self;
-        let mut write = || {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            while let Some(changes) = next() {
-                write_changes(&transaction, &changes, *version)?;
-            }
-            transaction.busy_timeout(COMMIT_WAIT.max(wait))?;
-            transaction.commit()?;
-            // A thousand sessions must not each keep their pages until the next write.
-            connection.release_memory()
-        };
-        write().map_err(|error| sqlite_error(path, error))
+        self.explain(self.connection.execute_batch("begin immediate"))
+    }
+
+    fn apply(&mut self, changes: &Changes) -> Result<()> {
+        self.explain(write_changes(&self.connection, changes, self.version))
+    }
+
+    fn commit(&mut self, wait: Duration) -> Result<()> {
+        self.wait_at_most(wait.max(COMMIT_WAIT))?;
+        self.explain(self.connection.execute_batch("commit"))?;
+        // A thousand sessions must not each keep their pages until the next write.
+        self.explain(self.connection.release_memory())
+    }
+
+    fn roll_back(&mut self) {
+        if !self.connection.is_autocommit() {
+            // What fails here has been rolled back by SQLite itself.
+            let _ = self.connection.execute_batch("rollback");
+        }
     }
 
     fn others_commits(&mut self) -> Result<i64> {
