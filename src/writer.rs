@@ -21,14 +21,14 @@ pub trait Task: Send + Sync {
 }
 
 /// What became of an attempt to write everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Saved {
     /// Nothing is left.
     Everything,
-    /// Another program holds the store: a later attempt may succeed.
-    NotYet,
-    /// The store cannot be written, and time alone does not mend it.
-    Never,
+    /// Another program holds the store: a later attempt may succeed. In words, what is unsaved and why.
+    NotYet(String),
+    /// The store cannot be written, and time alone does not mend it. Likewise.
+    Never(String),
 }
 
 type Key = usize;
@@ -86,24 +86,32 @@ pub fn visit(task: Arc<dyn Task>, delay: Duration) {
 }
 
 /// Writes on this thread what any session has not saved yet; sessions whose file is locked are tried again until `limit` is
-/// over. Answers how many are left.
+/// over. Answers, in words, what is left and why.
 #[must_use]
-pub fn save_everything(limit: Duration) -> usize {
+pub fn save_everything(limit: Duration) -> Vec<String> {
     const PAUSE: Duration = Duration::from_millis(50);
     let deadline = Instant::now() + limit;
-    let mut left: Vec<_> = {
+    let mut tasks: Vec<_> = {
         let queue = WRITER.lock();
         queue.tasks.values().map(|(_, task)| task).chain(&queue.visited).map(Arc::clone).collect()
     };
-    let mut lost = 0;
+    let mut lost = Vec::new();
     loop {
-        left.retain(|task| {
-            let saved = task.save_everything();
-            lost += usize::from(saved == Saved::Never);
-            saved == Saved::NotYet
+        let mut not_yet = Vec::new();
+        tasks.retain(|task| match task.save_everything() {
+            Saved::Everything => false,
+            Saved::NotYet(what) => {
+                not_yet.push(what);
+                true
+            }
+            Saved::Never(what) => {
+                lost.push(what);
+                false
+            }
         });
-        if left.is_empty() || Instant::now() >= deadline {
-            return left.len() + lost;
+        if tasks.is_empty() || Instant::now() >= deadline {
+            lost.append(&mut not_yet);
+            return lost;
         }
         std::thread::sleep(PAUSE);
     }

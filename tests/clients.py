@@ -8,14 +8,21 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest_asyncio
-from telethon import TelegramClient, events
+from telethon import TelegramClient, events, functions, types, utils
 from telethon.sessions import MemorySession
 
-from loopback import Account, DataCentres
+from loopback import Account, Crowd, DataCentres
 
 # Since 1.26 or so a client catches up by itself if asked to; before, one calls `catch_up`.
 CATCHES_UP_ALONE = "catch_up" in inspect.signature(TelegramClient.__init__).parameters
 CATCH_UP = {"catch_up": True} if CATCHES_UP_ALONE else {}
+
+# From 1.28 or so to 1.38 a client kept whom it met in updates to itself, and gave its session only what requests
+# returned.
+HANDLES_UPDATES = next(
+    getattr(TelegramClient, name) for name in ("_preprocess_updates", "_handle_update") if hasattr(TelegramClient, name)
+)
+STORES_WHOM_UPDATES_BRING = "process_entities" in inspect.getsource(HANDLES_UPDATES)
 
 MakeClient = Callable[..., TelegramClient]
 
@@ -78,3 +85,16 @@ class Inbox:
 
     async def wait_for(self, number: int) -> None:
         await until(lambda: len(self.messages) >= number)
+
+
+async def meet(client: TelegramClient, telegram: DataCentres, account: Account, crowd: Crowd) -> None:
+    """Have an update bring users and chats to the client's session; where it does not get that far, requests."""
+    inbox = Inbox(client)
+    await telegram.push_crowd(account, *crowd)
+    await inbox.wait_for(6)
+    if not STORES_WHOM_UPDATES_BRING:
+        channels = [chat for chat in crowd.chats if isinstance(chat, types.Channel)]
+        groups = [chat.id for chat in crowd.chats if isinstance(chat, types.Chat)]
+        await client(functions.users.GetUsersRequest([utils.get_input_user(user) for user in crowd.users]))
+        await client(functions.channels.GetChannelsRequest([utils.get_input_channel(one) for one in channels]))
+        await client(functions.messages.GetChatsRequest(groups))

@@ -10,7 +10,7 @@ import pytest
 from telethon import TelegramClient, utils
 from telethon.sessions import MemorySession, SQLiteSession, StringSession
 
-from clients import CATCH_UP, Inbox, MakeClient, catch_up, sign_in
+from clients import CATCH_UP, Inbox, MakeClient, catch_up, meet, sign_in
 from files import on_disk
 from loopback import Account, DataCentres, World
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
@@ -43,10 +43,8 @@ async def test_sign_in_and_meet_people(
     account = telegram.new_user()
     session = session_class("anon") if session_class is RustSQLiteSession else session_class()
     client = await sign_in(new_client(session), account)
-    inbox = Inbox(client)
     crowd = WORLD.crowd(2_000)
-    await telegram.push_crowd(account, *crowd)
-    await inbox.wait_for(6)
+    await meet(client, telegram, account, crowd)
     await know_everybody(client, crowd.users + crowd.chats)
 
     channel, members = WORLD.channel(5_000), WORLD.users(500, first=5_000)
@@ -59,10 +57,8 @@ async def test_restart(telegram: DataCentres, new_client: MakeClient, tmp_path: 
     path = tmp_path / "anon"
     account = telegram.new_user()
     client = await sign_in(new_client(RustSQLiteSession(path)), account)
-    inbox = Inbox(client)
     crowd = WORLD.crowd(400)
-    await telegram.push_crowd(account, *crowd)
-    await inbox.wait_for(6)
+    await meet(client, telegram, account, crowd)
     key = client.session.auth_key
     await client.disconnect()
 
@@ -80,10 +76,8 @@ async def test_a_client_that_is_used_again_after_disconnecting(
     client = await sign_in(new_client(RustSQLiteSession(tmp_path / "anon")), account)
     await client.disconnect()
     await come_back(client, account)
-    inbox = Inbox(client)
     crowd = WORLD.crowd(100)
-    await telegram.push_crowd(account, *crowd)
-    await inbox.wait_for(6)
+    await meet(client, telegram, account, crowd)
     await client.disconnect()
     assert len(on_disk(path=tmp_path / "anon.session")) >= 100
 
@@ -105,9 +99,7 @@ async def test_migration_to_another_data_centre(
 async def test_log_out_deletes_the_file(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
     account = telegram.new_user()
     client = await sign_in(new_client(RustSQLiteSession(tmp_path / "anon")), account)
-    inbox = Inbox(client)
-    await telegram.push_crowd(account, *WORLD.crowd(100))
-    await inbox.wait_for(6)
+    await meet(client, telegram, account, WORLD.crowd(100))
     assert await client.log_out()
     await asyncio.sleep(1.5)  # whatever was still to be written would have been by now
     assert list(tmp_path.iterdir()) == []
@@ -154,10 +146,8 @@ async def test_string_carried_to_a_new_client(
 async def test_save_in_a_handler(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
     account = telegram.new_user()
     client = await sign_in(new_client(RustSQLiteSession(tmp_path / "anon")), account)
-    inbox = Inbox(client)
     crowd = WORLD.crowd(300)
-    await telegram.push_crowd(account, *crowd)
-    await inbox.wait_for(6)
+    await meet(client, telegram, account, crowd)
     assert client.session.save() is None
     await client.session.flush()
     stored = {row[0] for row in on_disk(path=tmp_path / "anon.session")}

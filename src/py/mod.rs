@@ -57,9 +57,8 @@ fn set_up(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// At the end of the program: what any session has not saved is written.
 #[pyfunction]
 fn save_everything(py: Python<'_>) -> PyResult<()> {
-    let left = py.detach(|| writer::save_everything(EXIT_LIMIT));
-    if left > 0 {
-        log::say(py, "error", &format!("{left} session(s) could not be saved before the program ended"))?;
+    for what in py.detach(|| writer::save_everything(EXIT_LIMIT)) {
+        log::say(py, "error", &format!("the program ends and a session could not be saved: {what}"))?;
     }
     Ok(())
 }

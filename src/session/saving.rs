@@ -320,10 +320,9 @@ impl Task for Session {
     }
 
     fn save_everything(&self) -> Saved {
-        match self.write_all(Duration::ZERO) {
-            Ok(()) => Saved::Everything,
-            Err(Error::Locked { .. }) => Saved::NotYet,
-            Err(_) => Saved::Never,
-        }
+        let Err(error) = self.write_all(Duration::ZERO) else { return Saved::Everything };
+        let _working = fork::working();
+        let what = format!("{error}; unsaved: {}", self.state().journal.describe());
+        if matches!(error, Error::Locked { .. }) { Saved::NotYet(what) } else { Saved::Never(what) }
     }
 }
