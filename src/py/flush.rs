@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use futures_executor::ThreadPool;
@@ -36,26 +38,54 @@ pub(super) fn flush<'py>(py: Python<'py>, session: &Session) -> PyResult<Bound<'
 /// What runs the awaitables: one thread for the process, which only passes on what the writer says.
 struct Waiting;
 
-/// The pool, and the number of forks when it was made: a child needs its own.
-static POOL: Mutex<Option<(u64, ThreadPool)>> = Mutex::new(None);
+struct Pool {
+    /// The number of forks when it was made: a child needs its own.
+    generation: u64,
+    thread: ThreadPool,
+    /// How many futures are not done.
+    busy: Arc<AtomicUsize>,
+}
+
+static POOL: Mutex<Option<Pool>> = Mutex::new(None);
 
 fn spawn_on_pool(future: impl Future<Output = ()> + Send + 'static) {
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    if pool.as_ref().is_none_or(|(generation, _)| *generation != fork::generation()) {
+    let generation = fork::generation();
+    if pool.as_ref().is_none_or(|pool| pool.generation != generation) {
         // The parent's is not dropped: its thread is not here to be told.
         std::mem::forget(pool.take());
-        *pool = ThreadPool::builder()
-            .pool_size(1)
-            .name_prefix("telethon-session-flush-")
-            .create()
-            .ok()
-            .map(|pool| (fork::generation(), pool));
+        let builder = ThreadPool::builder().pool_size(1).name_prefix("telethon-session-flush-").create();
+        *pool = builder.ok().map(|thread| Pool { generation, thread, busy: Arc::default() });
     }
     match &*pool {
-        Some((_, pool)) => pool.spawn_ok(future),
+        Some(Pool { thread, busy, .. }) => {
+            let busy = Arc::clone(busy);
+            busy.fetch_add(1, Ordering::AcqRel);
+            thread.spawn_ok(async move {
+                future.await;
+                busy.fetch_sub(1, Ordering::AcqRel);
+            });
+        }
         // The system has no thread for us: wait here.
         None => futures_executor::block_on(future),
     }
+}
+
+/// At the end of the program: waits until the thread has told all that is done, for it must not be in the interpreter then.
+pub(super) fn end(py: Python<'_>) {
+    const LIMIT: Duration = Duration::from_secs(1);
+    const PAUSE: Duration = Duration::from_millis(1);
+    let begun = Instant::now();
+    let is_busy = || {
+        let pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        let ours = pool.as_ref().filter(|pool| pool.generation == fork::generation());
+        ours.is_some_and(|pool| pool.busy.load(Ordering::Acquire) > 0)
+    };
+    py.detach(|| {
+        while is_busy() && begun.elapsed() < LIMIT {
+            std::thread::sleep(PAUSE);
+        }
+    });
 }
 
 /// A panic in a task.

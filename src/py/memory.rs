@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 
 use super::lookup::{Lookup, Meaning, meaning};
 use super::read::{self, Reader, Row};
@@ -65,18 +65,32 @@ impl MemoryCore {
         self.find(py, &Query::Text(TextKey::Phone, &phone))
     }
 
-    /// A number that does not fit 64 bits is nobody's id: Telethon's file raises, its memory answers nothing.
     fn find_id(&self, id: &Bound<'_, PyAny>, exact: bool) -> PyResult<Option<IdAndHash>> {
         let py = id.py();
-        let id: i64 = match id.extract() {
-            Ok(id) => id,
-            Err(error) if error.is_instance_of::<PyOverflowError>(py) && !self.session().is_stored() => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
+        let Some(id) = self.id_of(id)? else { return Ok(None) };
         let query = if exact { Query::Id(id) } else { Query::AnyId(candidates(id)) };
         self.find(py, &query)
+    }
+
+    /// The number that is meant, if any. One that does not fit 64 bits is nobody's: Telethon's file raises, its memory answers
+    /// nothing. Both take a float for the number it equals, and the file takes digits for one.
+    fn id_of(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
+        let is_stored = self.session().is_stored();
+        if let Ok(float) = id.cast::<PyFloat>() {
+            return if float.call_method0("is_integer")?.is_truthy()? {
+                self.id_of(&float.call_method0("__int__")?)
+            } else {
+                Ok(None)
+            };
+        }
+        if let Ok(text) = id.cast::<PyString>() {
+            return Ok(text.to_str()?.parse().ok().filter(|_| is_stored));
+        }
+        match id.extract() {
+            Ok(id) => Ok(Some(id)),
+            Err(error) if error.is_instance_of::<PyOverflowError>(id.py()) && is_stored => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     fn find_natively<'py>(&self, py: Python<'py>, lookup: &Lookup<'_, 'py>) -> PyResult<Option<Found<'py>>> {

@@ -57,7 +57,10 @@ fn set_up(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// At the end of the program: what any session has not saved is written.
 #[pyfunction]
 fn save_everything(py: Python<'_>) -> PyResult<()> {
-    for what in py.detach(|| writer::save_everything(EXIT_LIMIT)) {
+    let lost = py.detach(|| writer::save_everything(EXIT_LIMIT));
+    flush::end(py);
+    log::end(py);
+    for what in lost {
         log::say(py, "error", &format!("the program ends and a session could not be saved: {what}"))?;
     }
     Ok(())
