@@ -86,11 +86,7 @@ impl Session {
             slot.others_commits = store.others_commits()?;
             slot.store = Some(store);
             let mut state = self.state();
-            for (id, update_state) in opened.update_states {
-                if !state.journal.update_states.contains(&id) {
-                    state.update_states.insert(id, update_state);
-                }
-            }
+            state.put_stored_update_states(opened.update_states);
             state.mirror.may_be_behind();
             self.plan_visit(&mut state, Duration::ZERO);
         }
@@ -195,11 +191,7 @@ impl Session {
             }
             return Ok(Some(Duration::ZERO));
         }
-        for (id, update_state) in update_states {
-            if !state.journal.update_states.contains(&id) {
-                state.update_states.insert(id, update_state);
-            }
-        }
+        state.put_stored_update_states(update_states);
         Ok(finish_pass(state, now_committed == *others_commits))
     }
 

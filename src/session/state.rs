@@ -97,6 +97,12 @@ impl State {
         }
     }
 
+    /// Takes over what a store holds of update states. What is unsaved here is newer and stays.
+    pub(super) fn put_stored_update_states(&mut self, stored: Vec<(i64, UpdateState)>) {
+        let Self { update_states, journal, .. } = self;
+        update_states.extend(stored.into_iter().filter(|(id, _)| !journal.update_states.contains(id)));
+    }
+
     /// Copies of the entities that are unsaved.
     pub(super) fn unsaved_entities(&mut self) -> EntityPage {
         let mut page = EntityPage::default();
