@@ -46,16 +46,18 @@ struct Queue {
 }
 
 impl Queue {
-    fn add(&mut self, task: Arc<dyn Task>, at: Instant) {
+    /// Answers `false` if a visit as early is planned already.
+    fn add(&mut self, task: Arc<dyn Task>, at: Instant) -> bool {
         let key = Arc::as_ptr(&task).cast::<()>() as Key;
         if let Some((planned, _)) = self.tasks.get(&key) {
             if *planned <= at {
-                return;
+                return false;
             }
             self.due.remove(&(*planned, key));
         }
         self.due.insert((at, key));
         self.tasks.insert(key, (at, task));
+        true
     }
 
     fn take_due(&mut self, now: Instant) -> Option<Arc<dyn Task>> {
@@ -81,8 +83,9 @@ static WRITER: LazyLock<Writer> = LazyLock::new(Writer::default);
 pub fn visit(task: Arc<dyn Task>, delay: Duration) {
     let mut queue = WRITER.lock();
     WRITER.serve(&mut queue);
-    queue.add(task, Instant::now() + delay);
-    WRITER.changed.notify_one();
+    if queue.add(task, Instant::now() + delay) {
+        WRITER.changed.notify_one();
+    }
 }
 
 /// Writes on this thread what any session has not saved yet; sessions whose file is locked are tried again until `limit` is

@@ -46,7 +46,7 @@ fn what_is_given_is_there_after_closing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("anon.session");
     let session = open(&path);
-    session.put(&mut people(1..5001));
+    session.put(people(1..5001));
     session.set_update_state(0, UpdateState { pts: Some(5), date: Some(1e9), ..UpdateState::default() });
     session.set_credentials(Credentials { dc_id: 2, auth_key: Zeroizing::new(vec![7; 256]), ..Credentials::default() });
     session.close(Duration::from_secs(5)).unwrap();
@@ -66,7 +66,7 @@ fn what_is_given_is_written_within_a_second() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("anon.session");
     let session = open(&path);
-    session.put(&mut people(1..101));
+    session.put(people(1..101));
     let begun = Instant::now();
     while count(&path) < 100 {
         assert!(begun.elapsed() < Duration::from_secs(30), "not written");
@@ -79,7 +79,7 @@ fn dropping_the_session_saves_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("anon.session");
     let session = open(&path);
-    session.put(&mut people(1..101));
+    session.put(people(1..101));
     session.abandon();
     drop(session);
     assert_eq!(count(&path), 100);
@@ -95,8 +95,8 @@ fn a_locked_file_is_waited_for() {
     let holder = Connection::open(&path).unwrap();
     holder.execute_batch("begin exclusive").unwrap();
 
-    session.put(&mut people(1..101));
-    other.put(&mut people(1..101));
+    session.put(people(1..101));
+    other.put(people(1..101));
     assert_eq!(session.find(&username("user_7")).unwrap(), Some((7, Some(-7))));
     assert_eq!(session.find(&username("nobody")).unwrap(), None);
     session.save(false).unwrap();
@@ -115,8 +115,8 @@ fn what_another_session_has_stored_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("anon.session");
     let (one, two) = (open(&path), open(&path));
-    one.put(&mut people(1..11));
-    two.put(&mut people(100..111));
+    one.put(people(1..11));
+    two.put(people(100..111));
     flush(&one);
     flush(&two);
     assert_eq!(one.find(&username("user_105")).unwrap(), Some((105, Some(-105))));
@@ -132,7 +132,7 @@ fn a_closed_session_opens_again() {
     let elsewhere = Connection::open(&path).unwrap();
     elsewhere.execute("insert into entities values (7, 1, 'anna', null, null, 0)", []).unwrap();
     assert_eq!(session.find(&username("anna")).unwrap(), Some((7, Some(1))));
-    session.put(&mut people(1..5));
+    session.put(people(1..5));
     session.close(Duration::from_secs(5)).unwrap();
     assert_eq!(count(&path), 5 - 1 + 1);
     assert!(session.delete() && !path.exists());
@@ -143,14 +143,14 @@ fn an_input_peer_leaves_the_names_in_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("anon.session");
     let session = open(&path);
-    session.put(&mut people(1..3000));
+    session.put(people(1..3000));
     session.close(Duration::from_secs(5)).unwrap();
 
     // At once, when nothing is loaded yet.
     let session = open(&path);
     let mut bare = EntityPage::default();
     bare.push_input_peer(2999, Some(99));
-    session.put(&mut bare);
+    session.put(bare);
     session.close(Duration::from_secs(5)).unwrap();
     assert_eq!(open(&path).find(&username("user_2999")).unwrap(), Some((2999, Some(99))));
 }

@@ -1,42 +1,58 @@
 //! Every user, chat and channel of a session, answered by id, username, phone and name without a search.
 //!
-//! [`EntityCache`] is one growing table of rows and one arena of text, with four indexes that hold row numbers only. It
+//! [`EntityCache`] is one growing heap of rows with four indexes that hold row numbers only. It
 //! knows neither Telethon nor SQL. [`EntityPage`] carries entities in and out of it.
 
-mod arena;
 mod index;
 mod page;
 pub(crate) mod record;
-mod table;
+mod rows;
 
 pub use page::{EntityPage, PageEntity};
 pub use record::TextKey;
-pub use table::Unsaved;
+pub use rows::Unsaved;
 
-use index::Index;
-use table::{NONE, Row, Table};
+use std::hash::{BuildHasher, Hasher};
+use std::hint::black_box;
+
+use foldhash::fast::RandomState;
+
+use index::{Index, NONE};
+use record::Texts;
+use rows::{RowId, Rows};
 
 use crate::entity::Entity;
-
-/// The number of a row. Rows keep their numbers for as long as the cache lives.
-pub type RowId = u32;
 
 /// An id and access hash, as `get_entity_rows_by_...` answers.
 pub type IdAndHash = (i64, Option<i64>);
 
+/// Entities that are put together: for as many, the processor waits for the memory at the same time.
+const BLOCK: usize = 32;
+
 /// The cache. See the [module](self).
 #[derive(Debug, Default)]
 pub struct EntityCache {
-    table: Table,
+    rows: Rows,
     by_id: Index,
     by_text: [Index; 3],
+    /// Seeded at random: people choose their names, and must not be able to choose collisions.
+    hasher: RandomState,
+}
+
+/// An entity on its way in, and the hashes of its keys.
+#[derive(Clone, Copy, Default)]
+struct Arrival<'a> {
+    entity: PageEntity<'a>,
+    id_hash: u32,
+    texts: Texts<'a>,
+    text_hashes: [u32; 3],
 }
 
 impl EntityCache {
     /// How many entities there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.rows.len()
     }
 
     /// Whether there are none.
@@ -45,64 +61,117 @@ impl EntityCache {
         self.len() == 0
     }
 
-    /// Stores an entity as it was just seen. Returns its row if that had nothing unsaved before and has now.
-    pub fn put(&mut self, entity: &PageEntity<'_>) -> Option<RowId> {
-        let Some(row) = self.find_id(entity.id) else {
-            let row = self.push(entity, entity.unsaved);
-            return (entity.unsaved != Unsaved::Nothing).then_some(row);
-        };
-        let found = self.table.row(row);
-        let before = found.unsaved;
-        let names_are_told = entity.unsaved != Unsaved::HashAndDate;
-        let same_texts = !names_are_told || self.table.arena.holds(found.texts, entity.record);
-        let same_numbers =
-            (found.hash, found.has_hash, found.seen) == (entity.hash.unwrap_or(0), entity.hash.is_some(), entity.seen);
-        if same_texts && same_numbers {
-            return None;
-        }
-        if !same_texts {
-            self.set_texts(row, entity.record);
-        }
-        let found = self.table.row_mut(row);
-        (found.hash, found.has_hash, found.seen) = (entity.hash.unwrap_or(0), entity.hash.is_some(), entity.seen);
-        found.unsaved = before.and(entity.unsaved);
-        (before == Unsaved::Nothing).then_some(row)
+    /// Stores entities as they were just seen. Those that had nothing unsaved before and have now are told to `unsaved`, by their marked ids.
+    pub fn put(&mut self, page: &EntityPage, mut unsaved: impl FnMut(i64)) {
+        self.for_each_arrival(page, |cache, arrival| {
+            if cache.put_one(arrival) {
+                unsaved(arrival.entity.id);
+            }
+        });
     }
 
-    /// Takes over what a store holds of an entity. What is unsaved here is newer and stays.
-    pub fn put_stored(&mut self, entity: &PageEntity<'_>) {
-        let Some(row) = self.find_id(entity.id) else {
-            self.push(entity, Unsaved::Nothing);
+    /// Takes over what a store holds of entities. What is unsaved here is newer and stays.
+    pub fn put_stored(&mut self, page: &EntityPage) {
+        self.for_each_arrival(page, |cache, arrival| cache.put_one_stored(arrival));
+    }
+
+    /// All that the entities of a block need of the memory is read first, and waited for together; only then are they put, one by one.
+    fn for_each_arrival(&mut self, page: &EntityPage, mut put: impl FnMut(&mut Self, &Arrival<'_>)) {
+        let mut entities = page.iter();
+        loop {
+            let mut block = [Arrival::default(); BLOCK];
+            let mut count = 0;
+            for (arrival, entity) in block.iter_mut().zip(entities.by_ref()) {
+                *arrival = Arrival { entity, id_hash: self.hash_id(entity.id), ..Arrival::default() };
+                count += 1;
+            }
+            let block = &mut block[..count];
+            self.touch(block);
+            for arrival in &*block {
+                put(self, arrival);
+            }
+            if count < BLOCK {
+                return;
+            }
+        }
+    }
+
+    /// Loops of little else but reading: the more of it the processor sees at once, the more of it goes on at the same time.
+    fn touch(&self, block: &mut [Arrival<'_>]) {
+        black_box(block.iter().fold(0, |sum, arrival| sum ^ self.by_id.touch(arrival.id_hash)));
+        let mut is_new = [false; BLOCK];
+        let mut sum = 0;
+        for (arrival, is_new) in block.iter().zip(&mut is_new) {
+            match self.find_id(arrival.entity.id, arrival.id_hash) {
+                Some(row) => sum ^= self.rows.seen(row),
+                None => *is_new = true,
+            }
+        }
+        for (arrival, _) in block.iter_mut().zip(is_new).filter(|(_, is_new)| *is_new) {
+            arrival.texts = record::read(arrival.entity.record).0;
+            arrival.text_hashes = arrival.texts.map(|text| text.map_or(0, |text| self.hash_text(text)));
+        }
+        for (key, index) in self.by_text.iter().enumerate() {
+            let having = block.iter().filter(|arrival| arrival.texts[key].is_some());
+            sum ^= having.fold(0, |sum, arrival| sum ^ index.touch(arrival.text_hashes[key]));
+        }
+        black_box(sum);
+    }
+
+    /// Answers whether the entity had nothing unsaved before and has now.
+    fn put_one(&mut self, arrival: &Arrival<'_>) -> bool {
+        let entity = &arrival.entity;
+        let Some(mut row) = self.find_id(entity.id, arrival.id_hash) else {
+            self.push(arrival, entity.unsaved);
+            return entity.unsaved != Unsaved::Nothing;
+        };
+        let names_are_told = entity.unsaved != Unsaved::HashAndDate;
+        let same_texts = !names_are_told || self.rows.holds(row, entity.record);
+        let same_numbers = self.rows.hash(row) == entity.hash && self.rows.seen(row) == entity.seen;
+        if same_texts && same_numbers {
+            return false;
+        }
+        if !same_texts {
+            row = self.set_texts(row, entity.record);
+        }
+        self.rows.set_hash_and_seen(row, entity.hash, entity.seen);
+        let before = self.rows.unsaved(row);
+        self.rows.set_unsaved(row, before.and(entity.unsaved));
+        before == Unsaved::Nothing && entity.unsaved != Unsaved::Nothing
+    }
+
+    fn put_one_stored(&mut self, arrival: &Arrival<'_>) {
+        let entity = &arrival.entity;
+        let Some(mut row) = self.find_id(entity.id, arrival.id_hash) else {
+            self.push(arrival, Unsaved::Nothing);
             return;
         };
-        let found = self.table.row(row);
-        match found.unsaved {
+        let unsaved = self.rows.unsaved(row);
+        match unsaved {
             Unsaved::Row | Unsaved::LostUsername => return,
             Unsaved::Nothing | Unsaved::HashAndDate => {}
         }
-        let unsaved = found.unsaved;
-        if !self.table.arena.holds(found.texts, entity.record) {
-            self.set_texts(row, entity.record);
+        if !self.rows.holds(row, entity.record) {
+            row = self.set_texts(row, entity.record);
         }
         if unsaved == Unsaved::Nothing {
-            let found = self.table.row_mut(row);
-            (found.hash, found.has_hash, found.seen) = (entity.hash.unwrap_or(0), entity.hash.is_some(), entity.seen);
+            self.rows.set_hash_and_seen(row, entity.hash, entity.seen);
         }
-    }
-
-    /// The entity in a row.
-    #[must_use]
-    pub fn get(&self, row: RowId) -> Entity<'_> {
-        let found = self.table.row(row);
-        let [username, phone, name] =
-            record::read(self.table.record(row)).0.map(|text| text.and_then(|text| std::str::from_utf8(text).ok()));
-        Entity { id: found.id, hash: found.has_hash.then_some(found.hash), username, phone, name }
     }
 
     /// The entity with this marked id.
     #[must_use]
     pub fn by_id(&self, id: i64) -> Option<IdAndHash> {
-        self.find_id(id).map(|row| self.id_and_hash(row))
+        self.row_of(id).map(|row| self.id_and_hash(row))
+    }
+
+    /// All that is known of the entity with this marked id.
+    #[must_use]
+    pub fn get(&self, id: i64) -> Option<Entity<'_>> {
+        let row = self.row_of(id)?;
+        let (texts, _) = record::read(self.rows.record(row));
+        let [username, phone, name] = texts.map(|text| text.and_then(|text| std::str::from_utf8(text).ok()));
+        Some(Entity { id, hash: self.rows.hash(row), username, phone, name })
     }
 
     /// The entity with this phone or name; the one with the lowest marked id where several have it.
@@ -111,149 +180,155 @@ impl EntityCache {
         self.first(key, text.as_bytes()).map(|row| self.id_and_hash(row))
     }
 
-    /// The entity with this username: the one seen last, then the one with the highest id. Others that have it lose it; their rows
-    /// are given to `lost` if they had nothing unsaved before.
-    pub fn by_username(&mut self, username: &str, mut lost: impl FnMut(RowId)) -> Option<IdAndHash> {
+    /// The entity with this username: the one seen last, then the one with the highest id. Others that have it lose it; their marked
+    /// ids are given to `lost` if they had nothing unsaved before.
+    pub fn by_username(&mut self, username: &str, mut lost: impl FnMut(i64)) -> Option<IdAndHash> {
         const KEY: TextKey = TextKey::Username;
         let first = self.first(KEY, username.as_bytes())?;
-        if self.table.row(first).next[KEY as usize] == NONE {
+        if self.rows.next(first, KEY) == NONE {
             return Some(self.id_and_hash(first));
         }
-        let rows: Vec<RowId> = self.chain(first, KEY).collect();
-        let newest = rows.iter().copied().max_by_key(|row| {
-            let row = self.table.row(*row);
-            (row.seen, row.id)
-        })?;
-        for row in rows.into_iter().filter(|row| *row != newest) {
-            if self.drop_username(row) {
-                lost(row);
+        let holders: Vec<i64> = self.chain(first, KEY).map(|row| self.rows.id(row)).collect();
+        let newest = self.chain(first, KEY).map(|row| (self.rows.seen(row), self.rows.id(row))).max()?.1;
+        for id in holders.into_iter().filter(|id| *id != newest) {
+            if self.drop_username(id) {
+                lost(id);
             }
         }
-        Some(self.id_and_hash(newest))
+        self.by_id(newest)
     }
 
-    /// Copies a row out and counts it as saved.
-    pub fn take_unsaved(&mut self, row: RowId, into: &mut EntityPage) {
-        self.copy(row, into);
-        self.table.row_mut(row).unsaved = Unsaved::Nothing;
+    /// Copies an entity out and counts it as saved.
+    pub fn take_unsaved(&mut self, id: i64, into: &mut EntityPage) {
+        if let Some(row) = self.row_of(id) {
+            into.push_entity(&self.rows.entity(row));
+            self.rows.set_unsaved(row, Unsaved::Nothing);
+        }
     }
 
-    /// Copies of all rows, in order.
+    /// Copies of all entities.
     #[must_use]
     pub fn copy_all(&self) -> EntityPage {
         let mut page = EntityPage::with_capacity(self.len());
-        (0..self.len()).filter_map(|row| RowId::try_from(row).ok()).for_each(|row| self.copy(row, &mut page));
+        self.rows.iter().for_each(|row| page.push_entity(&self.rows.entity(row)));
         page
     }
 
-    fn copy(&self, row: RowId, into: &mut EntityPage) {
-        let Row { id, hash, seen, has_hash, unsaved, .. } = *self.table.row(row);
-        let bytes = self.table.record(row);
-        let record = &bytes[..record::read(bytes).1];
-        into.push_record(&PageEntity { id, hash: has_hash.then_some(hash), seen, unsaved, record });
+    /// Counts an entity as unsaved again. Returns whether it had become unsaved anew meanwhile.
+    pub fn put_back_unsaved(&mut self, id: i64, unsaved: Unsaved) -> bool {
+        let Some(row) = self.row_of(id) else { return false };
+        let now = self.rows.unsaved(row);
+        self.rows.set_unsaved(row, now.and(unsaved));
+        now != Unsaved::Nothing
     }
 
-    /// Counts a row as unsaved again. Returns whether it had become unsaved anew meanwhile.
-    pub fn put_back_unsaved(&mut self, row: RowId, unsaved: Unsaved) -> bool {
-        let found = self.table.row_mut(row);
-        let again = found.unsaved != Unsaved::Nothing;
-        found.unsaved = found.unsaved.and(unsaved);
-        again
+    fn row_of(&self, id: i64) -> Option<RowId> {
+        self.find_id(id, self.hash_id(id))
     }
 
-    fn find_id(&self, id: i64) -> Option<RowId> {
-        self.by_id.find(self.table.hash_id(id), |row| self.table.row(row).id == id)
+    fn find_id(&self, id: i64, hash: u32) -> Option<RowId> {
+        self.by_id.find(hash, |row| self.rows.id(row) == id)
+    }
+
+    fn hash_id(&self, id: i64) -> u32 {
+        upper_half(self.hasher.hash_one(id))
+    }
+
+    fn hash_text(&self, text: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(text);
+        upper_half(hasher.finish())
     }
 
     fn id_and_hash(&self, row: RowId) -> IdAndHash {
-        let row = self.table.row(row);
-        (row.id, row.has_hash.then_some(row.hash))
+        (self.rows.id(row), self.rows.hash(row))
     }
 
-    fn push(&mut self, entity: &PageEntity<'_>, unsaved: Unsaved) -> RowId {
-        let texts = self.table.arena.insert(entity.record);
-        let row = self.table.push(Row {
-            id: entity.id,
-            hash: entity.hash.unwrap_or(0),
-            texts,
-            seen: entity.seen,
-            next: [NONE; 3],
-            has_hash: entity.hash.is_some(),
-            unsaved,
-        });
-        self.by_id.insert(self.table.hash_id(entity.id), row);
+    fn push(&mut self, arrival: &Arrival<'_>, unsaved: Unsaved) {
+        let row = self.rows.insert(&arrival.entity, unsaved);
+        self.by_id.insert(arrival.id_hash, row);
         for key in TextKey::ALL {
-            self.link(row, key);
+            if let Some(text) = arrival.texts[key as usize] {
+                self.link(row, key, text, arrival.text_hashes[key as usize]);
+            }
         }
-        row
     }
 
-    fn set_texts(&mut self, row: RowId, record: &[u8]) {
+    /// Gives a row other texts. Answers its number from now on.
+    fn set_texts(&mut self, row: RowId, record: &[u8]) -> RowId {
+        let stays = self.rows.has_room(row, record);
         let (new, _) = record::read(record);
-        let (old, _) = record::read(self.table.record(row));
-        let changed = TextKey::ALL.map(|key| old[key as usize] != new[key as usize]);
-        for key in TextKey::ALL.into_iter().filter(|key| changed[*key as usize]) {
+        let (old, _) = record::read(self.rows.record(row));
+        let changed = TextKey::ALL.map(|key| !stays || old[key as usize] != new[key as usize]);
+        let changed = || TextKey::ALL.into_iter().filter(|key| changed[*key as usize]);
+        for key in changed() {
             self.unlink(row, key);
         }
-        let old = self.table.row(row).texts;
-        self.table.arena.remove(old);
-        let new = self.table.arena.insert(record);
-        self.table.row_mut(row).texts = new;
-        for key in TextKey::ALL.into_iter().filter(|key| changed[*key as usize]) {
-            self.link(row, key);
+        let moved = self.rows.set_record(row, record);
+        if moved != row {
+            self.by_id.replace(self.hash_id(self.rows.id(moved)), row, moved);
         }
+        for key in changed() {
+            if let Some(text) = new[key as usize] {
+                self.link(moved, key, text, self.hash_text(text));
+            }
+        }
+        moved
     }
 
-    /// Returns whether the row had nothing unsaved before.
-    fn drop_username(&mut self, row: RowId) -> bool {
+    /// Returns whether the entity had nothing unsaved before.
+    fn drop_username(&mut self, id: i64) -> bool {
+        let Some(row) = self.row_of(id) else { return false };
         let mut record = Vec::new();
-        let ([_, phone, name], _) = record::read(self.table.record(row));
+        let ([_, phone, name], _) = record::read(self.rows.record(row));
         record::write_texts(&mut record, [None, phone, name]);
-        self.set_texts(row, &record);
-        let row = self.table.row_mut(row);
-        let was_saved = row.unsaved == Unsaved::Nothing;
-        row.unsaved = row.unsaved.and(Unsaved::LostUsername);
-        was_saved
+        let row = self.set_texts(row, &record);
+        let before = self.rows.unsaved(row);
+        self.rows.set_unsaved(row, before.and(Unsaved::LostUsername));
+        before == Unsaved::Nothing
     }
 
     /// The first row of the chain of those with this text: the one with the lowest id.
     fn first(&self, key: TextKey, text: &[u8]) -> Option<RowId> {
-        self.by_text[key as usize].find(self.table.hash_text(text), |row| self.table.text(row, key) == Some(text))
+        self.find_text(key, text, self.hash_text(text))
+    }
+
+    fn find_text(&self, key: TextKey, text: &[u8], hash: u32) -> Option<RowId> {
+        self.by_text[key as usize].find(hash, |row| self.rows.text(row, key) == Some(text))
     }
 
     fn chain(&self, first: RowId, key: TextKey) -> impl Iterator<Item = RowId> {
-        let next = move |row: &RowId| Some(self.table.row(*row).next[key as usize]).filter(|row| *row != NONE);
-        std::iter::successors(Some(first), next)
+        std::iter::successors(Some(first), move |row| Some(self.rows.next(*row, key)).filter(|row| *row != NONE))
     }
 
     /// Puts a row into the index of one of its texts: alone, or into the chain of those that have the same.
-    fn link(&mut self, row: RowId, key: TextKey) {
+    fn link(&mut self, row: RowId, key: TextKey, text: &[u8], hash: u32) {
         let k = key as usize;
-        let Some(text) = self.table.text(row, key) else { return };
-        let hash = self.table.hash_text(text);
-        let Some(first) = self.by_text[k].find(hash, |other| self.table.text(other, key) == Some(text)) else {
+        let Some(first) = self.find_text(key, text, hash) else {
             self.by_text[k].insert(hash, row);
             return;
         };
-        if self.table.row(row).id < self.table.row(first).id {
-            self.table.row_mut(row).next[k] = first;
+        if self.rows.id(row) < self.rows.id(first) {
+            self.rows.set_next(row, key, first);
             self.by_text[k].replace(hash, first, row);
         } else {
-            self.table.row_mut(row).next[k] = std::mem::replace(&mut self.table.row_mut(first).next[k], row);
+            self.rows.set_next(row, key, self.rows.next(first, key));
+            self.rows.set_next(first, key, row);
         }
     }
 
     /// Takes a row out of the index of one of its texts.
     fn unlink(&mut self, row: RowId, key: TextKey) {
         let k = key as usize;
-        let Some(text) = self.table.text(row, key) else { return };
-        let hash = self.table.hash_text(text);
-        let Some(first) = self.first(key, text) else { return };
-        let next = std::mem::replace(&mut self.table.row_mut(row).next[k], NONE);
+        let Some(text) = self.rows.text(row, key) else { return };
+        let hash = self.hash_text(text);
+        let Some(first) = self.find_text(key, text, hash) else { return };
+        let next = self.rows.next(row, key);
+        self.rows.set_next(row, key, NONE);
         if first != row {
-            let before = self.chain(first, key).find(|other| self.table.row(*other).next[k] == row);
+            let before = self.chain(first, key).find(|other| self.rows.next(*other, key) == row);
             if let Some(before) = before {
-                self.table.row_mut(before).next[k] = next;
+                self.rows.set_next(before, key, next);
             }
         } else if next == NONE {
             self.by_text[k].remove(hash, row);
@@ -264,18 +339,21 @@ impl EntityCache {
 
     /// Makes the row with the lowest id of a chain its first one, in the place of `gone`.
     fn promote_lowest(&mut self, gone: RowId, chain: RowId, hash: u32, key: TextKey) {
-        let k = key as usize;
-        let lowest = self.chain(chain, key).min_by_key(|row| self.table.row(*row).id).unwrap_or(chain);
+        let lowest = self.chain(chain, key).min_by_key(|row| self.rows.id(*row)).unwrap_or(chain);
         if lowest != chain {
-            let before = self.chain(chain, key).find(|row| self.table.row(*row).next[k] == lowest);
+            let before = self.chain(chain, key).find(|row| self.rows.next(*row, key) == lowest);
             if let Some(before) = before {
-                let after = self.table.row(lowest).next[k];
-                self.table.row_mut(before).next[k] = after;
-                self.table.row_mut(lowest).next[k] = chain;
+                self.rows.set_next(before, key, self.rows.next(lowest, key));
+                self.rows.set_next(lowest, key, chain);
             }
         }
-        self.by_text[k].replace(hash, gone, lowest);
+        self.by_text[key as usize].replace(hash, gone, lowest);
     }
+}
+
+fn upper_half(hash: u64) -> u32 {
+    // Always fits.
+    u32::try_from(hash >> 32).unwrap_or_default()
 }
 
 #[cfg(test)]

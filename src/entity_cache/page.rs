@@ -1,9 +1,7 @@
 //! A page of entities on its way into the cache or out of it.
 
-use std::ops::Range;
-
 use super::record;
-use super::table::Unsaved;
+use super::rows::Unsaved;
 use crate::entity::Entity;
 
 /// Entities in one allocation for their numbers and one for their texts.
@@ -19,11 +17,12 @@ struct PageRow {
     hash: Option<i64>,
     seen: u32,
     unsaved: Unsaved,
-    record: Range<usize>,
+    /// Where its record ends; it begins where the one before ends.
+    end: usize,
 }
 
 /// One entity of a page.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageEntity<'a> {
     /// The marked id.
     pub id: i64,
@@ -52,6 +51,12 @@ impl EntityPage {
         Self { rows: Vec::with_capacity(entities), records: Vec::with_capacity(entities * USUAL_RECORD) }
     }
 
+    /// For how many entities there is room before more memory is needed.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.rows.capacity()
+    }
+
     /// How many entities there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -66,7 +71,12 @@ impl EntityPage {
 
     /// Adds an entity that was seen just now.
     pub fn push(&mut self, entity: &Entity<'_>) {
-        self.push_with(entity.id, entity.hash, 0, Unsaved::Row, |out| record::write(out, entity));
+        self.push_named(entity, None);
+    }
+
+    /// Adds an entity that was seen just now, to whose name there comes, after a space, a last name.
+    pub fn push_named(&mut self, entity: &Entity<'_>, last_name: Option<&str>) {
+        self.push_with(entity.id, entity.hash, 0, Unsaved::Row, |out| record::write(out, entity, last_name));
     }
 
     /// Adds an input peer: its hash is told, its username, phone and name are not.
@@ -79,30 +89,46 @@ impl EntityPage {
         self.push_with(id, Some(hash), seen, Unsaved::Nothing, |out| record::write_texts(out, texts));
     }
 
+    /// Forgets the entities, and keeps the memory for others.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.records.clear();
+    }
+
     /// Says of all entities when they were seen.
     pub fn set_seen(&mut self, seen: u32) {
         self.rows.iter_mut().for_each(|row| row.seen = seen);
     }
 
+    /// Says of all entities that they are saved.
+    pub fn set_saved(&mut self) {
+        self.rows.iter_mut().for_each(|row| row.unsaved = Unsaved::Nothing);
+    }
+
     /// The entities, in order.
     pub fn iter(&self) -> impl Iterator<Item = PageEntity<'_>> {
-        self.rows.iter().map(|row| PageEntity {
-            id: row.id,
-            hash: row.hash,
-            seen: row.seen,
-            unsaved: row.unsaved,
-            record: &self.records[row.record.clone()],
+        let mut begin = 0;
+        self.rows.iter().map(move |row| {
+            let record = self.records.get(begin..row.end).unwrap_or_default();
+            begin = row.end;
+            PageEntity { id: row.id, hash: row.hash, seen: row.seen, unsaved: row.unsaved, record }
         })
     }
 
-    pub(super) fn push_record(&mut self, entity: &PageEntity<'_>) {
+    /// Adds all entities of another page.
+    pub fn append(&mut self, page: &Self) {
+        let before = self.records.len();
+        self.records.extend_from_slice(&page.records);
+        self.rows.extend(page.rows.iter().map(|row| PageRow { end: before + row.end, ..*row }));
+    }
+
+    pub(super) fn push_entity(&mut self, entity: &PageEntity<'_>) {
         let PageEntity { id, hash, seen, unsaved, record } = *entity;
         self.push_with(id, hash, seen, unsaved, |out| out.extend_from_slice(record));
     }
 
     fn push_with(&mut self, id: i64, hash: Option<i64>, seen: u32, unsaved: Unsaved, write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.records.len();
         write(&mut self.records);
-        self.rows.push(PageRow { id, hash, seen, unsaved, record: start..self.records.len() });
+        self.rows.push(PageRow { id, hash, seen, unsaved, end: self.records.len() });
     }
 }

@@ -1,7 +1,8 @@
 //! The three texts of an entity as one run of bytes, so that "nothing has changed" is one comparison.
 //!
-//! A record is a tag whose low three bits say which of username, phone and name there are, the length of each of
-//! those as a LEB128 number, and then their bytes. No record is the beginning of another.
+//! A record is a tag, the lengths of the three texts, and then their bytes. The tag's low three bits say which of username, phone and
+//! name there are, and the next one whether the lengths take four bytes each, little-endian, instead of one. No record is the beginning
+//! of another.
 
 use crate::entity::Entity;
 
@@ -21,27 +22,42 @@ impl TextKey {
     pub const ALL: [Self; 3] = [Self::Username, Self::Phone, Self::Name];
 }
 
+/// The bit of a tag that says that lengths take four bytes each.
+const LONG: u8 = 8;
+
 /// Username, phone and name.
 pub(crate) type Texts<'a> = [Option<&'a [u8]>; 3];
 
-/// Appends the record of an entity's texts.
-pub(crate) fn write(out: &mut Vec<u8>, entity: &Entity<'_>) {
-    write_texts(out, [entity.username, entity.phone, entity.name].map(|text| text.map(str::as_bytes)));
+/// Appends the record of an entity's texts. To its name comes, after a space, its last name.
+pub(crate) fn write(out: &mut Vec<u8>, entity: &Entity<'_>, last_name: Option<&str>) {
+    let Entity { username, phone, name, .. } = entity;
+    let texts = [*username, *phone, *name].map(|text| text.map(str::as_bytes));
+    match last_name {
+        None => write_texts(out, texts),
+        Some(last_name) => write_with_ending(out, texts, [b" ", last_name.as_bytes()]),
+    }
 }
 
 /// Appends the record of three texts.
 pub(crate) fn write_texts(out: &mut Vec<u8>, texts: Texts<'_>) {
+    write_with_ending(out, texts, [b"", b""]);
+}
+
+fn write_with_ending(out: &mut Vec<u8>, texts: Texts<'_>, ending: [&[u8]; 2]) {
     let tag = (0..3).filter(|bit| texts[*bit].is_some()).fold(0, |tag, bit| tag | 1 << bit);
-    out.push(tag);
-    for text in texts.into_iter().flatten() {
-        let mut rest = text.len();
-        while rest > 0x7f {
-            out.push(low_byte(rest) | 0x80);
-            rest >>= 7;
+    let texts = texts.map(Option::unwrap_or_default);
+    let mut lengths = texts.map(<[u8]>::len);
+    lengths[TextKey::Name as usize] += ending[0].len() + ending[1].len();
+    if let [Ok(a), Ok(b), Ok(c)] = lengths.map(u8::try_from) {
+        out.extend_from_slice(&[tag, a, b, c]);
+    } else {
+        out.push(tag | LONG);
+        for length in lengths {
+            // A text of 4 GiB is more than Telegram, Python's objects or anybody's memory would let through.
+            out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
         }
-        out.push(low_byte(rest));
     }
-    for text in texts.into_iter().flatten() {
+    for text in texts.into_iter().chain(ending) {
         out.extend_from_slice(text);
     }
 }
@@ -50,51 +66,69 @@ pub(crate) fn write_texts(out: &mut Vec<u8>, texts: Texts<'_>) {
 ///
 /// Bytes that are no record read as one without texts; that cannot come about, since records are only written here.
 pub(crate) fn read(bytes: &[u8]) -> (Texts<'_>, usize) {
-    try_read(bytes).unwrap_or(([None; 3], 1))
+    let (tag, begin, lengths) = lengths(bytes);
+    let mut at = begin;
+    let mut texts = [None; 3];
+    for (bit, text) in texts.iter_mut().enumerate() {
+        let end = at + lengths[bit];
+        if tag >> bit & 1 == 1 {
+            *text = bytes.get(at..end);
+        }
+        at = end;
+    }
+    (texts, at)
 }
 
 /// One of the texts of the record at the beginning of `bytes`.
 pub(crate) fn read_one(bytes: &[u8], key: TextKey) -> Option<&[u8]> {
-    read(bytes).0[key as usize]
+    let (tag, begin, [username, phone, name]) = lengths(bytes);
+    if tag >> key as u8 & 1 == 0 {
+        return None;
+    }
+    let (before, length) = match key {
+        TextKey::Username => (0, username),
+        TextKey::Phone => (username, phone),
+        TextKey::Name => (username + phone, name),
+    };
+    bytes.get(begin + before..begin + before + length)
 }
 
-fn try_read(bytes: &[u8]) -> Option<(Texts<'_>, usize)> {
-    let tag = *bytes.first()?;
-    let mut at = 1;
-    let mut lengths = [0; 3];
-    for (bit, length) in lengths.iter_mut().enumerate() {
-        if tag >> bit & 1 == 0 {
-            continue;
-        }
-        let mut shift = 0;
-        loop {
-            let byte = *bytes.get(at)?;
-            at += 1;
-            *length |= usize::from(byte & 0x7f) << shift;
-            shift += 7;
-            if byte < 0x80 {
-                break;
-            }
-        }
-    }
-    let mut texts = [None; 3];
-    for (bit, text) in texts.iter_mut().enumerate() {
-        if tag >> bit & 1 == 1 {
-            *text = Some(bytes.get(at..at + lengths[bit])?);
-            at += lengths[bit];
-        }
-    }
-    Some((texts, at))
+/// The length of the record at the beginning of `bytes`.
+pub(crate) fn length(bytes: &[u8]) -> usize {
+    let (_, begin, lengths) = lengths(bytes);
+    begin + lengths.into_iter().sum::<usize>()
 }
 
-/// The lowest eight bits.
-fn low_byte(number: usize) -> u8 {
-    number.to_le_bytes()[0]
+/// The tag, where the first text begins, and how long each is.
+fn lengths(bytes: &[u8]) -> (u8, usize, [usize; 3]) {
+    match bytes.first_chunk::<4>() {
+        Some([tag, lengths @ ..]) if tag & LONG == 0 => (*tag, 4, lengths.map(usize::from)),
+        _ => long_lengths(bytes).unwrap_or((0, 1, [0; 3])),
+    }
+}
+
+#[cold]
+fn long_lengths(bytes: &[u8]) -> Option<(u8, usize, [usize; 3])> {
+    let (tag, rest) = bytes.split_first()?;
+    let (lengths, _) = rest.first_chunk::<12>()?.as_chunks::<4>();
+    let [a, b, c] = lengths else { return None };
+    Some((*tag, 13, [*a, *b, *c].map(|length| u32::from_le_bytes(length) as usize)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_last_name_comes_after_a_space() {
+        let long = "x".repeat(250);
+        for last_name in ["Smith", &long] {
+            let mut bytes = Vec::new();
+            write(&mut bytes, &Entity { username: Some("anna"), name: Some("Anna"), ..Entity::default() }, Some(last_name));
+            let name = format!("Anna {last_name}");
+            assert_eq!(read(&bytes), ([Some(&b"anna"[..]), None, Some(name.as_bytes())], bytes.len()));
+        }
+    }
 
     #[test]
     fn reads_what_it_wrote() {
@@ -104,13 +138,18 @@ mod tests {
             [Some(""), None, Some("Анна")],
             [Some("anna"), Some("79991234567"), Some(long.as_str())],
             [None, Some("7"), None],
+            [None, None, Some(&long[..255])],
+            [None, None, Some(&long[..256])],
         ] {
             let mut bytes = Vec::new();
             let [username, phone, name] = texts;
-            write(&mut bytes, &Entity { username, phone, name, ..Entity::default() });
+            write(&mut bytes, &Entity { username, phone, name, ..Entity::default() }, None);
             let length = bytes.len();
             bytes.extend_from_slice(b"what follows");
-            assert_eq!(read(&bytes), (texts.map(|text| text.map(str::as_bytes)), length));
+            let texts = texts.map(|text| text.map(str::as_bytes));
+            assert_eq!(read(&bytes), (texts, length));
+            assert_eq!(super::length(&bytes), length);
+            assert_eq!(TextKey::ALL.map(|key| read_one(&bytes, key)), texts);
         }
     }
 }

@@ -103,10 +103,13 @@ impl MemoryCore {
         found.map(|(id, hash)| Ok((id, hash.into_pyobject(py)?.into_any()))).transpose()
     }
 
-    fn put(&self, py: Python<'_>, mut page: EntityPage) {
+    fn put(&self, py: Python<'_>, page: EntityPage) {
+        if page.is_empty() {
+            return;
+        }
         let session = self.session();
-        if !page.is_empty() && !session.try_put(&mut page) {
-            py.detach(|| session.put(&mut page));
+        if let Err(page) = session.try_put(page) {
+            py.detach(|| session.put(page));
         }
     }
 }
@@ -152,9 +155,8 @@ impl MemoryCore {
         let (py, core) = (slf.py(), slf.get());
         let session = core.session();
         let page = if core.makes_rows {
-            let entities = read::entities_in(Telethon::get(py)?, tlo)?;
-            let mut reader = Reader::new(py, session, entities.len())?;
-            entities.iter().try_for_each(|entity| reader.read(entity))?;
+            let mut reader = Reader::new(py, session)?;
+            read::for_each_entity(Telethon::get(py)?, tlo, |entity| reader.read(entity))?;
             reader.into_page()
         } else {
             let rows = slf.call_method1(intern!(py, "_entities_to_rows"), (tlo,))?;
@@ -168,12 +170,10 @@ impl MemoryCore {
     fn _entities_to_rows<'py>(slf: &Bound<'py, Self>, tlo: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let rows = PyList::empty(py);
-        for entity in read::entities_in(Telethon::get(py)?, tlo)? {
+        read::for_each_entity(Telethon::get(py)?, tlo, |entity| {
             let row = slf.call_method1(intern!(py, "_entity_to_row"), (entity,))?;
-            if row.is_truthy()? {
-                rows.append(row)?;
-            }
-        }
+            if row.is_truthy()? { rows.append(row) } else { Ok(()) }
+        })?;
         Ok(rows)
     }
 
@@ -271,7 +271,7 @@ impl MemoryCore {
 }
 
 fn rows_to_page(session: &Session, rows: &Bound<'_, PyAny>) -> PyResult<EntityPage> {
-    let mut reader = Reader::new(rows.py(), session, rows.len().unwrap_or(0))?;
+    let mut reader = Reader::new(rows.py(), session)?;
     for row in rows.try_iter()? {
         let row: Row<'_> = row?.extract()?;
         reader.read_row(&row)?;

@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt, PyList, PyString, PyTuple};
 
-use super::telethon::Telethon;
+use super::telethon::{Attributes, Telethon};
 use crate::entity::{Entity, PeerKind};
 use crate::entity_cache::EntityPage;
 use crate::error::Error;
@@ -24,38 +24,51 @@ pub(super) struct Reader<'a, 'py> {
     telethon: &'static Telethon,
     session: &'a Session,
     page: EntityPage,
-    /// Used again and again for texts that must be put together.
+    /// Used again and again for usernames in lower case.
     username: String,
-    name: String,
 }
 
-/// The entities that lie in an object: its items if it is a list, else what it holds as `user`, `chat`, `chats`, `users`.
-pub(super) fn entities_in<'py>(telethon: &Telethon, object: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+/// Calls `each` with the entities that lie in an object: its items if it is a list, else what it holds as `user`, `chat`, `chats`,
+/// `users`.
+pub(super) fn for_each_entity<'py>(
+    telethon: &Telethon,
+    object: &Bound<'py, PyAny>,
+    mut each: impl FnMut(&Bound<'py, PyAny>) -> PyResult<()>,
+) -> PyResult<()> {
     let py = object.py();
-    if let Ok(list) = object.cast_exact::<PyList>() {
-        return Ok(list.iter().collect());
-    }
-    if let Ok(tuple) = object.cast_exact::<PyTuple>() {
-        return Ok(tuple.iter().collect());
+    if for_each_item(object, &mut each)? {
+        return Ok(());
     }
     if !object.is_instance(telethon.tl_object.bind(py))? && is_list_like(telethon, object)? {
-        return object.try_iter()?.collect();
+        return object.try_iter()?.try_for_each(|entity| each(&entity?));
     }
-    let mut entities = Vec::new();
     for name in [intern!(py, "user"), intern!(py, "chat")] {
-        entities.extend(object.getattr_opt(name)?);
+        if let Some(entity) = object.getattr_opt(name)? {
+            each(&entity)?;
+        }
     }
     for name in [intern!(py, "chats"), intern!(py, "users")] {
         let Some(several) = object.getattr_opt(name)? else { continue };
-        if let Ok(list) = several.cast_exact::<PyList>() {
-            entities.extend(list.iter());
-        } else if is_list_like(telethon, &several)? {
-            for entity in several.try_iter()? {
-                entities.push(entity?);
-            }
+        if !for_each_item(&several, &mut each)? && is_list_like(telethon, &several)? {
+            several.try_iter()?.try_for_each(|entity| each(&entity?))?;
         }
     }
-    Ok(entities)
+    Ok(())
+}
+
+/// Does so with the items of exactly a list or a tuple; `false` if the object is neither.
+fn for_each_item<'py>(
+    object: &Bound<'py, PyAny>,
+    mut each: impl FnMut(&Bound<'py, PyAny>) -> PyResult<()>,
+) -> PyResult<bool> {
+    if let Ok(list) = object.cast_exact::<PyList>() {
+        list.iter().try_for_each(|entity| each(&entity))?;
+    } else if let Ok(tuple) = object.cast_exact::<PyTuple>() {
+        tuple.iter().try_for_each(|entity| each(&entity))?;
+    } else {
+        return Ok(false);
+    }
+    Ok(true)
 }
 
 fn is_list_like(telethon: &Telethon, object: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -97,14 +110,13 @@ pub(super) fn row_of<'py>(telethon: &Telethon, entity: &Bound<'py, PyAny>) -> Py
 }
 
 impl<'a, 'py> Reader<'a, 'py> {
-    pub(super) fn new(py: Python<'py>, session: &'a Session, expected: usize) -> PyResult<Self> {
+    pub(super) fn new(py: Python<'py>, session: &'a Session) -> PyResult<Self> {
         Ok(Self {
             py,
             telethon: Telethon::get(py)?,
             session,
-            page: EntityPage::with_capacity(expected),
+            page: Session::new_page(),
             username: String::new(),
-            name: String::new(),
         })
     }
 
@@ -114,14 +126,13 @@ impl<'a, 'py> Reader<'a, 'py> {
 
     /// Reads one entity, if it is one that is stored.
     pub(super) fn read(&mut self, entity: &Bound<'py, PyAny>) -> PyResult<()> {
-        let class = entity.get_type();
-        let telethon = self.telethon;
-        let read = if class.is(&telethon.user) {
-            self.read_user(entity)
-        } else if class.is(&telethon.channel) {
-            self.read_channel(entity)
-        } else if class.is(&telethon.chat) {
-            self.read_chat(entity)
+        let Telethon { user, channel, chat, .. } = self.telethon;
+        let read = if user.is_class_of(entity) {
+            self.read_user(&user.attributes(entity)?)
+        } else if channel.is_class_of(entity) {
+            self.read_channel(&channel.attributes(entity)?)
+        } else if chat.is_class_of(entity) {
+            self.read_chat(&chat.attributes(entity)?)
         } else {
             Err(Unread::Foreign)
         };
@@ -132,60 +143,54 @@ impl<'a, 'py> Reader<'a, 'py> {
         }
     }
 
-    fn read_user(&mut self, user: &Bound<'py, PyAny>) -> Result<(), Unread> {
+    fn read_user(&mut self, user: &Attributes<'_, 'py>) -> Result<(), Unread> {
         let py = self.py;
         let Some(hash) = self.usable_hash(user)? else { return Ok(()) };
-        let id = integer(&user.getattr(intern!(py, "id"))?)?;
-        let username = user.getattr(intern!(py, "username"))?;
-        let phone = user.getattr(intern!(py, "phone"))?;
-        let first = user.getattr(intern!(py, "first_name"))?;
-        let last = user.getattr(intern!(py, "last_name"))?;
+        let id = integer(&user.get(intern!(py, "id"))?)?;
+        let username = user.get(intern!(py, "username"))?;
+        let phone = user.get(intern!(py, "phone"))?;
+        let first = user.get(intern!(py, "first_name"))?;
+        let last = user.get(intern!(py, "last_name"))?;
         let (username, phone) = (non_empty(&username)?, text(&phone)?);
-        let name = match (non_empty(&first)?, non_empty(&last)?) {
-            (Some(first), Some(last)) => {
-                self.name.clear();
-                self.name.push_str(first);
-                self.name.push(' ');
-                self.name.push_str(last);
-                Some(self.name.as_str())
-            }
-            (one, other) => one.or(other),
+        let (name, last_name) = match (non_empty(&first)?, non_empty(&last)?) {
+            (Some(first), last) => (Some(first), last),
+            (None, last) => (last, None),
         };
         let phone = phone.map(|phone| self.session.phone_form(phone));
         let username = lowered(py, username, &mut self.username)?;
-        self.page.push(&Entity { id, hash: Some(hash), username, phone: phone.as_deref(), name });
+        self.page.push_named(&Entity { id, hash: Some(hash), username, phone: phone.as_deref(), name }, last_name);
         Ok(())
     }
 
-    fn read_channel(&mut self, channel: &Bound<'py, PyAny>) -> Result<(), Unread> {
+    fn read_channel(&mut self, channel: &Attributes<'_, 'py>) -> Result<(), Unread> {
         let py = self.py;
         let Some(hash) = self.usable_hash(channel)? else { return Ok(()) };
-        let id = integer(&channel.getattr(intern!(py, "id"))?)?;
+        let id = integer(&channel.get(intern!(py, "id"))?)?;
         let id = PeerKind::Channel.mark(id).ok_or(Unread::Foreign)?;
-        let username = channel.getattr(intern!(py, "username"))?;
-        let title = channel.getattr(intern!(py, "title"))?;
+        let username = channel.get(intern!(py, "username"))?;
+        let title = channel.get(intern!(py, "title"))?;
         let (username, name) = (non_empty(&username)?, non_empty(&title)?);
         let username = lowered(py, username, &mut self.username)?;
         self.page.push(&Entity { id, hash: Some(hash), username, phone: None, name });
         Ok(())
     }
 
-    fn read_chat(&mut self, chat: &Bound<'py, PyAny>) -> Result<(), Unread> {
+    fn read_chat(&mut self, chat: &Attributes<'_, 'py>) -> Result<(), Unread> {
         let py = self.py;
-        let id = integer(&chat.getattr(intern!(py, "id"))?)?;
+        let id = integer(&chat.get(intern!(py, "id"))?)?;
         let id = PeerKind::Chat.mark(id).ok_or(Unread::Foreign)?;
-        let title = chat.getattr(intern!(py, "title"))?;
+        let title = chat.get(intern!(py, "title"))?;
         self.page.push(&Entity { id, hash: Some(0), name: non_empty(&title)?, ..Entity::default() });
         Ok(())
     }
 
     /// The access hash; `None` if there is none, or one that opens nothing.
-    fn usable_hash(&self, entity: &Bound<'py, PyAny>) -> Result<Option<i64>, Unread> {
-        let hash = entity.getattr(intern!(self.py, "access_hash"))?;
+    fn usable_hash(&self, entity: &Attributes<'_, 'py>) -> Result<Option<i64>, Unread> {
+        let hash = entity.get(intern!(self.py, "access_hash"))?;
         if hash.is_none() {
             return Ok(None);
         }
-        let is_min = entity.getattr(intern!(self.py, "min"))?;
+        let is_min = entity.get(intern!(self.py, "min"))?;
         if !is_min.is_none() && is_min.cast_exact::<PyBool>().map_err(|_| Unread::Foreign)?.is_true() {
             return Ok(None);
         }

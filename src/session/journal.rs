@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::Hash;
 
-use crate::entity_cache::{RowId, Unsaved};
+use crate::entity_cache::Unsaved;
 use crate::store::{Credentials, FileKey};
 
 /// Keys in the order in which each was first added.
@@ -51,11 +51,12 @@ impl<K: Clone + Eq + Hash> Order<K> {
     }
 }
 
-/// The journal of unsaved changes. The values are in the session; the cache knows of each row what of it is unsaved.
+/// The journal of unsaved changes. The values are in the session; the cache knows of each entity what of it is unsaved.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     pub(super) credentials: Option<Credentials>,
-    pub(super) entities: VecDeque<RowId>,
+    /// Marked ids.
+    pub(super) entities: VecDeque<i64>,
     pub(super) update_states: Order<i64>,
     pub(super) sent_files: Order<FileKey>,
 }
@@ -64,7 +65,7 @@ pub(super) struct Journal {
 #[derive(Default)]
 pub(super) struct Taken {
     pub(super) credentials: Option<Credentials>,
-    pub(super) entities: Vec<(RowId, Unsaved)>,
+    pub(super) entities: Vec<(i64, Unsaved)>,
     pub(super) update_states: Vec<i64>,
     pub(super) sent_files: Vec<FileKey>,
 }

@@ -88,7 +88,7 @@ impl Session {
             let mut state = self.state();
             state.put_stored_update_states(opened.update_states);
             state.mirror.may_be_behind();
-            self.plan_visit(&mut state, Duration::ZERO);
+            self.visit_in(Duration::ZERO);
         }
         slot.store.as_mut().ok_or_else(|| Error::CannotOpen {
             path: ":memory:".into(),
@@ -120,9 +120,7 @@ impl Session {
         }
         let page = self.opened(slot)?.find(query, LOCKED_WAIT)?;
         let mut state = self.state();
-        for entity in page.iter() {
-            state.cache.put_stored(&entity);
-        }
+        state.cache.put_stored(&page);
         Ok(self.answer(&mut state, query))
     }
 
@@ -134,7 +132,7 @@ impl Session {
         }
         let mut state = self.state();
         state.mirror.may_be_behind();
-        self.plan_visit(&mut state, Duration::ZERO);
+        self.visit_in(Duration::ZERO);
         Ok(true)
     }
 
@@ -180,9 +178,7 @@ impl Session {
         let now_committed = store.others_commits()?;
         let update_states = if page.len() < ROWS { store.update_states()? } else { Vec::new() };
         let mut state = self.state();
-        for entity in page.iter() {
-            state.cache.put_stored(&entity);
-        }
+        state.cache.put_stored(&page);
         if let Some(last) = page.iter().last()
             && page.len() == ROWS
         {
@@ -227,7 +223,7 @@ impl Session {
         state.cache = crate::entity_cache::EntityCache::default();
         state.journal.entities.clear();
         let State { cache, journal, .. } = &mut *state;
-        journal.entities.extend(unsaved.iter().filter_map(|entity| cache.put(&entity)));
+        cache.put(&unsaved, |id| journal.entities.push_back(id));
         let State { update_states: known, journal, .. } = &mut *state;
         known.retain(|id, _| journal.update_states.contains(id));
         for (id, update_state) in update_states {
@@ -235,7 +231,7 @@ impl Session {
         }
         state.sent_files.clear();
         state.mirror = Mirror::begin();
-        self.plan_visit(&mut state, Duration::ZERO);
+        self.visit_in(Duration::ZERO);
         Ok(())
     }
 }

@@ -5,7 +5,9 @@
 //!
 //! There are two locks. `slot` is held while the store works, `state` only for moments; who needs both takes `slot` first. Functions
 //! whose name begins with `try_` never wait, so they may be called with the interpreter's lock held; all others may wait.
+//! Whoever takes `state` finds what is in the inbox taken in.
 
+mod inbox;
 mod journal;
 mod loading;
 mod saving;
@@ -17,12 +19,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::entity_cache::{EntityCache, EntityPage, IdAndHash, TextKey};
 use crate::error::Result;
 use crate::fork;
 use crate::store::{Credentials, FileKey, Location, Query, SentFile, Store, UpdateState};
+use inbox::{Call, Inbox};
 use loading::Mirror;
 use state::State;
 
@@ -32,6 +35,7 @@ pub struct Session {
     location: Option<Box<dyn Location>>,
     slot: Mutex<Slot>,
     state: Mutex<State>,
+    inbox: Inbox,
     /// How many threads wait urgently for the slot: a transaction under way is ended early for them.
     urgent: AtomicUsize,
     /// Whether a transaction is under way. Until it ends nobody else can write, and what others had written before is known.
@@ -83,12 +87,11 @@ impl Session {
         let state = State {
             update_states: opened.update_states.into_iter().collect(),
             mirror: Mirror::begin(),
-            is_visit_planned: true,
             generation: fork::generation(),
             ..State::default()
         };
         let session = Self::new(Some(location), slot, state);
-        session.visit_now();
+        session.visit_in(Duration::ZERO);
         Ok((session, opened.credentials))
     }
 
@@ -98,6 +101,7 @@ impl Session {
             location,
             slot: Mutex::new(slot),
             state: Mutex::new(state),
+            inbox: Inbox::default(),
             urgent: AtomicUsize::new(0),
             is_writing: AtomicBool::new(false),
         })
@@ -115,32 +119,57 @@ impl Session {
         self.location.as_ref().map_or(Cow::Borrowed(phone), |location| location.phone_form(phone))
     }
 
-    /// Takes in a page of entities that were just received, whole or not at all. Answers `false`, having done
-    /// nothing, if it would have to wait.
+    /// An empty page, in memory that has been used before if there is any.
     #[must_use]
-    pub fn try_put(&self, page: &mut EntityPage) -> bool {
-        self.try_state().map(|state| self.put_into(state, page)).is_some()
+    pub fn new_page() -> EntityPage {
+        inbox::try_spare().unwrap_or_default()
     }
 
-    /// Takes in a page of entities that were just received.
-    pub fn put(&self, page: &mut EntityPage) {
-        let _working = fork::working();
-        self.put_into(self.state(), page);
-    }
-
-    fn put_into(&self, mut state: MutexGuard<'_, State>, page: &mut EntityPage) {
+    /// Takes a page of entities that were just received, whole or not at all. Gives it back if it would have to wait.
+    ///
+    /// # Errors
+    /// The page.
+    pub fn try_put(&self, mut page: EntityPage) -> std::result::Result<(), EntityPage> {
         page.set_seen(now());
+        let call = self.inbox.try_push(page)?;
+        self.call(call);
+        Ok(())
+    }
+
+    /// Takes a page of entities that were just received.
+    pub fn put(&self, mut page: EntityPage) {
+        let _working = fork::working();
+        page.set_seen(now());
+        self.call(self.inbox.push(page));
+        while self.inbox.is_full() {
+            self.take_in_a_page(&mut self.lock_state());
+        }
+    }
+
+    fn call(&self, whom: Call) {
+        match whom {
+            Call::Writer => self.visit_in(Duration::ZERO),
+            Call::WriterLater if self.is_stored() => self.visit_in(saving::GATHER),
+            // Nobody looks at a memory session but by a lookup, which takes the page in.
+            Call::WriterLater | Call::Nobody => {}
+        }
+    }
+
+    /// Puts the first page of the inbox into the cache. Answers `false` if there is none.
+    fn take_in_a_page(&self, state: &mut State) -> bool {
+        let Some((page, since)) = self.inbox.pop() else { return false };
         let State { cache, journal, .. } = &mut *state;
         let before = journal.entities.len();
-        for entity in page.iter() {
-            let unsaved = cache.put(&entity);
-            if self.is_stored() {
-                journal.entities.extend(unsaved);
-            }
+        if self.is_stored() {
+            cache.put(&page, |id| journal.entities.push_back(id));
+        } else {
+            cache.put(&page, |_| ());
         }
+        inbox::give_back(page);
         if journal.entities.len() > before {
-            self.note_change(&mut state);
+            self.note_change(state, since);
         }
+        true
     }
 
     /// Answers from memory, without waiting.
@@ -179,13 +208,13 @@ impl Session {
             Query::Text(TextKey::Username, username) => {
                 let State { cache, journal, .. } = &mut *state;
                 let before = journal.entities.len();
-                let found = cache.by_username(username, |row| {
+                let found = cache.by_username(username, |id| {
                     if self.is_stored() {
-                        journal.entities.push_back(row);
+                        journal.entities.push_back(id);
                     }
                 });
                 if journal.entities.len() > before {
-                    self.note_change(state);
+                    self.note_change(state, Instant::now());
                 }
                 found
             }
@@ -214,7 +243,7 @@ impl Session {
         if self.is_stored() {
             let mut state = self.state();
             state.journal.credentials = Some(credentials);
-            self.note_change(&mut state);
+            self.note_change(&mut state, Instant::now());
         }
     }
 
@@ -239,7 +268,7 @@ impl Session {
         state.update_states.insert(id, update_state);
         if self.is_stored() {
             state.journal.update_states.add(id);
-            self.note_change(&mut state);
+            self.note_change(&mut state, Instant::now());
         }
     }
 
@@ -250,7 +279,7 @@ impl Session {
         state.sent_files.insert(key.clone(), file);
         if self.is_stored() {
             state.journal.sent_files.add(key);
-            self.note_change(&mut state);
+            self.note_change(&mut state, Instant::now());
         }
     }
 
@@ -274,9 +303,10 @@ impl Session {
         Ok(found)
     }
 
+    /// The state, with all that has been received.
     fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.notice_fork();
+        let mut state = self.lock_state();
+        while self.take_in_a_page(&mut state) {}
         state
     }
 
@@ -287,7 +317,14 @@ impl Session {
             Err(TryLockError::WouldBlock) => return None,
         };
         state.notice_fork();
+        while self.take_in_a_page(&mut state) {}
         Some(state)
+    }
+
+    fn lock_state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.notice_fork();
+        state
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {

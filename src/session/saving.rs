@@ -15,7 +15,7 @@ use crate::store::Changes;
 use crate::writer::{self, Saved, Task};
 
 /// How long the writer lets changes gather. With the time to write them it makes about a second.
-const GATHER: Duration = Duration::from_millis(500);
+pub(super) const GATHER: Duration = Duration::from_millis(500);
 /// How long `save()` waits for a lock to write the credentials. Python's `sqlite3`, and so Telethon, waits as long.
 const CREDENTIALS_WAIT: Duration = Duration::from_secs(5);
 /// How long `save()` outside an event loop waits for a lock to write the rest, before it leaves that to the writer.
@@ -33,6 +33,8 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 const ATTEMPT: Duration = Duration::from_millis(100);
 /// Rows copied out of the session at a time, so that nobody waits long for its lock.
 const ROWS: usize = 1000;
+/// Received pages put into the cache at a visit: some milliseconds' work.
+const PAGES: usize = 64;
 
 impl Session {
     /// Writes the credentials now if they have changed; and the rest too, or asks the writer to if the caller must not be
@@ -53,7 +55,8 @@ impl Session {
             self.write_credentials()?;
         }
         if !may_block {
-            self.visit_now();
+            let _working = fork::working();
+            self.write_soon();
             return Ok(());
         }
         match self.write_all(SAVE_WAIT) {
@@ -73,7 +76,7 @@ impl Session {
         let up_to = state.changes;
         state.waiters.push(Waiter { up_to, tell });
         drop(state);
-        self.visit_now();
+        self.write_soon();
     }
 
     /// Writes everything and closes the store. It is opened again when it is needed.
@@ -128,28 +131,30 @@ impl Session {
             self.state().is_abandoned = true;
         }
         if self.is_stored() && self.write_all(DROP_WAIT).is_err() {
-            self.visit_now();
+            let _working = fork::working();
+            self.write_soon();
         }
     }
 
-    /// To be called, with the state locked, after each change that was put into the journal.
-    pub(super) fn note_change(&self, state: &mut State) {
+    /// To be called, with the state locked, after each change that was put into the journal: since when it waits to be written.
+    pub(super) fn note_change(&self, state: &mut State, since: Instant) {
         state.changes += 1;
-        self.plan_visit(state, GATHER);
-    }
-
-    pub(super) fn plan_visit(&self, state: &mut State, delay: Duration) {
-        if delay.is_zero() || !state.is_visit_planned {
-            state.is_visit_planned = true;
-            if let Some(me) = self.me.upgrade() {
-                writer::visit(me, delay);
-            }
+        if state.due.is_none() {
+            let due = since + GATHER;
+            state.due = Some(due);
+            self.visit_in(due.saturating_duration_since(Instant::now()));
         }
     }
 
-    pub(super) fn visit_now(&self) {
+    /// Asks the writer to write what is unsaved, now.
+    fn write_soon(&self) {
+        self.state().due = Some(Instant::now());
+        self.visit_in(Duration::ZERO);
+    }
+
+    pub(super) fn visit_in(&self, delay: Duration) {
         if let Some(me) = self.me.upgrade() {
-            writer::visit(me, Duration::ZERO);
+            writer::visit(me, delay);
         }
     }
 
@@ -263,6 +268,19 @@ impl Session {
         }
     }
 
+    fn write_in_turn(&self) -> Option<Duration> {
+        let Some(mut slot) = self.try_slot() else { return Some(SLOT_RETRY) };
+        // What changes from now on waits for the next time.
+        self.state().due = None;
+        let written = self.write(&mut slot, Duration::ZERO);
+        drop(slot);
+        if let Err(error) = written {
+            return Some(self.note_trouble(&error));
+        }
+        self.note_success();
+        if self.state().is_saved() { self.load_some() } else { Some(SLOT_RETRY) }
+    }
+
     /// Remembers that writing failed, says so when it is due, and answers when to try again.
     fn note_trouble(&self, error: &Error) -> Duration {
         let mut state = self.state();
@@ -299,24 +317,27 @@ impl Session {
 impl Task for Session {
     fn turn(&self) -> Option<Duration> {
         let _working = fork::working();
-        let is_saved = {
-            let mut state = self.state();
-            state.is_visit_planned = false;
-            state.is_saved()
-        };
-        if !is_saved {
-            let Some(mut slot) = self.try_slot() else { return Some(SLOT_RETRY) };
-            let written = self.write(&mut slot, Duration::ZERO);
-            drop(slot);
-            if let Err(error) = written {
-                return Some(self.note_trouble(&error));
-            }
-            self.note_success();
-            if !self.state().is_saved() {
-                return Some(SLOT_RETRY);
+        for _ in 0..PAGES {
+            if !self.take_in_a_page(&mut self.lock_state()) {
+                break;
             }
         }
-        self.load_some()
+        if !self.inbox.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let wait = {
+            let mut state = self.state();
+            if state.is_saved() {
+                state.due = None;
+            }
+            let due = state.due;
+            (!state.is_saved()).then(|| due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now())))
+        };
+        match wait {
+            None => self.load_some(),
+            Some(wait) if !wait.is_zero() => self.load_some().map(|next| next.min(wait)).or(Some(wait)),
+            Some(_) => self.write_in_turn(),
+        }
     }
 
     fn save_everything(&self) -> Saved {

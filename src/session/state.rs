@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::{Journal, Taken};
 use super::loading::Mirror;
-use crate::entity_cache::{EntityCache, EntityPage, RowId};
+use crate::entity_cache::{EntityCache, EntityPage};
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::store::{Changes, FileKey, SentFile, UpdateState};
@@ -38,8 +38,8 @@ pub(super) struct State {
     pub(super) changes: u64,
     pub(super) saved: u64,
     pub(super) waiters: Vec<Waiter>,
-    /// Whether the writer has been asked to come.
-    pub(super) is_visit_planned: bool,
+    /// When what is unsaved is to be written; `None` before anybody has asked for it.
+    pub(super) due: Option<Instant>,
     /// Whether nobody holds the session any more but the writer.
     pub(super) is_abandoned: bool,
     pub(super) mirror: Mirror,
@@ -57,13 +57,12 @@ impl State {
     pub(super) fn take(&mut self, rows: usize) -> (Changes, Taken) {
         let Self { cache, journal, update_states, sent_files, .. } = self;
         let mut entities = EntityPage::with_capacity(rows);
-        let taken_rows: Vec<_> = journal.entities.drain(..rows.min(journal.entities.len())).collect();
-        for row in &taken_rows {
-            cache.take_unsaved(*row, &mut entities);
+        for id in journal.entities.drain(..rows.min(journal.entities.len())) {
+            cache.take_unsaved(id, &mut entities);
         }
         let taken = Taken {
             credentials: journal.credentials.take(),
-            entities: taken_rows.into_iter().zip(entities.iter().map(|entity| entity.unsaved)).collect(),
+            entities: entities.iter().map(|entity| (entity.id, entity.unsaved)).collect(),
             update_states: journal.update_states.take(),
             sent_files: journal.sent_files.take(),
         };
@@ -85,14 +84,14 @@ impl State {
             }
             journal.update_states.put_back(update_states);
             journal.sent_files.put_back(sent_files);
-            let changed_again: HashSet<RowId> = entities
+            let changed_again: HashSet<i64> = entities
                 .iter()
-                .filter(|(row, unsaved)| cache.put_back_unsaved(*row, *unsaved))
-                .map(|(row, _)| *row)
+                .filter(|(id, unsaved)| cache.put_back_unsaved(*id, *unsaved))
+                .map(|(id, _)| *id)
                 .collect();
-            journal.entities.retain(|row| !changed_again.contains(row));
-            for (row, _) in entities.into_iter().rev() {
-                journal.entities.push_front(row);
+            journal.entities.retain(|id| !changed_again.contains(id));
+            for (id, _) in entities.into_iter().rev() {
+                journal.entities.push_front(id);
             }
         }
     }
@@ -136,7 +135,7 @@ impl State {
         }
         self.saved = self.changes;
         self.waiters = Vec::new();
-        self.is_visit_planned = false;
+        self.due = None;
         self.mirror.may_be_behind();
     }
 }

@@ -1,0 +1,183 @@
+//! What was received and is not in the cache yet.
+//!
+//! To put an entity into the cache costs more than to read it, and whoever receives is in a hurry. So a page is only left here,
+//! and goes into the cache in the background, or when somebody looks at the session, whatever comes first. In the background it costs
+//! the caller a call to the writer's thread, so a few entities wait for more.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Instant;
+
+use crate::entity_cache::EntityPage;
+use crate::fork;
+
+/// So many entities are worth calling the writer's thread.
+const MANY: usize = 1000;
+/// No more than this many wait: about two milliseconds' work for whoever looks at the session next.
+const FULL: usize = 8192;
+/// Empty pages that are kept, for all sessions together.
+const SPARE_PAGES: usize = 16;
+static SPARE: Mutex<Vec<EntityPage>> = Mutex::new(Vec::new());
+
+/// Small pages are gathered in one of this many entities.
+const PAGE: usize = 200;
+
+/// Pages, in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    /// How many entities wait; written with the lock held, read without.
+    waiting: AtomicUsize,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    pages: VecDeque<EntityPage>,
+    /// When the first of them came.
+    since: Option<Instant>,
+    is_writer_called: bool,
+    /// The number of forks when this was last used.
+    generation: u64,
+}
+
+/// Who should come for a page that was left in the inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// The writer has been told of an earlier one.
+    Nobody,
+    /// The writer, when it has gathered for a while.
+    WriterLater,
+    /// The writer, now.
+    Writer,
+}
+
+impl Inbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) == 0
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) >= FULL
+    }
+
+    /// Leaves a page here. Gives it back if it would have to wait for that, or for room.
+    pub(super) fn try_push(&self, page: EntityPage) -> Result<Call, EntityPage> {
+        if self.is_full() {
+            return Err(page);
+        }
+        match self.queue.try_lock() {
+            Ok(queue) => Ok(self.push_into(queue, page)),
+            Err(TryLockError::Poisoned(error)) => Ok(self.push_into(error.into_inner(), page)),
+            Err(TryLockError::WouldBlock) => Err(page),
+        }
+    }
+
+    /// Leaves a page here, room or not.
+    pub(super) fn push(&self, page: EntityPage) -> Call {
+        self.push_into(self.queue(), page)
+    }
+
+    /// The first page, and since when it has waited at the longest.
+    pub(super) fn pop(&self) -> Option<(EntityPage, Instant)> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut queue = self.queue();
+        queue.notice_fork();
+        let page = queue.pages.pop_front()?;
+        let since = queue.since.unwrap_or_else(Instant::now);
+        if queue.pages.is_empty() {
+            queue.since = None;
+            queue.is_writer_called = false;
+        }
+        self.waiting.fetch_sub(page.len(), Ordering::Release);
+        Some((page, since))
+    }
+
+    fn push_into(&self, mut queue: MutexGuard<'_, Queue>, page: EntityPage) -> Call {
+        queue.notice_fork();
+        let waiting = self.waiting.fetch_add(page.len(), Ordering::Release) + page.len();
+        match queue.pages.back_mut() {
+            Some(last) if last.len() + page.len() <= PAGE => {
+                last.append(&page);
+                give_back(page);
+            }
+            _ => queue.pages.push_back(page),
+        }
+        if waiting >= MANY && !queue.is_writer_called {
+            queue.is_writer_called = true;
+            return Call::Writer;
+        }
+        if queue.since.is_some() {
+            return Call::Nobody;
+        }
+        queue.since = Some(Instant::now());
+        Call::WriterLater
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// What the parent had received when it forked, the parent saves.
+    fn notice_fork(&mut self) {
+        if self.generation != fork::generation() {
+            self.generation = fork::generation();
+            self.pages.iter_mut().for_each(EntityPage::set_saved);
+            self.since = None;
+            self.is_writer_called = false;
+        }
+    }
+}
+
+/// An empty page that has been used before, if there is one at hand: memory that is in the processor's cache is faster.
+pub(super) fn try_spare() -> Option<EntityPage> {
+    SPARE.try_lock().ok()?.pop()
+}
+
+/// Keeps the memory of a page, if it is a small one as most are.
+pub(super) fn give_back(mut page: EntityPage) {
+    if page.capacity() <= 2 * PAGE
+        && let Ok(mut spare) = SPARE.try_lock()
+        && spare.len() < SPARE_PAGES
+    {
+        page.clear();
+        spare.push(page);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::Entity;
+
+    fn page(entities: usize) -> EntityPage {
+        let mut page = EntityPage::default();
+        (0..entities).for_each(|_| page.push(&Entity::default()));
+        page
+    }
+
+    #[test]
+    fn the_writer_is_called_once_for_many() {
+        let inbox = Inbox::default();
+        assert_eq!(inbox.push(page(1)), Call::WriterLater);
+        assert_eq!(inbox.push(page(MANY - 2)), Call::Nobody);
+        assert_eq!(inbox.push(page(1)), Call::Writer);
+        assert_eq!(inbox.push(page(MANY)), Call::Nobody);
+        while inbox.pop().is_some() {}
+        assert!(inbox.is_empty());
+        assert_eq!(inbox.push(page(MANY)), Call::Writer);
+    }
+
+    #[test]
+    fn small_pages_are_gathered_and_a_full_inbox_takes_no_more() {
+        let inbox = Inbox::default();
+        (0..PAGE).for_each(|_| drop(inbox.push(page(1))));
+        assert_eq!(inbox.queue().pages.len(), 1);
+        assert!(inbox.try_push(page(FULL)).is_ok());
+        assert_eq!(inbox.try_push(page(1)).unwrap_err().len(), 1);
+    }
+}
