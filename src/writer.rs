@@ -79,6 +79,24 @@ struct Writer {
 
 static WRITER: LazyLock<Writer> = LazyLock::new(Writer::default);
 
+/// Linux likes to let a thread that is woken have the processor of the one that wakes it, which here is the event loop: it would wait while we
+/// work. A batch thread does not push in.
+fn let_others_go_first() {
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::unix::{NormalThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id};
+        use thread_priority::{ThreadPriority, ThreadSchedulePolicy};
+
+        // Of the crate's scale from 0 to 99, what becomes a niceness of 0, which is any thread's.
+        const USUAL: u8 = 47;
+        let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+        // Where it is not allowed it is only slower.
+        let _ = ThreadPriority::try_from(USUAL)
+            .ok()
+            .map(|priority| set_thread_priority_and_policy(thread_native_id(), priority, policy));
+    }
+}
+
 /// Asks for a visit to a task in `delay`, or earlier if one is planned for earlier. The task is kept alive until then.
 pub fn visit(task: Arc<dyn Task>, delay: Duration) {
     let mut queue = WRITER.lock();
@@ -169,6 +187,7 @@ impl Writer {
     }
 
     fn run(&self, generation: u64) {
+        let_others_go_first();
         while fork::generation() == generation {
             let Some(task) = self.next() else { continue };
             let again = catch_unwind(AssertUnwindSafe(|| task.turn())).unwrap_or_else(|_| {

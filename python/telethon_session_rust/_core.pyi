@@ -76,6 +76,9 @@ class SQLiteCore(MemoryCore):
         Answers data centre, address, port, key, takeout id and temporary key, or `None` for a new file.
         """
 
+    def _is_loaded(self) -> bool:
+        """Whether all entities of the file are in memory. Until they are, names are looked for in the file."""
+
     def _set_credentials(
         self,
         dc_id: int,

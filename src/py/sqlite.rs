@@ -57,6 +57,12 @@ impl SQLiteCore {
         }))
     }
 
+    /// Whether all entities of the file are in memory. Until they are, names are looked for in the file.
+    fn _is_loaded(slf: &Bound<'_, Self>) -> bool {
+        let session = slf.as_super().get().session();
+        slf.py().detach(|| session.is_loaded())
+    }
+
     /// Says what the table `sessions` is to hold after the next `save()`.
     #[pyo3(signature = (dc_id, server_address, port, auth_key, takeout_id, tmp_auth_key, /))]
     fn _set_credentials(

@@ -13,7 +13,7 @@ use crate::entity_cache::EntityPage;
 use crate::fork;
 
 /// So many entities are worth calling the writer's thread.
-const MANY: usize = 1000;
+const MANY: usize = 2000;
 /// No more than this many wait: about two milliseconds' work for whoever looks at the session next.
 const FULL: usize = 8192;
 /// Empty pages that are kept, for all sessions together.

@@ -77,6 +77,13 @@ impl Mirror {
 }
 
 impl Session {
+    /// Whether memory holds all that is stored, as far as is known.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        let _working = fork::working();
+        matches!(self.lock_state().mirror, Mirror::Complete)
+    }
+
     /// The open store; opened now if it is not.
     pub(super) fn opened<'a>(&self, slot: &'a mut Slot) -> Result<&'a mut Box<dyn Store>> {
         if slot.store.is_none()
