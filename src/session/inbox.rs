@@ -14,8 +14,10 @@ use crate::fork;
 
 /// So many entities are worth calling the writer's thread.
 const MANY: usize = 2000;
-/// No more than this many wait: about two milliseconds' work for whoever looks at the session next.
+/// When more than this many wait, whoever brings more shares the work: it is two or three milliseconds for who looks at the session next.
 const FULL: usize = 8192;
+/// No more than this many wait, about ten megabytes.
+const OVERFULL: usize = 16 * FULL;
 /// Empty pages that are kept, for all sessions together.
 const SPARE_PAGES: usize = 16;
 static SPARE: Mutex<Vec<EntityPage>> = Mutex::new(Vec::new());
@@ -61,7 +63,11 @@ impl Inbox {
         self.waiting.load(Ordering::Acquire) >= FULL
     }
 
-    /// Leaves a page here. Gives it back if it would have to wait for that, or for room.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) >= OVERFULL
+    }
+
+    /// Leaves a page here. Gives it back if it would have to wait for that, or if there are too many.
     pub(super) fn try_push(&self, page: EntityPage) -> Result<Call, EntityPage> {
         if self.is_full() {
             return Err(page);
@@ -73,7 +79,7 @@ impl Inbox {
         }
     }
 
-    /// Leaves a page here, room or not.
+    /// Leaves a page here.
     pub(super) fn push(&self, page: EntityPage) -> Call {
         self.push_into(self.queue(), page)
     }

@@ -81,7 +81,7 @@ impl Session {
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         let _working = fork::working();
-        matches!(self.lock_state().mirror, Mirror::Complete)
+        matches!(self.state().mirror, Mirror::Complete)
     }
 
     /// The open store; opened now if it is not.
@@ -114,7 +114,7 @@ impl Session {
         };
         let found = self.ask_store(&mut slot, query, is_complete);
         match found {
-            Err(Error::Locked { .. }) => Ok(self.answer(&mut self.state(), query)),
+            Err(Error::Locked { .. }) => Ok(self.answer(&mut self.whole_state(), query)),
             other => other,
         }
     }
@@ -126,7 +126,7 @@ impl Session {
             return Ok(None);
         }
         let page = self.opened(slot)?.find(query, LOCKED_WAIT)?;
-        let mut state = self.state();
+        let mut state = self.whole_state();
         state.cache.put_stored(&page);
         Ok(self.answer(&mut state, query))
     }
@@ -210,7 +210,7 @@ impl Session {
             let store = self.opened(&mut slot)?;
             {
                 // Nothing can be lost by reading all again only if nothing is unsaved, and here nobody can write.
-                let state = self.state();
+                let state = self.whole_state();
                 if !state.journal.is_empty() {
                     continue;
                 }
@@ -225,7 +225,7 @@ impl Session {
 
     fn read_all_again(&self, store: &mut Box<dyn Store>) -> Result<()> {
         let update_states = store.update_states()?;
-        let mut state = self.state();
+        let mut state = self.whole_state();
         let unsaved = state.unsaved_entities();
         state.cache = crate::entity_cache::EntityCache::default();
         state.journal.entities.clear();

@@ -5,7 +5,7 @@
 //!
 //! There are two locks. `slot` is held while the store works, `state` only for moments; who needs both takes `slot` first. Functions
 //! whose name begins with `try_` never wait, so they may be called with the interpreter's lock held; all others may wait.
-//! Whoever takes `state` finds what is in the inbox taken in.
+//! Whoever looks for entities, or at what is unsaved, takes the `whole_state`: with what is in the inbox.
 
 mod inbox;
 mod journal;
@@ -36,6 +36,8 @@ pub struct Session {
     slot: Mutex<Slot>,
     state: Mutex<State>,
     inbox: Inbox,
+    /// How many threads wait to look at the state.
+    wanted: AtomicUsize,
     /// How many threads wait urgently for the slot: a transaction under way is ended early for them.
     urgent: AtomicUsize,
     /// Whether a transaction is under way. Until it ends nobody else can write, and what others had written before is known.
@@ -102,6 +104,7 @@ impl Session {
             slot: Mutex::new(slot),
             state: Mutex::new(state),
             inbox: Inbox::default(),
+            wanted: AtomicUsize::new(0),
             urgent: AtomicUsize::new(0),
             is_writing: AtomicBool::new(false),
         })
@@ -141,9 +144,28 @@ impl Session {
         let _working = fork::working();
         page.set_seen(now());
         self.call(self.inbox.push(page));
-        while self.inbox.is_full() {
-            self.take_in_a_page(&mut self.lock_state());
+        // The writer cannot keep up, so the work is shared; not if it is just what the writer does.
+        for _ in 0..2 {
+            if self.inbox.is_full()
+                && let Some(mut state) = self.try_state()
+            {
+                self.take_in_a_page(&mut state);
+            }
         }
+        if self.inbox.is_overfull() {
+            drop(self.whole_state());
+        }
+    }
+
+    /// Puts some of what was received into the cache, and stops when somebody else wants to look at the state. Answers whether that was all.
+    fn take_in_pages(&self, most: usize) -> bool {
+        for _ in 0..most {
+            if self.inbox.is_empty() || self.wanted.load(Ordering::Relaxed) > 0 {
+                break;
+            }
+            self.take_in_a_page(&mut self.state());
+        }
+        self.inbox.is_empty()
     }
 
     fn call(&self, whom: Call) {
@@ -175,7 +197,7 @@ impl Session {
     /// Answers from memory, without waiting.
     #[must_use]
     pub fn try_find(&self, query: &Query<'_>) -> InMemory {
-        let Some(mut state) = self.try_state() else { return InMemory::Unknown };
+        let Some(mut state) = self.try_whole_state() else { return InMemory::Unknown };
         if state.mirror.answers(query)
             && let Some(found) = self.answer(&mut state, query)
         {
@@ -191,7 +213,7 @@ impl Session {
     pub fn find(&self, query: &Query<'_>) -> Result<Option<IdAndHash>> {
         let _working = fork::working();
         {
-            let mut state = self.state();
+            let mut state = self.whole_state();
             if state.mirror.answers(query)
                 && let Some(found) = self.answer(&mut state, query)
             {
@@ -226,14 +248,14 @@ impl Session {
     #[must_use]
     pub fn entities(&self) -> EntityPage {
         let _working = fork::working();
-        self.state().cache.copy_all()
+        self.whole_state().cache.copy_all()
     }
 
     /// Forgets the entities in memory, unless the session is stored.
     pub fn clear_entities(&self) {
         let _working = fork::working();
         if !self.is_stored() {
-            self.state().cache = EntityCache::default();
+            self.whole_state().cache = EntityCache::default();
         }
     }
 
@@ -303,11 +325,25 @@ impl Session {
         Ok(found)
     }
 
-    /// The state, with all that has been received.
     fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.lock_state();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.notice_fork();
+        state
+    }
+
+    /// The state, with all that has been received.
+    fn whole_state(&self) -> MutexGuard<'_, State> {
+        self.wanted.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.state();
+        self.wanted.fetch_sub(1, Ordering::Relaxed);
         while self.take_in_a_page(&mut state) {}
         state
+    }
+
+    fn try_whole_state(&self) -> Option<MutexGuard<'_, State>> {
+        let mut state = self.try_state()?;
+        while self.take_in_a_page(&mut state) {}
+        Some(state)
     }
 
     fn try_state(&self) -> Option<MutexGuard<'_, State>> {
@@ -317,14 +353,7 @@ impl Session {
             Err(TryLockError::WouldBlock) => return None,
         };
         state.notice_fork();
-        while self.take_in_a_page(&mut state) {}
         Some(state)
-    }
-
-    fn lock_state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.notice_fork();
-        state
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {

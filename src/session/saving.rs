@@ -45,7 +45,7 @@ impl Session {
     pub fn save(&self, may_block: bool) -> Result<()> {
         let (credentials, unsaved) = {
             let _working = fork::working();
-            let state = self.state();
+            let state = self.whole_state();
             (state.journal.credentials.is_some(), !state.is_saved())
         };
         if !self.is_stored() || !unsaved {
@@ -68,7 +68,7 @@ impl Session {
     /// Calls `tell` when all changes up to now are written, or cannot be for another cause than a lock.
     pub fn when_saved(&self, tell: OnSaved) {
         let _working = fork::working();
-        let mut state = self.state();
+        let mut state = self.whole_state();
         if !self.is_stored() || state.is_saved() {
             drop(state);
             return tell(Ok(()));
@@ -109,7 +109,7 @@ impl Session {
             slot.store = None;
         }
         let waiters = {
-            let mut state = self.state();
+            let mut state = self.whole_state();
             let rows = std::mem::take(&mut state.journal).entities;
             let mut forgotten = EntityPage::default();
             for row in rows {
@@ -192,7 +192,7 @@ impl Session {
             let left = deadline.saturating_duration_since(Instant::now());
             let attempt = {
                 let _working = fork::working();
-                if self.state().is_saved() {
+                if self.whole_state().is_saved() {
                     return Ok(());
                 }
                 self.write(&mut self.slot(), left.min(ATTEMPT))
@@ -278,7 +278,7 @@ impl Session {
             return Some(self.note_trouble(&error));
         }
         self.note_success();
-        if self.state().is_saved() { self.load_some() } else { Some(SLOT_RETRY) }
+        if self.state().is_saved() && self.inbox.is_empty() { self.load_some() } else { Some(SLOT_RETRY) }
     }
 
     /// Remembers that writing failed, says so when it is due, and answers when to try again.
@@ -317,26 +317,21 @@ impl Session {
 impl Task for Session {
     fn turn(&self) -> Option<Duration> {
         let _working = fork::working();
-        for _ in 0..PAGES {
-            if !self.take_in_a_page(&mut self.lock_state()) {
-                break;
-            }
-        }
-        if !self.inbox.is_empty() {
-            return Some(Duration::ZERO);
-        }
+        let is_all_taken_in = self.take_in_pages(PAGES);
         let wait = {
             let mut state = self.state();
             if state.is_saved() {
                 state.due = None;
+                None
+            } else {
+                Some(state.due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now())))
             }
-            let due = state.due;
-            (!state.is_saved()).then(|| due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now())))
         };
         match wait {
+            Some(Duration::ZERO) => self.write_in_turn(),
+            _ if !is_all_taken_in => Some(Duration::ZERO),
             None => self.load_some(),
-            Some(wait) if !wait.is_zero() => self.load_some().map(|next| next.min(wait)).or(Some(wait)),
-            Some(_) => self.write_in_turn(),
+            Some(wait) => self.load_some().map(|next| next.min(wait)).or(Some(wait)),
         }
     }
 
