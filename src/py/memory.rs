@@ -157,7 +157,7 @@ impl MemoryCore {
         let page = if core.makes_rows {
             let mut reader = Reader::new(py, session)?;
             read::for_each_entity(Telethon::get(py)?, tlo, |entity| reader.read(entity))?;
-            reader.into_page()
+            reader.into_page()?
         } else {
             let rows = slf.call_method1(intern!(py, "_entities_to_rows"), (tlo,))?;
             rows_to_page(session, &rows)?
@@ -276,5 +276,5 @@ fn rows_to_page(session: &Session, rows: &Bound<'_, PyAny>) -> PyResult<EntityPa
         let row: Row<'_> = row?.extract()?;
         reader.read_row(&row)?;
     }
-    Ok(reader.into_page())
+    reader.into_page()
 }

@@ -24,8 +24,20 @@ pub(super) struct Reader<'a, 'py> {
     telethon: &'static Telethon,
     session: &'a Session,
     page: EntityPage,
+    /// What is read next.
+    ahead: Vec<Ahead<'py>>,
     /// Used again and again for usernames in lower case.
     username: String,
+}
+
+/// Entities that are looked at together.
+const BLOCK: usize = 16;
+
+/// An entity that has been looked at.
+enum Ahead<'py> {
+    /// Of one of the three exact classes.
+    Usual(PeerKind, Attributes<'py>),
+    Rare(Bound<'py, PyAny>),
 }
 
 /// Calls `each` with the entities that lie in an object: its items if it is a list, else what it holds as `user`, `chat`, `chats`,
@@ -116,37 +128,75 @@ impl<'a, 'py> Reader<'a, 'py> {
             telethon: Telethon::get(py)?,
             session,
             page: Session::new_page(),
+            ahead: Vec::with_capacity(BLOCK),
             username: String::new(),
         })
     }
 
-    pub(super) fn into_page(self) -> EntityPage {
-        self.page
+    /// The page of what was read.
+    pub(super) fn into_page(mut self) -> PyResult<EntityPage> {
+        self.read_block()?;
+        Ok(self.page)
     }
 
-    /// Reads one entity, if it is one that is stored.
+    /// Reads an entity, if it is one that is stored. It is looked at now and read with others: objects lie all over the
+    /// memory, and so it is waited for together.
     pub(super) fn read(&mut self, entity: &Bound<'py, PyAny>) -> PyResult<()> {
+        let ahead = self.look_at(entity)?;
+        self.ahead.push(ahead);
+        if self.ahead.len() < BLOCK { Ok(()) } else { self.read_block() }
+    }
+
+    fn look_at(&self, entity: &Bound<'py, PyAny>) -> PyResult<Ahead<'py>> {
         let Telethon { user, channel, chat, .. } = self.telethon;
-        let read = if user.is_class_of(entity) {
-            self.read_user(&user.attributes(entity)?)
+        let (kind, class) = if user.is_class_of(entity) {
+            (PeerKind::User, user)
         } else if channel.is_class_of(entity) {
-            self.read_channel(&channel.attributes(entity)?)
+            (PeerKind::Channel, channel)
         } else if chat.is_class_of(entity) {
-            self.read_chat(&chat.attributes(entity)?)
+            (PeerKind::Chat, chat)
         } else {
-            Err(Unread::Foreign)
+            return Ok(Ahead::Rare(entity.clone()));
         };
+        Ok(Ahead::Usual(kind, class.attributes(entity)?))
+    }
+
+    fn read_block(&mut self) -> PyResult<()> {
+        let mut block = std::mem::take(&mut self.ahead);
+        let mut ids = [const { None }; BLOCK];
+        for (ahead, id) in block.iter().zip(&mut ids) {
+            if let Ahead::Usual(_, attributes) = ahead {
+                *id = Some(attributes.get(intern!(self.py, "id"))?);
+            }
+        }
+        for (ahead, id) in block.iter().zip(&ids) {
+            self.read_ahead(ahead, id.as_ref())?;
+        }
+        block.clear();
+        self.ahead = block;
+        Ok(())
+    }
+
+    fn read_ahead(&mut self, ahead: &Ahead<'py>, id: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
+        let (kind, attributes) = match ahead {
+            Ahead::Usual(kind, attributes) => (kind, attributes),
+            Ahead::Rare(entity) => return self.read_rare(entity),
+        };
+        let read = id.ok_or(Unread::Foreign).and_then(integer).and_then(|id| match kind {
+            PeerKind::User => self.read_user(id, attributes),
+            PeerKind::Channel => self.read_channel(id, attributes),
+            PeerKind::Chat => self.read_chat(id, attributes),
+        });
         match read {
             Ok(()) => Ok(()),
-            Err(Unread::Foreign) => self.read_rare(entity),
+            Err(Unread::Foreign) => self.read_rare(attributes.object()),
             Err(Unread::Failed(error)) => Err(error),
         }
     }
 
-    fn read_user(&mut self, user: &Attributes<'_, 'py>) -> Result<(), Unread> {
+    fn read_user(&mut self, id: i64, user: &Attributes<'py>) -> Result<(), Unread> {
         let py = self.py;
         let Some(hash) = self.usable_hash(user)? else { return Ok(()) };
-        let id = integer(&user.get(intern!(py, "id"))?)?;
         let username = user.get(intern!(py, "username"))?;
         let phone = user.get(intern!(py, "phone"))?;
         let first = user.get(intern!(py, "first_name"))?;
@@ -162,10 +212,9 @@ impl<'a, 'py> Reader<'a, 'py> {
         Ok(())
     }
 
-    fn read_channel(&mut self, channel: &Attributes<'_, 'py>) -> Result<(), Unread> {
+    fn read_channel(&mut self, id: i64, channel: &Attributes<'py>) -> Result<(), Unread> {
         let py = self.py;
         let Some(hash) = self.usable_hash(channel)? else { return Ok(()) };
-        let id = integer(&channel.get(intern!(py, "id"))?)?;
         let id = PeerKind::Channel.mark(id).ok_or(Unread::Foreign)?;
         let username = channel.get(intern!(py, "username"))?;
         let title = channel.get(intern!(py, "title"))?;
@@ -175,9 +224,8 @@ impl<'a, 'py> Reader<'a, 'py> {
         Ok(())
     }
 
-    fn read_chat(&mut self, chat: &Attributes<'_, 'py>) -> Result<(), Unread> {
+    fn read_chat(&mut self, id: i64, chat: &Attributes<'py>) -> Result<(), Unread> {
         let py = self.py;
-        let id = integer(&chat.get(intern!(py, "id"))?)?;
         let id = PeerKind::Chat.mark(id).ok_or(Unread::Foreign)?;
         let title = chat.get(intern!(py, "title"))?;
         self.page.push(&Entity { id, hash: Some(0), name: non_empty(&title)?, ..Entity::default() });
@@ -185,7 +233,7 @@ impl<'a, 'py> Reader<'a, 'py> {
     }
 
     /// The access hash; `None` if there is none, or one that opens nothing.
-    fn usable_hash(&self, entity: &Attributes<'_, 'py>) -> Result<Option<i64>, Unread> {
+    fn usable_hash(&self, entity: &Attributes<'py>) -> Result<Option<i64>, Unread> {
         let hash = entity.get(intern!(self.py, "access_hash"))?;
         if hash.is_none() {
             return Ok(None);

@@ -53,19 +53,23 @@ impl EntityClass {
     }
 
     /// The attributes of an object of this class.
-    pub(super) fn attributes<'a, 'py>(&self, object: &'a Bound<'py, PyAny>) -> PyResult<Attributes<'a, 'py>> {
+    pub(super) fn attributes<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Attributes<'py>> {
         let dict = if self.has_dict { Some(object.getattr(intern!(object.py(), "__dict__"))?) } else { None };
-        Ok(Attributes { object, dict: dict.and_then(|dict| dict.cast_into_exact().ok()) })
+        Ok(Attributes { object: object.clone(), dict: dict.and_then(|dict| dict.cast_into_exact().ok()) })
     }
 }
 
 /// An object's attributes, by the fastest way there is.
-pub(super) struct Attributes<'a, 'py> {
-    object: &'a Bound<'py, PyAny>,
+pub(super) struct Attributes<'py> {
+    object: Bound<'py, PyAny>,
     dict: Option<Bound<'py, PyDict>>,
 }
 
-impl<'py> Attributes<'_, 'py> {
+impl<'py> Attributes<'py> {
+    pub(super) fn object(&self) -> &Bound<'py, PyAny> {
+        &self.object
+    }
+
     pub(super) fn get(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(dict) = &self.dict
             && let Some(value) = dict.get_item(name)?
