@@ -46,7 +46,7 @@ struct Queue {
 }
 
 impl Queue {
-    /// Answers `false` if a visit as early is planned already.
+    /// Answers whether this visit is now the first of all.
     fn add(&mut self, task: Arc<dyn Task>, at: Instant) -> bool {
         let key = Arc::as_ptr(&task).cast::<()>() as Key;
         if let Some((planned, _)) = self.tasks.get(&key) {
@@ -57,7 +57,7 @@ impl Queue {
         }
         self.due.insert((at, key));
         self.tasks.insert(key, (at, task));
-        true
+        self.due.first() == Some(&(at, key))
     }
 
     fn take_due(&mut self, now: Instant) -> Option<Arc<dyn Task>> {

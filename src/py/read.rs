@@ -26,6 +26,9 @@ pub(super) struct Reader<'a, 'py> {
     page: EntityPage,
     /// What is read next.
     ahead: Vec<Ahead<'py>>,
+    names: [&'a Bound<'py, PyString>; 7],
+    channel_names: [&'a Bound<'py, PyString>; 5],
+    chat_names: [&'a Bound<'py, PyString>; 2],
     /// Used again and again for usernames in lower case.
     username: String,
 }
@@ -129,6 +132,9 @@ impl<'a, 'py> Reader<'a, 'py> {
             session,
             page: Session::new_page(),
             ahead: Vec::with_capacity(BLOCK),
+            names: [intern!(py, "id"), intern!(py, "access_hash"), intern!(py, "min"), intern!(py, "username"), intern!(py, "phone"), intern!(py, "first_name"), intern!(py, "last_name")],
+            channel_names: [intern!(py, "id"), intern!(py, "access_hash"), intern!(py, "min"), intern!(py, "username"), intern!(py, "title")],
+            chat_names: [intern!(py, "id"), intern!(py, "title")],
             username: String::new(),
         })
     }
@@ -163,30 +169,38 @@ impl<'a, 'py> Reader<'a, 'py> {
 
     fn read_block(&mut self) -> PyResult<()> {
         let mut block = std::mem::take(&mut self.ahead);
-        let mut ids = [const { None }; BLOCK];
-        for (ahead, id) in block.iter().zip(&mut ids) {
-            if let Ahead::Usual(_, attributes) = ahead {
-                *id = Some(attributes.get(intern!(self.py, "id"))?);
+        let mut values = [const { [const { None }; 7] }; BLOCK];
+        for (ahead, values) in block.iter().zip(&mut values) {
+            if let Ahead::Usual(kind, attributes) = ahead {
+                let names: &[&Bound<'py, PyString>] = match kind {
+                    PeerKind::User => &self.names[..],
+                    PeerKind::Channel => &self.channel_names[..],
+                    PeerKind::Chat => &self.chat_names[..],
+                };
+                for (name, value) in names.iter().zip(values) {
+                    *value = Some(attributes.get(name)?);
+                }
             }
         }
-        for (ahead, id) in block.iter().zip(&ids) {
-            self.read_ahead(ahead, id.as_ref())?;
+        for (ahead, values) in block.iter().zip(&values) {
+            self.read_ahead(ahead, values)?;
         }
         block.clear();
         self.ahead = block;
         Ok(())
     }
 
-    fn read_ahead(&mut self, ahead: &Ahead<'py>, id: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
+    fn read_ahead(&mut self, ahead: &Ahead<'py>, values: &[Option<Bound<'py, PyAny>>; 7]) -> PyResult<()> {
         let (kind, attributes) = match ahead {
             Ahead::Usual(kind, attributes) => (kind, attributes),
             Ahead::Rare(entity) => return self.read_rare(entity),
         };
-        let read = id.ok_or(Unread::Foreign).and_then(integer).and_then(|id| match kind {
-            PeerKind::User => self.read_user(id, attributes),
-            PeerKind::Channel => self.read_channel(id, attributes),
-            PeerKind::Chat => self.read_chat(id, attributes),
-        });
+        let read = match (kind, values) {
+            (PeerKind::User, [Some(id), Some(hash), Some(min), Some(username), Some(phone), Some(first), Some(last)]) => self.read_user(id, hash, min, username, phone, first, last),
+            (PeerKind::Channel, [Some(id), Some(hash), Some(min), Some(username), Some(title), ..]) => self.read_channel(id, hash, min, username, title),
+            (PeerKind::Chat, [Some(id), Some(title), ..]) => self.read_chat(id, title),
+            _ => Err(Unread::Foreign),
+        };
         match read {
             Ok(()) => Ok(()),
             Err(Unread::Foreign) => self.read_rare(attributes.object()),
@@ -194,15 +208,12 @@ impl<'a, 'py> Reader<'a, 'py> {
         }
     }
 
-    fn read_user(&mut self, id: i64, user: &Attributes<'py>) -> Result<(), Unread> {
+    fn read_user(&mut self, id: &Bound<'py, PyAny>, hash: &Bound<'py, PyAny>, min: &Bound<'py, PyAny>, username: &Bound<'py, PyAny>, phone: &Bound<'py, PyAny>, first: &Bound<'py, PyAny>, last: &Bound<'py, PyAny>) -> Result<(), Unread> {
         let py = self.py;
-        let Some(hash) = self.usable_hash(user)? else { return Ok(()) };
-        let username = user.get(intern!(py, "username"))?;
-        let phone = user.get(intern!(py, "phone"))?;
-        let first = user.get(intern!(py, "first_name"))?;
-        let last = user.get(intern!(py, "last_name"))?;
-        let (username, phone) = (non_empty(&username)?, text(&phone)?);
-        let (name, last_name) = match (non_empty(&first)?, non_empty(&last)?) {
+        let Some(hash) = self.usable_hash(hash, min)? else { return Ok(()) };
+        let id = integer(id)?;
+        let (username, phone) = (non_empty(username)?, text(phone)?);
+        let (name, last_name) = match (non_empty(first)?, non_empty(last)?) {
             (Some(first), last) => (Some(first), last),
             (None, last) => (last, None),
         };
@@ -212,37 +223,31 @@ impl<'a, 'py> Reader<'a, 'py> {
         Ok(())
     }
 
-    fn read_channel(&mut self, id: i64, channel: &Attributes<'py>) -> Result<(), Unread> {
+    fn read_channel(&mut self, id: &Bound<'py, PyAny>, hash: &Bound<'py, PyAny>, min: &Bound<'py, PyAny>, username: &Bound<'py, PyAny>, title: &Bound<'py, PyAny>) -> Result<(), Unread> {
         let py = self.py;
-        let Some(hash) = self.usable_hash(channel)? else { return Ok(()) };
-        let id = PeerKind::Channel.mark(id).ok_or(Unread::Foreign)?;
-        let username = channel.get(intern!(py, "username"))?;
-        let title = channel.get(intern!(py, "title"))?;
-        let (username, name) = (non_empty(&username)?, non_empty(&title)?);
+        let Some(hash) = self.usable_hash(hash, min)? else { return Ok(()) };
+        let id = PeerKind::Channel.mark(integer(id)?).ok_or(Unread::Foreign)?;
+        let (username, name) = (non_empty(username)?, non_empty(title)?);
         let username = lowered(py, username, &mut self.username)?;
         self.page.push(&Entity { id, hash: Some(hash), username, phone: None, name });
         Ok(())
     }
 
-    fn read_chat(&mut self, id: i64, chat: &Attributes<'py>) -> Result<(), Unread> {
-        let py = self.py;
-        let id = PeerKind::Chat.mark(id).ok_or(Unread::Foreign)?;
-        let title = chat.get(intern!(py, "title"))?;
-        self.page.push(&Entity { id, hash: Some(0), name: non_empty(&title)?, ..Entity::default() });
+    fn read_chat(&mut self, id: &Bound<'py, PyAny>, title: &Bound<'py, PyAny>) -> Result<(), Unread> {
+        let id = PeerKind::Chat.mark(integer(id)?).ok_or(Unread::Foreign)?;
+        self.page.push(&Entity { id, hash: Some(0), name: non_empty(title)?, ..Entity::default() });
         Ok(())
     }
 
     /// The access hash; `None` if there is none, or one that opens nothing.
-    fn usable_hash(&self, entity: &Attributes<'py>) -> Result<Option<i64>, Unread> {
-        let hash = entity.get(intern!(self.py, "access_hash"))?;
+    fn usable_hash(&self, hash: &Bound<'py, PyAny>, is_min: &Bound<'py, PyAny>) -> Result<Option<i64>, Unread> {
         if hash.is_none() {
             return Ok(None);
         }
-        let is_min = entity.get(intern!(self.py, "min"))?;
         if !is_min.is_none() && is_min.cast_exact::<PyBool>().map_err(|_| Unread::Foreign)?.is_true() {
             return Ok(None);
         }
-        integer(&hash).map(Some)
+        integer(hash).map(Some)
     }
 
     /// Reads what Telethon's own functions make of it.

@@ -14,6 +14,8 @@ use crate::store::{Query, Store, Value};
 
 /// Rows read at a time: about a millisecond's work.
 const ROWS: usize = 1000;
+/// How long the background leaves a session alone that has just been opened: who opens one often opens many.
+pub(super) const AFTER_OPENING: Duration = Duration::from_millis(50);
 /// How long a lookup waits for another program's lock. A longer wait would hold up the event loop.
 const LOCKED_WAIT: Duration = Duration::from_millis(10);
 /// How long the background waits before it tries a locked store again.
@@ -89,8 +91,8 @@ impl Session {
         if slot.store.is_none()
             && let Some(location) = &self.location
         {
-            let (mut store, opened) = location.open()?;
-            slot.others_commits = store.others_commits()?;
+            let (store, opened) = location.open()?;
+            slot.others_commits = opened.others_commits;
             slot.store = Some(store);
             let mut state = self.state();
             state.put_stored_update_states(opened.update_states);
@@ -172,30 +174,34 @@ impl Session {
 
     fn load_page(&self, slot: &mut Slot) -> Result<Option<Duration>> {
         let Slot { store: Some(store), others_commits, .. } = slot else { return Ok(None) };
-        let after = {
+        let (after, is_first_again) = {
             let mut state = self.state();
+            let is_behind = matches!(state.mirror, Mirror::Behind(_));
             let Some(pass) = state.mirror.pass() else { return Ok(None) };
-            if pass.begun.is_none() {
-                pass.begun = Some(Instant::now());
-                *others_commits = store.others_commits()?;
-            }
-            pass.after
+            let is_first = pass.begun.is_none();
+            pass.begun.get_or_insert_with(Instant::now);
+            (pass.after, is_first && is_behind)
         };
+        if is_first_again {
+            *others_commits = store.others_commits()?;
+            let update_states = store.update_states()?;
+            self.state().put_stored_update_states(update_states);
+        }
         let page = store.load(after, ROWS)?;
-        let now_committed = store.others_commits()?;
-        let update_states = if page.len() < ROWS { store.update_states()? } else { Vec::new() };
-        let mut state = self.state();
-        state.cache.put_stored(&page);
-        if let Some(last) = page.iter().last()
-            && page.len() == ROWS
-        {
+        let last = page.iter().last().filter(|_| page.len() == ROWS).map(|last| last.id);
+        if last.is_some() {
+            let mut state = self.state();
+            state.cache.put_stored(&page);
             if let Some(pass) = state.mirror.pass() {
-                pass.after = Some(last.id);
+                pass.after = last;
             }
             return Ok(Some(Duration::ZERO));
         }
-        state.put_stored_update_states(update_states);
-        Ok(finish_pass(state, now_committed == *others_commits))
+        let is_current = store.others_commits()? == *others_commits;
+        store.rest();
+        let mut state = self.state();
+        state.cache.put_stored(&page);
+        Ok(finish_pass(state, is_current))
     }
 
     /// Executes a statement on what is stored, once everything is.

@@ -84,8 +84,9 @@ impl Session {
     /// # Errors
     /// Whatever keeps it from being opened.
     pub fn open(location: Box<dyn Location>) -> Result<(Arc<Self>, Option<Credentials>)> {
-        let (mut store, opened) = location.open()?;
-        let slot = Slot { others_commits: store.others_commits()?, store: Some(store), generation: fork::generation() };
+        let (store, opened) = location.open()?;
+        let slot =
+            Slot { others_commits: opened.others_commits, store: Some(store), generation: fork::generation() };
         let state = State {
             update_states: opened.update_states.into_iter().collect(),
             mirror: Mirror::begin(),
@@ -93,7 +94,7 @@ impl Session {
             ..State::default()
         };
         let session = Self::new(Some(location), slot, state);
-        session.visit_in(Duration::ZERO);
+        session.visit_in(loading::AFTER_OPENING);
         Ok((session, opened.credentials))
     }
 

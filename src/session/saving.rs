@@ -238,10 +238,11 @@ impl Session {
     fn write_slices(&self, slot: &mut Slot, wait: Duration, taken: &mut Vec<Taken>) -> Result<bool> {
         self.opened(slot)?.begin(wait)?;
         let written = self.write_in_transaction(slot, wait, taken);
-        if written.is_err()
-            && let Some(store) = &mut slot.store
-        {
-            store.roll_back();
+        if let Some(store) = &mut slot.store {
+            if written.is_err() {
+                store.roll_back();
+            }
+            store.rest();
         }
         written
     }

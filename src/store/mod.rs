@@ -122,6 +122,8 @@ pub struct Opened {
     pub credentials: Option<Credentials>,
     /// The update states.
     pub update_states: Vec<(i64, UpdateState)>,
+    /// [`Store::others_commits`] before all this was read.
+    pub others_commits: i64,
 }
 
 /// A place where a session is kept.
@@ -191,6 +193,9 @@ pub trait Store: Debug + Send {
 
     /// Undoes a transaction, if there is one.
     fn roll_back(&mut self);
+
+    /// Gives back the memory that is not needed before the store is used again.
+    fn rest(&mut self);
 
     /// A number that changes whenever somebody else has changed the store.
     ///

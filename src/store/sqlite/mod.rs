@@ -21,10 +21,6 @@ use crate::error::{Error, Result};
 /// How long the constructor waits for a file that another program holds. Python's `sqlite3`, and so Telethon, waits as long.
 const OPEN_WAIT: Duration = Duration::from_secs(5);
 
-/// How much of the file a transaction may hold in memory, in KiB and negative as SQLite has it. Ids come in no order, so each entity
-/// that is written touches another page; the usual 2 MiB would have pages written and read again and again.
-const CACHE_SIZE: i64 = -65_536;
-
 /// A session file, or a database in memory.
 #[derive(Debug)]
 pub struct SqliteFile {
@@ -54,13 +50,7 @@ impl SqliteFile {
             }
         }
         .map_err(|error| sqlite_error(&name, error))?;
-        let set_up = || {
-            connection.busy_timeout(OPEN_WAIT)?;
-            // What is deleted is overwritten with zeros: a replaced key is nowhere in the file.
-            connection.pragma_update(None, "secure_delete", true)?;
-            connection.pragma_update(None, "cache_size", CACHE_SIZE)
-        };
-        set_up().map_err(|error| sqlite_error(&name, error))?;
+        connection.busy_timeout(OPEN_WAIT).map_err(|error| sqlite_error(&name, error))?;
         Ok(connection)
     }
 }
@@ -87,10 +77,15 @@ impl Location for SqliteFile {
         let path = display_path(self.path.as_deref());
         let mut connection = self.connect()?;
         let (version, is_new) = prepare(&mut connection, &path, self.version)?;
+        let explained = |error| sqlite_error(&path, error);
+        // One look at the file, and one lock.
+        let reading = connection.transaction().map_err(explained)?;
         let opened = Opened {
-            credentials: if is_new { None } else { login::read_credentials(&connection, &path, version)? },
-            update_states: login::read_update_states(&connection).map_err(|error| sqlite_error(&path, error))?,
+            others_commits: store::others_commits(&reading).map_err(explained)?,
+            credentials: if is_new { None } else { login::read_credentials(&reading, &path, version)? },
+            update_states: login::read_update_states(&reading).map_err(explained)?,
         };
+        reading.commit().map_err(explained)?;
         Ok((Box::new(SqliteStore::new(connection, path, version)), opened))
     }
 
@@ -119,6 +114,7 @@ fn prepare(connection: &mut Connection, path: &Path, wanted: i64) -> Result<(i64
     {
         return Ok((check_version(path, version)?, false));
     }
+    store::zero_what_is_deleted(connection).map_err(|error| sqlite_error(path, error))?;
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(|error| sqlite_error(path, error))?;
@@ -154,12 +150,14 @@ enum Found {
 }
 
 fn read_version(connection: &Connection) -> rusqlite::Result<Found> {
-    let has_table = "select name from sqlite_master where type = 'table' and name = 'version'";
-    if connection.query_row(has_table, [], |_| Ok(())).optional()?.is_none() {
-        return Ok(Found::Nothing);
+    const HAS_TABLE: &str = "select name from sqlite_master where type = 'table' and name = 'version'";
+    match connection.query_row("select version from version", [], |row| row.get(0)).optional() {
+        Ok(version) => Ok(version.map_or(Found::NoVersion, Found::Version)),
+        Err(error) => {
+            let has_table = connection.query_row(HAS_TABLE, [], |_| Ok(())).optional()?.is_some();
+            if has_table { Err(error) } else { Ok(Found::Nothing) }
+        }
     }
-    let version = connection.query_row("select version from version", [], |row| row.get(0)).optional()?;
-    Ok(version.map_or(Found::NoVersion, Found::Version))
 }
 
 fn check_version(path: &Path, version: i64) -> Result<i64> {

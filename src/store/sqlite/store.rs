@@ -21,11 +21,26 @@ pub(super) struct SqliteStore {
     /// For error texts.
     path: PathBuf,
     version: i64,
+    /// Whether what only a write needs has been set up.
+    may_write: bool,
 }
+
+/// How much of the file a transaction may hold in memory, in KiB and negative as SQLite has it. Ids come in no order, so each entity
+/// that is written touches another page; the usual 2 MiB would have pages written and read again and again.
+const CACHE_SIZE: i64 = -65_536;
 
 impl SqliteStore {
     pub(super) fn new(connection: Connection, path: PathBuf, version: i64) -> Self {
-        Self { connection, path, version }
+        Self { connection, path, version, may_write: false }
+    }
+
+    fn prepare_for_writing(&mut self) -> Result<()> {
+        if !self.may_write {
+            self.explain(zero_what_is_deleted(&self.connection))?;
+            self.explain(self.connection.pragma_update(None, "cache_size", CACHE_SIZE))?;
+            self.may_write = true;
+        }
+        Ok(())
     }
 
     fn explain<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
@@ -65,6 +80,7 @@ impl Store for SqliteStore {
     }
 
     fn begin(&mut self, wait: Duration) -> Result<()> {
+        self.prepare_for_writing()?;
         self.wait_at_most(wait)?;
         self.explain(self.connection.execute_batch("begin immediate"))
     }
@@ -75,9 +91,7 @@ impl Store for SqliteStore {
 
     fn commit(&mut self, wait: Duration) -> Result<()> {
         self.wait_at_most(wait.max(COMMIT_WAIT))?;
-        self.explain(self.connection.execute_batch("commit"))?;
-        // A thousand sessions must not each keep their pages until the next write.
-        self.explain(self.connection.release_memory())
+        self.explain(self.connection.execute_batch("commit"))
     }
 
     fn roll_back(&mut self) {
@@ -87,12 +101,21 @@ impl Store for SqliteStore {
         }
     }
 
+    fn rest(&mut self) {
+        // A thousand sessions must not each keep their statements and pages until the next write.
+        self.connection.flush_prepared_statement_cache();
+        if let Err(error) = self.connection.release_memory() {
+            log::debug!("{}: the memory of its pages is kept: {error}", self.path.display());
+        }
+    }
+
     fn others_commits(&mut self) -> Result<i64> {
         self.wait_at_most(Duration::ZERO)?;
-        self.explain(self.connection.query_row("pragma data_version", [], |row| row.get(0)))
+        self.explain(others_commits(&self.connection))
     }
 
     fn execute(&mut self, statement: &str, values: &[Value]) -> Result<(Option<Vec<Value>>, bool)> {
+        self.prepare_for_writing()?;
         self.wait_at_most(OPEN_WAIT)?;
         let run = || {
             let mut statement = self.connection.prepare(statement)?;
@@ -111,6 +134,16 @@ impl Store for SqliteStore {
         };
         self.explain(run())
     }
+}
+
+/// A replaced key is nowhere in the file then.
+pub(super) fn zero_what_is_deleted(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "secure_delete", true)
+}
+
+/// A number that changes whenever another connection has changed the file.
+pub(super) fn others_commits(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("pragma data_version")?.query_row([], |row| row.get(0))
 }
 
 fn to_sql(value: &Value) -> SqlValue {
