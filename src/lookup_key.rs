@@ -13,6 +13,8 @@ pub enum LookupKey<'a> {
     Phone(Cow<'a, str>),
     /// A username in lower case.
     Username(Cow<'a, str>),
+    /// What Telethon takes for the hash of an invite link, and the id in it: of a chat, or whatever has that id. Else somebody's display name.
+    Invite(u32),
     /// Nothing else: it can only be somebody's display name.
     Name,
     /// It takes Telethon's functions to tell.
@@ -61,8 +63,11 @@ pub fn parse<'a>(text: &'a str, dialect: &Dialect) -> LookupKey<'a> {
     if is_username(rest, dialect) {
         return LookupKey::Username(lowercase(rest));
     }
-    // Telethon takes what is left for the hash of an invite link; only these lengths can be one.
-    if is_link || may_be_invite_hash(text) { LookupKey::Unsure } else { LookupKey::Name }
+    // Telethon takes what is left for the hash of an invite link.
+    if is_link || may_be_hexadecimal(text) || text.contains('=') {
+        return LookupKey::Unsure;
+    }
+    invited_to(text).filter(|id| *id != 0).map_or(LookupKey::Name, LookupKey::Invite)
 }
 
 /// A letter that is in no way ASCII, not even by `IGNORECASE`: such a text is no number, username, link or hash.
@@ -134,14 +139,44 @@ fn lowercase(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether Telethon could decode the text to the 12 or 16 bytes of an invite link, or fail in the attempt.
+/// Whether Telethon would read the text as the hexadecimal form of a hash, or fail in the attempt.
+fn may_be_hexadecimal(text: &str) -> bool {
+    matches!(text.len(), 24 | 32) && text.bytes().next().is_some_and(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The id in what Telethon decodes as base64, if that makes the 12 or 16 bytes of an invite link: a chat's id and a random number, the longer
+/// form with the inviter's id before it.
 ///
-/// It reads 24 or 32 characters that begin with a hexadecimal digit as hexadecimal, and anything else as base64 without
-/// its padding, in which Python passes over characters that are none of base64's.
-fn may_be_invite_hash(text: &str) -> bool {
-    let begins_hex = text.bytes().next().is_some_and(|byte| byte.is_ascii_hexdigit());
-    let base64 = text.bytes().filter(|byte| byte.is_ascii_alphanumeric() || b"-_+/".contains(byte)).count();
-    (begins_hex && matches!(text.len(), 24 | 32)) || matches!(base64, 16 | 22) || text.contains('=')
+/// Python passes over characters that are none of base64's, so one name in twenty is such a hash. Telethon puts as many `=` behind the text as
+/// it has characters more than a multiple of four; 22 characters of base64 need two of them.
+fn invited_to(text: &str) -> Option<u32> {
+    const CHARACTERS_OF_64_BITS: usize = 11;
+    let mut count = 0;
+    let mut bits = 0_u128;
+    for sextet in text.bytes().filter_map(sextet) {
+        if count < CHARACTERS_OF_64_BITS {
+            bits = bits << 6 | u128::from(sextet);
+        }
+        count += 1;
+    }
+    let after = match count {
+        16 => 34,
+        22 if text.len() % 4 >= 2 => 2,
+        _ => return None,
+    };
+    u32::try_from(bits >> after & u128::from(u32::MAX)).ok()
+}
+
+/// The six bits that a character of base64 stands for, in its usual or its URL-safe form.
+fn sextet(byte: u8) -> Option<u8> {
+    match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -184,10 +219,18 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_hashes_of_invite_links() {
+        // 12 bytes: chat 0x0102_0304 and eight more. Spaces are passed over.
+        means("AQID BAAA AAAA AAAA", &LookupKey::Invite(0x0102_0304));
+        // 16 bytes: the inviter, then the chat; two or three `=` are put behind it, or it is no base64.
+        means("AAAA AQEC AwQA AAAA AAAA AA!??", &LookupKey::Invite(0x0102_0304));
+        means("AAAA AQEC AwQA AAAA AAAA AA!", &LookupKey::Name);
+        means("AAAA AAAA AAAA AAAA", &LookupKey::Name);
+    }
+
+    #[test]
     fn links_that_telethon_must_read() {
-        for text in
-            ["t.me/joinchat/abc", "t.me/+abc", "tg://join?invite=abc", "abcdef 0123456789abcdef0", "AAAAA AAAAA AAAAAA"]
-        {
+        for text in ["t.me/joinchat/abc", "t.me/+abc", "tg://join?invite=abc", "abcdef 0123456789abcdef0", "a name=b"] {
             means(text, &LookupKey::Unsure);
         }
         assert_eq!(parse("t.me/+abc", &Dialect::OLD), LookupKey::Unsure);

@@ -131,7 +131,11 @@ mod tests {
         let long = "x".repeat(250);
         for last_name in ["Smith", &long] {
             let mut bytes = Vec::new();
-            write(&mut bytes, &Entity { username: Some("anna"), name: Some("Anna"), ..Entity::default() }, Some(last_name));
+            write(
+                &mut bytes,
+                &Entity { username: Some("anna"), name: Some("Anna"), ..Entity::default() },
+                Some(last_name),
+            );
             let name = format!("Anna {last_name}");
             assert_eq!(read(&bytes), ([Some(&b"anna"[..]), None, Some(name.as_bytes())], bytes.len()));
         }

@@ -89,13 +89,7 @@ pub(super) struct Rows {
 
 impl Default for Rows {
     fn default() -> Self {
-        Self {
-            chunks: Vec::new(),
-            free: [NONE; LARGEST_SLOT + 1],
-            large: Vec::new(),
-            free_large: Vec::new(),
-            len: 0,
-        }
+        Self { chunks: Vec::new(), free: [NONE; LARGEST_SLOT + 1], large: Vec::new(), free_large: Vec::new(), len: 0 }
     }
 }
 
@@ -339,7 +333,8 @@ mod tests {
         let mut placed: Vec<RowId> = (0..)
             .zip(&names)
             .map(|(id, name)| {
-                let entity = PageEntity { id, hash: Some(-id), seen: 5, record: &record(name), ..PageEntity::default() };
+                let entity =
+                    PageEntity { id, hash: Some(-id), seen: 5, record: &record(name), ..PageEntity::default() };
                 rows.insert(&entity, Unsaved::Row)
             })
             .collect();

@@ -104,6 +104,7 @@ fn of_text<'a, 'py>(telethon: &Telethon, text: &'a Bound<'py, PyString>) -> PyRe
     let first = match telethon.dialect.map_or(LookupKey::Unsure, |dialect| parse(name, &dialect)) {
         LookupKey::Phone(phone) => Some(Lookup::Phone(phone)),
         LookupKey::Username(username) => Some(Lookup::Username(username)),
+        LookupKey::Invite(id) => Some(Lookup::Id { id: id.into_pyobject(text.py())?.into_any(), exact: false }),
         LookupKey::Name => None,
         LookupKey::Unsure => ask_telethon(telethon, text)?,
     };

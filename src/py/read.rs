@@ -132,8 +132,22 @@ impl<'a, 'py> Reader<'a, 'py> {
             session,
             page: Session::new_page(),
             ahead: Vec::with_capacity(BLOCK),
-            names: [intern!(py, "id"), intern!(py, "access_hash"), intern!(py, "min"), intern!(py, "username"), intern!(py, "phone"), intern!(py, "first_name"), intern!(py, "last_name")],
-            channel_names: [intern!(py, "id"), intern!(py, "access_hash"), intern!(py, "min"), intern!(py, "username"), intern!(py, "title")],
+            names: [
+                intern!(py, "id"),
+                intern!(py, "access_hash"),
+                intern!(py, "min"),
+                intern!(py, "username"),
+                intern!(py, "phone"),
+                intern!(py, "first_name"),
+                intern!(py, "last_name"),
+            ],
+            channel_names: [
+                intern!(py, "id"),
+                intern!(py, "access_hash"),
+                intern!(py, "min"),
+                intern!(py, "username"),
+                intern!(py, "title"),
+            ],
             chat_names: [intern!(py, "id"), intern!(py, "title")],
             username: String::new(),
         })
@@ -196,8 +210,13 @@ impl<'a, 'py> Reader<'a, 'py> {
             Ahead::Rare(entity) => return self.read_rare(entity),
         };
         let read = match (kind, values) {
-            (PeerKind::User, [Some(id), Some(hash), Some(min), Some(username), Some(phone), Some(first), Some(last)]) => self.read_user(id, hash, min, username, phone, first, last),
-            (PeerKind::Channel, [Some(id), Some(hash), Some(min), Some(username), Some(title), ..]) => self.read_channel(id, hash, min, username, title),
+            (
+                PeerKind::User,
+                [Some(id), Some(hash), Some(min), Some(username), Some(phone), Some(first), Some(last)],
+            ) => self.read_user(id, hash, min, username, phone, first, last),
+            (PeerKind::Channel, [Some(id), Some(hash), Some(min), Some(username), Some(title), ..]) => {
+                self.read_channel(id, hash, min, username, title)
+            }
             (PeerKind::Chat, [Some(id), Some(title), ..]) => self.read_chat(id, title),
             _ => Err(Unread::Foreign),
         };
@@ -208,7 +227,16 @@ impl<'a, 'py> Reader<'a, 'py> {
         }
     }
 
-    fn read_user(&mut self, id: &Bound<'py, PyAny>, hash: &Bound<'py, PyAny>, min: &Bound<'py, PyAny>, username: &Bound<'py, PyAny>, phone: &Bound<'py, PyAny>, first: &Bound<'py, PyAny>, last: &Bound<'py, PyAny>) -> Result<(), Unread> {
+    fn read_user(
+        &mut self,
+        id: &Bound<'py, PyAny>,
+        hash: &Bound<'py, PyAny>,
+        min: &Bound<'py, PyAny>,
+        username: &Bound<'py, PyAny>,
+        phone: &Bound<'py, PyAny>,
+        first: &Bound<'py, PyAny>,
+        last: &Bound<'py, PyAny>,
+    ) -> Result<(), Unread> {
         let py = self.py;
         let Some(hash) = self.usable_hash(hash, min)? else { return Ok(()) };
         let id = integer(id)?;
@@ -223,7 +251,14 @@ impl<'a, 'py> Reader<'a, 'py> {
         Ok(())
     }
 
-    fn read_channel(&mut self, id: &Bound<'py, PyAny>, hash: &Bound<'py, PyAny>, min: &Bound<'py, PyAny>, username: &Bound<'py, PyAny>, title: &Bound<'py, PyAny>) -> Result<(), Unread> {
+    fn read_channel(
+        &mut self,
+        id: &Bound<'py, PyAny>,
+        hash: &Bound<'py, PyAny>,
+        min: &Bound<'py, PyAny>,
+        username: &Bound<'py, PyAny>,
+        title: &Bound<'py, PyAny>,
+    ) -> Result<(), Unread> {
         let py = self.py;
         let Some(hash) = self.usable_hash(hash, min)? else { return Ok(()) };
         let id = PeerKind::Channel.mark(integer(id)?).ok_or(Unread::Foreign)?;

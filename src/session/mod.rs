@@ -85,8 +85,7 @@ impl Session {
     /// Whatever keeps it from being opened.
     pub fn open(location: Box<dyn Location>) -> Result<(Arc<Self>, Option<Credentials>)> {
         let (store, opened) = location.open()?;
-        let slot =
-            Slot { others_commits: opened.others_commits, store: Some(store), generation: fork::generation() };
+        let slot = Slot { others_commits: opened.others_commits, store: Some(store), generation: fork::generation() };
         let state = State {
             update_states: opened.update_states.into_iter().collect(),
             mirror: Mirror::begin(),
