@@ -1,5 +1,6 @@
 //! The Python extension `telethon_session_rust._core`: thin, and the only code that knows Python.
 
+mod entity_class;
 mod error;
 mod flush;
 mod log;

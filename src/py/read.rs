@@ -8,7 +8,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt, PyList, PyString, PyTuple};
 
-use super::telethon::{Attributes, Telethon};
+use super::entity_class::{Holder, Values};
+use super::telethon::Telethon;
 use crate::entity::{Entity, PeerKind};
 use crate::entity_cache::EntityPage;
 use crate::error::Error;
@@ -26,9 +27,6 @@ pub(super) struct Reader<'a, 'py> {
     page: EntityPage,
     /// What is read next.
     ahead: Vec<Ahead<'py>>,
-    names: [&'a Bound<'py, PyString>; 7],
-    channel_names: [&'a Bound<'py, PyString>; 5],
-    chat_names: [&'a Bound<'py, PyString>; 2],
     /// Used again and again for usernames in lower case.
     username: String,
 }
@@ -39,7 +37,7 @@ const BLOCK: usize = 16;
 /// An entity that has been looked at.
 enum Ahead<'py> {
     /// Of one of the three exact classes.
-    Usual(PeerKind, Attributes<'py>),
+    Usual(Holder<'py>),
     Rare(Bound<'py, PyAny>),
 }
 
@@ -132,23 +130,6 @@ impl<'a, 'py> Reader<'a, 'py> {
             session,
             page: Session::new_page(),
             ahead: Vec::with_capacity(BLOCK),
-            names: [
-                intern!(py, "id"),
-                intern!(py, "access_hash"),
-                intern!(py, "min"),
-                intern!(py, "username"),
-                intern!(py, "phone"),
-                intern!(py, "first_name"),
-                intern!(py, "last_name"),
-            ],
-            channel_names: [
-                intern!(py, "id"),
-                intern!(py, "access_hash"),
-                intern!(py, "min"),
-                intern!(py, "username"),
-                intern!(py, "title"),
-            ],
-            chat_names: [intern!(py, "id"), intern!(py, "title")],
             username: String::new(),
         })
     }
@@ -169,120 +150,63 @@ impl<'a, 'py> Reader<'a, 'py> {
 
     fn look_at(&self, entity: &Bound<'py, PyAny>) -> PyResult<Ahead<'py>> {
         let Telethon { user, channel, chat, .. } = self.telethon;
-        let (kind, class) = if user.is_class_of(entity) {
-            (PeerKind::User, user)
-        } else if channel.is_class_of(entity) {
-            (PeerKind::Channel, channel)
-        } else if chat.is_class_of(entity) {
-            (PeerKind::Chat, chat)
-        } else {
-            return Ok(Ahead::Rare(entity.clone()));
-        };
-        Ok(Ahead::Usual(kind, class.attributes(entity)?))
+        match [user, channel, chat].into_iter().find(|class| class.is_class_of(entity)) {
+            Some(class) => Ok(Ahead::Usual(class.hold(entity)?)),
+            None => Ok(Ahead::Rare(entity.clone())),
+        }
     }
 
     fn read_block(&mut self) -> PyResult<()> {
         let mut block = std::mem::take(&mut self.ahead);
-        let mut values = [const { [const { None }; 7] }; BLOCK];
+        let mut values: [Values<'py>; BLOCK] = Default::default();
         for (ahead, values) in block.iter().zip(&mut values) {
-            if let Ahead::Usual(kind, attributes) = ahead {
-                let names: &[&Bound<'py, PyString>] = match kind {
-                    PeerKind::User => &self.names[..],
-                    PeerKind::Channel => &self.channel_names[..],
-                    PeerKind::Chat => &self.chat_names[..],
-                };
-                for (name, value) in names.iter().zip(values) {
-                    *value = Some(attributes.get(name)?);
-                }
+            if let Ahead::Usual(holder) = ahead {
+                holder.read(values)?;
             }
         }
-        for (ahead, values) in block.iter().zip(&values) {
-            self.read_ahead(ahead, values)?;
+        for (ahead, values) in block.drain(..).zip(&values) {
+            let (object, read) = match &ahead {
+                Ahead::Usual(holder) => (&holder.object, self.read_values(holder.class.kind, values)),
+                Ahead::Rare(object) => (object, Err(Unread::Foreign)),
+            };
+            match read {
+                Ok(()) => {}
+                Err(Unread::Foreign) => self.read_rare(object)?,
+                Err(Unread::Failed(error)) => return Err(error),
+            }
         }
-        block.clear();
         self.ahead = block;
         Ok(())
     }
 
-    fn read_ahead(&mut self, ahead: &Ahead<'py>, values: &[Option<Bound<'py, PyAny>>; 7]) -> PyResult<()> {
-        let (kind, attributes) = match ahead {
-            Ahead::Usual(kind, attributes) => (kind, attributes),
-            Ahead::Rare(entity) => return self.read_rare(entity),
-        };
-        let read = match (kind, values) {
+    fn read_values(&mut self, kind: PeerKind, values: &Values<'py>) -> Result<(), Unread> {
+        match (kind, values) {
             (
                 PeerKind::User,
                 [Some(id), Some(hash), Some(min), Some(username), Some(phone), Some(first), Some(last)],
-            ) => self.read_user(id, hash, min, username, phone, first, last),
-            (PeerKind::Channel, [Some(id), Some(hash), Some(min), Some(username), Some(title), ..]) => {
-                self.read_channel(id, hash, min, username, title)
+            ) => {
+                let Some(hash) = usable_hash(hash, min)? else { return Ok(()) };
+                let id = integer(id)?;
+                let (first, last) = (non_empty(first)?, non_empty(last)?);
+                let (name, last_name) = if first.is_some() { (first, last) } else { (last, None) };
+                let phone = text(phone)?.map(|phone| self.session.phone_form(phone));
+                let username = lowered(self.py, non_empty(username)?, &mut self.username)?;
+                let user = Entity { id, hash: Some(hash), username, phone: phone.as_deref(), name };
+                self.page.push_named(&user, last_name);
             }
-            (PeerKind::Chat, [Some(id), Some(title), ..]) => self.read_chat(id, title),
-            _ => Err(Unread::Foreign),
-        };
-        match read {
-            Ok(()) => Ok(()),
-            Err(Unread::Foreign) => self.read_rare(attributes.object()),
-            Err(Unread::Failed(error)) => Err(error),
+            (PeerKind::Channel, [Some(id), Some(hash), Some(min), Some(username), Some(title), ..]) => {
+                let Some(hash) = usable_hash(hash, min)? else { return Ok(()) };
+                let id = PeerKind::Channel.mark(integer(id)?).ok_or(Unread::Foreign)?;
+                let username = lowered(self.py, non_empty(username)?, &mut self.username)?;
+                self.page.push(&Entity { id, hash: Some(hash), username, phone: None, name: non_empty(title)? });
+            }
+            (PeerKind::Chat, [Some(id), Some(title), ..]) => {
+                let id = PeerKind::Chat.mark(integer(id)?).ok_or(Unread::Foreign)?;
+                self.page.push(&Entity { id, hash: Some(0), name: non_empty(title)?, ..Entity::default() });
+            }
+            _ => return Err(Unread::Foreign),
         }
-    }
-
-    fn read_user(
-        &mut self,
-        id: &Bound<'py, PyAny>,
-        hash: &Bound<'py, PyAny>,
-        min: &Bound<'py, PyAny>,
-        username: &Bound<'py, PyAny>,
-        phone: &Bound<'py, PyAny>,
-        first: &Bound<'py, PyAny>,
-        last: &Bound<'py, PyAny>,
-    ) -> Result<(), Unread> {
-        let py = self.py;
-        let Some(hash) = self.usable_hash(hash, min)? else { return Ok(()) };
-        let id = integer(id)?;
-        let (username, phone) = (non_empty(username)?, text(phone)?);
-        let (name, last_name) = match (non_empty(first)?, non_empty(last)?) {
-            (Some(first), last) => (Some(first), last),
-            (None, last) => (last, None),
-        };
-        let phone = phone.map(|phone| self.session.phone_form(phone));
-        let username = lowered(py, username, &mut self.username)?;
-        self.page.push_named(&Entity { id, hash: Some(hash), username, phone: phone.as_deref(), name }, last_name);
         Ok(())
-    }
-
-    fn read_channel(
-        &mut self,
-        id: &Bound<'py, PyAny>,
-        hash: &Bound<'py, PyAny>,
-        min: &Bound<'py, PyAny>,
-        username: &Bound<'py, PyAny>,
-        title: &Bound<'py, PyAny>,
-    ) -> Result<(), Unread> {
-        let py = self.py;
-        let Some(hash) = self.usable_hash(hash, min)? else { return Ok(()) };
-        let id = PeerKind::Channel.mark(integer(id)?).ok_or(Unread::Foreign)?;
-        let (username, name) = (non_empty(username)?, non_empty(title)?);
-        let username = lowered(py, username, &mut self.username)?;
-        self.page.push(&Entity { id, hash: Some(hash), username, phone: None, name });
-        Ok(())
-    }
-
-    fn read_chat(&mut self, id: &Bound<'py, PyAny>, title: &Bound<'py, PyAny>) -> Result<(), Unread> {
-        let id = PeerKind::Chat.mark(integer(id)?).ok_or(Unread::Foreign)?;
-        self.page.push(&Entity { id, hash: Some(0), name: non_empty(title)?, ..Entity::default() });
-        Ok(())
-    }
-
-    /// The access hash; `None` if there is none, or one that opens nothing.
-    fn usable_hash(&self, hash: &Bound<'py, PyAny>, is_min: &Bound<'py, PyAny>) -> Result<Option<i64>, Unread> {
-        if hash.is_none() {
-            return Ok(None);
-        }
-        if !is_min.is_none() && is_min.cast_exact::<PyBool>().map_err(|_| Unread::Foreign)?.is_true() {
-            return Ok(None);
-        }
-        integer(hash).map(Some)
     }
 
     /// Reads what Telethon's own functions make of it.
@@ -339,6 +263,14 @@ impl From<PyErr> for Unread {
     fn from(error: PyErr) -> Self {
         Self::Failed(error)
     }
+}
+
+/// The access hash; `None` if there is none, or one that opens nothing.
+fn usable_hash(hash: &Bound<'_, PyAny>, is_min: &Bound<'_, PyAny>) -> Result<Option<i64>, Unread> {
+    if hash.is_none() || (!is_min.is_none() && is_min.cast_exact::<PyBool>().map_err(|_| Unread::Foreign)?.is_true()) {
+        return Ok(None);
+    }
+    integer(hash).map(Some)
 }
 
 /// The number, if it is exactly an `int` and fits.

@@ -3,8 +3,10 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyType};
+use pyo3::types::{PyString, PyType};
 
+use super::entity_class::EntityClass;
+use crate::entity::PeerKind;
 use crate::lookup_key::Dialect;
 
 /// Classes and functions of the Telethon that is installed.
@@ -28,58 +30,6 @@ pub(super) struct Telethon {
     pub(super) dialect: Option<Dialect>,
 }
 
-/// A class whose objects are read all the time.
-pub(super) struct EntityClass {
-    class: Py<PyType>,
-    /// Whether each of its objects has a dictionary, which is read twice as fast as attributes are. Since Python 3.11 only those with more
-    /// than 30 attributes have; for others it would be made when it is asked for, and kept.
-    has_dict: bool,
-}
-
-impl EntityClass {
-    fn new(class: Bound<'_, PyType>) -> PyResult<Self> {
-        const MOST_WITHOUT_DICT: usize = 30;
-        let py = class.py();
-        let code = class.getattr("__init__")?.getattr_opt("__code__")?;
-        let arguments: usize = code.map_or(Ok(0), |code| code.getattr("co_argcount")?.extract())?;
-        // Telethon makes an attribute of each argument, `self` apart.
-        let has_dict = py.version_info() < (3, 11) || arguments > MOST_WITHOUT_DICT + 1;
-        Ok(Self { class: class.unbind(), has_dict })
-    }
-
-    /// Whether the object is of exactly this class, no subclass.
-    pub(super) fn is_class_of(&self, object: &Bound<'_, PyAny>) -> bool {
-        Telethon::is_exactly(object, &self.class)
-    }
-
-    /// The attributes of an object of this class.
-    pub(super) fn attributes<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Attributes<'py>> {
-        let dict = if self.has_dict { Some(object.getattr(intern!(object.py(), "__dict__"))?) } else { None };
-        Ok(Attributes { object: object.clone(), dict: dict.and_then(|dict| dict.cast_into_exact().ok()) })
-    }
-}
-
-/// An object's attributes, by the fastest way there is.
-pub(super) struct Attributes<'py> {
-    object: Bound<'py, PyAny>,
-    dict: Option<Bound<'py, PyDict>>,
-}
-
-impl<'py> Attributes<'py> {
-    pub(super) fn object(&self) -> &Bound<'py, PyAny> {
-        &self.object
-    }
-
-    pub(super) fn get(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(dict) = &self.dict
-            && let Some(value) = dict.get_item(name)?
-        {
-            return Ok(value);
-        }
-        self.object.getattr(name)
-    }
-}
-
 impl Telethon {
     /// The one that is installed.
     pub(super) fn get(py: Python<'_>) -> PyResult<&'static Self> {
@@ -93,9 +43,9 @@ impl Telethon {
         let utils = py.import("telethon.utils")?;
         Ok(Self {
             tl_object: py.import("telethon.tl")?.getattr("TLObject")?.cast_into::<PyType>()?.unbind(),
-            user: EntityClass::new(class("User")?.into_bound(py))?,
-            chat: EntityClass::new(class("Chat")?.into_bound(py))?,
-            channel: EntityClass::new(class("Channel")?.into_bound(py))?,
+            user: EntityClass::new(class("User")?.into_bound(py), PeerKind::User)?,
+            chat: EntityClass::new(class("Chat")?.into_bound(py), PeerKind::Chat)?,
+            channel: EntityClass::new(class("Channel")?.into_bound(py), PeerKind::Channel)?,
             peer_user: class("PeerUser")?,
             peer_channel: class("PeerChannel")?,
             input_peer_user: class("InputPeerUser")?,
