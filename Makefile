@@ -29,8 +29,8 @@ test-python: $(VENV)/.built ## the tests against the real Telethon
 
 test-releases: $(RELEASES:%=test-release-%) ## the tests against each supported release of Telethon
 
-bench: $(VENV)/.built ## measure ours beside Telethon's, in one run
-	$(BIN)/python benches/compare.py
+bench: $(VENV)/.built ## measure ours beside Telethon's, in one run; with QUICK=1 in about a minute
+	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 
 lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtest
 	cargo fmt --check
@@ -57,7 +57,7 @@ $(VENV)/.ready: pyproject.toml
 	@cargo --version >/dev/null || { echo "Rust is needed: https://rustup.rs"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade 'pip>=25.1'
-	$(PIP) --group test --group demo --group lint
+	$(PIP) --group test --group demo --group bench --group lint
 	touch $@
 
 $(VENV)/.built: $(VENV)/.ready $(RUST)

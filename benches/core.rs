@@ -1,122 +1,141 @@
 //! The core alone: inserting, finding by each key, loading a file, applying a journal.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod crowd;
+
+use std::time::Duration;
+
+use crowd::{PAGE, Texts, has_phone, has_username, id_of, mix, pages};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use telethon_session_rust::entity::Entity;
 use telethon_session_rust::entity_cache::{EntityCache, EntityPage, TextKey};
+use telethon_session_rust::session::Session;
+use telethon_session_rust::store::sqlite::SqliteFile;
+use telethon_session_rust::store::{Changes, Location};
 
-const PAGE: usize = 200;
-const SIZES: [usize; 5] = [1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
+const FILE_SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+const LOOKUPS: usize = 10_000;
+/// The database version of the files.
+const VERSION: i64 = 8;
+const LONG: Duration = Duration::from_secs(60);
 
 fn main() {
     divan::main();
 }
 
-/// Entities as a busy bot sees them: 80% users, 15% channels, 5% groups; 60% with usernames, 20% with phones, a third of the
-/// names Cyrillic.
-fn pages(count: usize) -> Vec<EntityPage> {
-    let mut pages = Vec::new();
-    let (mut username, mut phone, mut name) = (String::new(), String::new(), String::new());
-    for first in (0..count).step_by(PAGE) {
-        let mut page = EntityPage::with_capacity(PAGE);
-        for number in first..(first + PAGE).min(count) {
-            use std::fmt::Write as _;
-            let bits = mix(number as u64);
-            username.clear();
-            phone.clear();
-            name.clear();
-            write!(username, "user_{number:x}").unwrap();
-            write!(phone, "{}", 79_000_000_000_u64 + number as u64).unwrap();
-            let (first_name, last_name) = if bits.is_multiple_of(3) {
-                ("Александра", "Петрова")
-            } else {
-                ("Alexandra", "Smith")
-            };
-            write!(name, "{first_name} {last_name}{}", bits >> 44).unwrap();
-            let id = id_of(number);
-            page.push(&Entity {
-                id,
-                hash: Some(bits.cast_signed()),
-                username: (bits % 5 < 3).then_some(username.as_str()),
-                phone: (bits / 5).is_multiple_of(5).then_some(phone.as_str()),
-                name: Some(&name),
-            });
-        }
-        pages.push(page);
-    }
-    pages
-}
-
-fn id_of(number: usize) -> i64 {
-    let id = i64::try_from(number * 7919 + 1).unwrap();
-    match number % 20 {
-        0..16 => id,
-        16..19 => -1_000_000_000_000 - id,
-        _ => -id,
+fn put(cache: &mut EntityCache, pages: &[EntityPage]) {
+    for page in pages {
+        cache.put(page, |id| _ = black_box(id));
     }
 }
 
-fn mix(number: u64) -> u64 {
-    let bits = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (bits ^ (bits >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb)
-}
-
-fn filled(pages: &[EntityPage]) -> EntityCache {
+fn filled(count: usize) -> EntityCache {
     let mut cache = EntityCache::default();
-    put(&mut cache, pages);
+    pages(count).for_each(|page| put(&mut cache, &[page]));
     cache
 }
 
-fn put(cache: &mut EntityCache, pages: &[EntityPage]) {
-    for entity in pages.iter().flat_map(EntityPage::iter) {
-        black_box(cache.put(&entity));
-    }
-}
-
-#[divan::bench(args = SIZES, sample_count = 3, sample_size = 1)]
+#[divan::bench(args = SIZES, sample_count = 5, sample_size = 1)]
 fn insert(bencher: Bencher<'_, '_>, count: usize) {
-    let pages = pages(count);
-    bencher.counter(ItemsCount::new(count)).bench_local(|| filled(&pages));
+    let pages: Vec<EntityPage> = pages(count).collect();
+    bencher.counter(ItemsCount::new(count)).bench_local(|| {
+        let mut cache = EntityCache::default();
+        put(&mut cache, &pages);
+        cache
+    });
 }
 
-#[divan::bench(args = SIZES, sample_count = 3, sample_size = 1)]
+#[divan::bench(args = SIZES, sample_count = 5, sample_size = 1)]
 fn insert_again(bencher: Bencher<'_, '_>, count: usize) {
-    let pages = pages(count);
-    let mut cache = filled(&pages);
+    let pages: Vec<EntityPage> = pages(count).collect();
+    let mut cache = EntityCache::default();
+    put(&mut cache, &pages);
     bencher.counter(ItemsCount::new(count)).bench_local(|| put(&mut cache, &pages));
 }
 
-const LOOKUPS: usize = 10_000;
+/// Numbers of people all over the cache, in no order.
+fn somebody(count: usize) -> impl Iterator<Item = usize> {
+    (0..).map(move |n| usize::try_from(mix(n) >> 16).unwrap() % count)
+}
 
 #[divan::bench(args = SIZES, sample_count = 5, sample_size = 1)]
 fn find_by_id(bencher: Bencher<'_, '_>, count: usize) {
-    let cache = filled(&pages(count));
-    bencher.counter(ItemsCount::new(LOOKUPS)).bench_local(|| {
-        for number in (0..LOOKUPS).map(|n| n * 7877 % count) {
-            black_box(cache.by_id(id_of(number)));
-        }
-    });
+    let cache = filled(count);
+    let ids: Vec<i64> = somebody(count).map(id_of).take(LOOKUPS).collect();
+    bencher
+        .counter(ItemsCount::new(LOOKUPS))
+        .bench_local(|| ids.iter().filter(|id| cache.by_id(**id).is_some()).count());
 }
 
 #[divan::bench(args = SIZES, sample_count = 5, sample_size = 1)]
 fn find_by_username(bencher: Bencher<'_, '_>, count: usize) {
-    let mut cache = filled(&pages(count));
-    let names: Vec<String> = (0..LOOKUPS).map(|n| format!("user_{:x}", n * 7877 % count)).collect();
-    bencher.counter(ItemsCount::new(LOOKUPS)).bench_local(|| {
-        for name in &names {
-            black_box(cache.by_username(name, |_| ()));
-        }
-    });
+    let keys: Vec<String> = keys(count, has_username, |texts| texts.username);
+    let mut cache = filled(count);
+    bencher
+        .counter(ItemsCount::new(LOOKUPS))
+        .bench_local(|| keys.iter().filter(|key| cache.by_username(key, |_| ()).is_some()).count());
 }
 
 #[divan::bench(args = SIZES, sample_count = 5, sample_size = 1)]
 fn find_by_phone(bencher: Bencher<'_, '_>, count: usize) {
-    let cache = filled(&pages(count));
-    let phones: Vec<String> = (0..LOOKUPS).map(|n| (79_000_000_000 + n * 7877 % count).to_string()).collect();
-    bencher.counter(ItemsCount::new(LOOKUPS)).bench_local(|| {
-        for phone in &phones {
-            black_box(cache.by_text(TextKey::Phone, phone));
+    find_by(bencher, count, TextKey::Phone, &keys(count, has_phone, |texts| texts.phone));
+}
+
+#[divan::bench(args = SIZES, sample_count = 5, sample_size = 1)]
+fn find_by_name(bencher: Bencher<'_, '_>, count: usize) {
+    find_by(bencher, count, TextKey::Name, &keys(count, |_| true, |texts| texts.name));
+}
+
+fn keys(count: usize, has: impl Fn(usize) -> bool, key: impl Fn(Texts) -> String) -> Vec<String> {
+    let text_of = |number| {
+        let mut texts = Texts::default();
+        texts.of(number);
+        key(texts)
+    };
+    somebody(count).filter(|number| has(*number)).map(text_of).take(LOOKUPS).collect()
+}
+
+fn find_by(bencher: Bencher<'_, '_>, count: usize, key: TextKey, texts: &[String]) {
+    let cache = filled(count);
+    bencher
+        .counter(ItemsCount::new(LOOKUPS))
+        .bench_local(|| texts.iter().filter(|text| cache.by_text(key, text).is_some()).count());
+}
+
+/// From the constructor until everything is in memory.
+#[divan::bench(args = FILE_SIZES, sample_count = 5, sample_size = 1)]
+fn load_a_file(bencher: Bencher<'_, '_>, count: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anna.session");
+    let (session, _) = Session::open(Box::new(SqliteFile::new(Some(path.clone()), VERSION))).unwrap();
+    pages(count).for_each(|page| session.put(page));
+    session.close(LONG).unwrap();
+    bencher.counter(ItemsCount::new(count)).bench_local(|| {
+        let (session, _) = Session::open(Box::new(SqliteFile::new(Some(path.clone()), VERSION))).unwrap();
+        while !session.is_loaded() {
+            std::thread::sleep(Duration::from_micros(100));
         }
+        session
     });
+}
+
+/// One transaction with so many entities, into an empty file.
+#[divan::bench(args = FILE_SIZES, sample_count = 5, sample_size = 1)]
+fn apply_a_journal(bencher: Bencher<'_, '_>, count: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = SqliteFile::new(Some(folder.path().join("anna.session")), VERSION);
+    let slices: Vec<Changes> = pages(count).map(|entities| Changes { entities, ..Changes::default() }).collect();
+    assert_eq!(slices.len(), count / PAGE);
+    bencher
+        .counter(ItemsCount::new(count))
+        .with_inputs(|| {
+            let _ = file.delete();
+            file.open().unwrap().0
+        })
+        .bench_local_refs(|store| {
+            store.begin(LONG).unwrap();
+            slices.iter().for_each(|changes| store.apply(changes).unwrap());
+            store.commit(LONG).unwrap();
+        });
 }

@@ -175,3 +175,16 @@ fn the_loser_of_a_username_loses_it_in_the_file_too() {
         .collect();
     assert_eq!(left, [(1, 123, 50), (3, 123, 60)]);
 }
+
+/// What changes while others are written is often written with them: then too whoever waits for it must be told.
+#[test]
+fn who_waits_is_told_when_the_write_under_way_took_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = open(&folder.path().join("anna.session"));
+    for round in 0..1500 {
+        session.put(people(round * 200..round * 200 + 200));
+        session.save(false).unwrap();
+        (0..300).for_each(|id| session.set_update_state(id, UpdateState { pts: Some(round), ..UpdateState::default() }));
+        flush(&session);
+    }
+}

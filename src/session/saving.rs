@@ -173,14 +173,18 @@ impl Session {
             }
             written
         });
-        let mut state = self.state();
-        match &result {
-            Ok(()) if state.journal.is_empty() => state.saved = state.changes,
-            Ok(()) => {}
-            Err(_) => {
-                state.journal.credentials.get_or_insert(credentials);
+        let tells = {
+            let mut state = self.state();
+            match &result {
+                Ok(()) if state.journal.is_empty() => state.saved = state.changes,
+                Ok(()) => {}
+                Err(_) => {
+                    state.journal.credentials.get_or_insert(credentials);
+                }
             }
-        }
+            state.take_waiters(None)
+        };
+        tells.into_iter().for_each(|tell| tell(Ok(())));
         result
     }
 
@@ -207,20 +211,17 @@ impl Session {
 
     /// Writes what is unsaved now in one transaction. Ends it early if somebody waits urgently for the store.
     fn write(&self, slot: &mut Slot, wait: Duration) -> Result<()> {
-        let up_to = {
-            let mut state = self.state();
-            if state.journal.is_empty() {
-                // We hold the slot, so nobody else is writing either.
-                state.saved = state.changes;
-                return Ok(());
-            }
-            state.changes
+        let (up_to, is_anything_unsaved) = {
+            let state = self.state();
+            (state.changes, !state.journal.is_empty())
         };
         let mut taken = Vec::new();
-        let result = self.write_slices(slot, wait, &mut taken);
+        let result = if is_anything_unsaved { self.write_slices(slot, wait, &mut taken) } else { Ok(true) };
         self.is_writing.store(false, Ordering::Release);
         let mut state = self.state();
         match result {
+            // We hold the slot, so nobody else is writing either.
+            Ok(_) if state.journal.is_empty() => state.saved = state.changes,
             Ok(true) => state.saved = state.saved.max(up_to),
             Ok(false) => {}
             Err(_) => state.put_back(taken),
