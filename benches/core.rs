@@ -26,7 +26,7 @@ fn main() {
 
 fn put(cache: &mut EntityCache, pages: &[EntityPage]) {
     for page in pages {
-        cache.put(page, |id| _ = black_box(id));
+        cache.put(page, |id, _| _ = black_box(id));
     }
 }
 

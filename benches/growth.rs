@@ -42,7 +42,7 @@ fn fill(count: usize) -> (EntityCache, Duration) {
     let mut time = Duration::ZERO;
     for page in pages(count) {
         let begun = Instant::now();
-        cache.put(&page, |id| _ = black_box(id));
+        cache.put(&page, |id, _| _ = black_box(id));
         time += begun.elapsed();
     }
     (cache, time)

@@ -176,6 +176,33 @@ fn the_loser_of_a_username_loses_it_in_the_file_too() {
     assert_eq!(left, [(1, 123, 50), (3, 123, 60)]);
 }
 
+fn seen(path: &Path, id: i64) -> i64 {
+    let query = "select date from entities where id = ?";
+    Connection::open(path).unwrap().query_row(query, [id], |row| row.get(0)).unwrap()
+}
+
+/// A busy bot sees the same people every second. That alone is not worth a write each second, but it is not lost.
+#[test]
+fn who_is_only_seen_again_is_written_with_the_rest_and_when_somebody_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anna.session");
+    let session = open(&path);
+    session.put(people(1..10));
+    flush(&session);
+    let first = seen(&path, 3);
+    std::thread::sleep(Duration::from_millis(1100));
+    session.put(people(1..11));
+    session.save(false).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!((count(&path), seen(&path, 3)), (10, first));
+    flush(&session);
+    assert!(seen(&path, 3) > first);
+    std::thread::sleep(Duration::from_millis(1100));
+    session.put(people(1..11));
+    session.close(Duration::from_secs(5)).unwrap();
+    assert!(seen(&path, 3) > first + 1);
+}
+
 /// What changes while others are written is often written with them: then too whoever waits for it must be told.
 #[test]
 fn who_waits_is_told_when_the_write_under_way_took_all() {
@@ -184,7 +211,8 @@ fn who_waits_is_told_when_the_write_under_way_took_all() {
     for round in 0..1500 {
         session.put(people(round * 200..round * 200 + 200));
         session.save(false).unwrap();
-        (0..300).for_each(|id| session.set_update_state(id, UpdateState { pts: Some(round), ..UpdateState::default() }));
+        (0..300)
+            .for_each(|id| session.set_update_state(id, UpdateState { pts: Some(round), ..UpdateState::default() }));
         flush(&session);
     }
 }

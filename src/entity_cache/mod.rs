@@ -61,11 +61,13 @@ impl EntityCache {
         self.len() == 0
     }
 
-    /// Stores entities as they were just seen. Those that had nothing unsaved before and have now are told to `unsaved`, by their marked ids.
-    pub fn put(&mut self, page: &EntityPage, mut unsaved: impl FnMut(i64)) {
+    /// Stores entities as they were just seen. Those of which something is unsaved now that was not before are told to `unsaved`, by their marked
+    /// ids and what is unsaved. A date counts for nothing beside the rest.
+    pub fn put(&mut self, page: &EntityPage, mut unsaved: impl FnMut(i64, Unsaved)) {
         self.for_each_arrival(page, |cache, arrival| {
-            if cache.put_one(arrival) {
-                unsaved(arrival.entity.id);
+            let (before, now) = cache.put_one(arrival);
+            if before != now && matches!(before, Unsaved::Nothing | Unsaved::Date) {
+                unsaved(arrival.entity.id, now);
             }
         });
     }
@@ -118,26 +120,29 @@ impl EntityCache {
         black_box(sum);
     }
 
-    /// Answers whether the entity had nothing unsaved before and has now.
-    fn put_one(&mut self, arrival: &Arrival<'_>) -> bool {
+    /// Answers what of the entity was unsaved before, and what is now.
+    fn put_one(&mut self, arrival: &Arrival<'_>) -> (Unsaved, Unsaved) {
         let entity = &arrival.entity;
         let Some(mut row) = self.find_id(entity.id, arrival.id_hash) else {
             self.push(arrival, entity.unsaved);
-            return entity.unsaved != Unsaved::Nothing;
+            return (Unsaved::Nothing, entity.unsaved);
         };
+        let before = self.rows.unsaved(row);
         let names_are_told = entity.unsaved != Unsaved::HashAndDate;
         let same_texts = !names_are_told || self.rows.holds(row, entity.record);
-        let same_numbers = self.rows.hash(row) == entity.hash && self.rows.seen(row) == entity.seen;
-        if same_texts && same_numbers {
-            return false;
+        let same_hash = self.rows.hash(row) == entity.hash;
+        if same_texts && same_hash && self.rows.seen(row) == entity.seen {
+            return (before, before);
         }
         if !same_texts {
             row = self.set_texts(row, entity.record);
         }
         self.rows.set_hash_and_seen(row, entity.hash, entity.seen);
-        let before = self.rows.unsaved(row);
-        self.rows.set_unsaved(row, before.and(entity.unsaved));
-        before == Unsaved::Nothing && entity.unsaved != Unsaved::Nothing
+        let is_saved = entity.unsaved == Unsaved::Nothing;
+        let news = if same_texts && same_hash && !is_saved { Unsaved::Date } else { entity.unsaved };
+        let now = before.and(news);
+        self.rows.set_unsaved(row, now);
+        (before, now)
     }
 
     fn put_one_stored(&mut self, arrival: &Arrival<'_>) {
@@ -149,13 +154,15 @@ impl EntityCache {
         let unsaved = self.rows.unsaved(row);
         match unsaved {
             Unsaved::Row | Unsaved::LostUsername => return,
-            Unsaved::Nothing | Unsaved::HashAndDate => {}
+            Unsaved::Nothing | Unsaved::HashAndDate | Unsaved::Date => {}
         }
         if !self.rows.holds(row, entity.record) {
             row = self.set_texts(row, entity.record);
         }
-        if unsaved == Unsaved::Nothing {
-            self.rows.set_hash_and_seen(row, entity.hash, entity.seen);
+        match unsaved {
+            Unsaved::Nothing => self.rows.set_hash_and_seen(row, entity.hash, entity.seen),
+            Unsaved::Date => self.rows.set_hash_and_seen(row, entity.hash, entity.seen.max(self.rows.seen(row))),
+            _ => {}
         }
     }
 
@@ -198,9 +205,9 @@ impl EntityCache {
         self.by_id(newest)
     }
 
-    /// Copies an entity out and counts it as saved.
+    /// Copies an entity out, if anything of it is unsaved, and counts it as saved.
     pub fn take_unsaved(&mut self, id: i64, into: &mut EntityPage) {
-        if let Some(row) = self.row_of(id) {
+        if let Some(row) = self.row_of(id).filter(|row| self.rows.unsaved(*row) != Unsaved::Nothing) {
             into.push_entity(&self.rows.entity(row));
             self.rows.set_unsaved(row, Unsaved::Nothing);
         }
@@ -214,12 +221,12 @@ impl EntityCache {
         page
     }
 
-    /// Counts an entity as unsaved again. Returns whether it had become unsaved anew meanwhile.
-    pub fn put_back_unsaved(&mut self, id: i64, unsaved: Unsaved) -> bool {
-        let Some(row) = self.row_of(id) else { return false };
+    /// Counts an entity as unsaved again. Returns what of it had become unsaved anew meanwhile.
+    pub fn put_back_unsaved(&mut self, id: i64, unsaved: Unsaved) -> Unsaved {
+        let Some(row) = self.row_of(id) else { return Unsaved::Nothing };
         let now = self.rows.unsaved(row);
         self.rows.set_unsaved(row, now.and(unsaved));
-        now != Unsaved::Nothing
+        now
     }
 
     fn row_of(&self, id: i64) -> Option<RowId> {
@@ -276,7 +283,7 @@ impl EntityCache {
         moved
     }
 
-    /// Returns whether the entity had nothing unsaved before.
+    /// Returns whether the entity had nothing unsaved before but a date.
     fn drop_username(&mut self, id: i64) -> bool {
         let Some(row) = self.row_of(id) else { return false };
         let mut record = Vec::new();
@@ -285,7 +292,7 @@ impl EntityCache {
         let row = self.set_texts(row, &record);
         let before = self.rows.unsaved(row);
         self.rows.set_unsaved(row, before.and(Unsaved::LostUsername));
-        before == Unsaved::Nothing
+        matches!(before, Unsaved::Nothing | Unsaved::Date)
     }
 
     /// The first row of the chain of those with this text: the one with the lowest id.

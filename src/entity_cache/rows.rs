@@ -34,7 +34,7 @@ const FREE_NEXT: usize = 0;
 const FREE_UNITS: usize = 4;
 
 const HAS_HASH: u8 = 1;
-const UNSAVED: u8 = 0b110;
+const UNSAVED: u8 = 0b1110;
 const FREE: u8 = 0x80;
 
 /// What of a row is not in the file yet.
@@ -49,6 +49,8 @@ pub enum Unsaved {
     HashAndDate,
     /// That the row has lost its username to another one.
     LostUsername,
+    /// When it was last seen, and nothing else.
+    Date,
 }
 
 impl Unsaved {
@@ -58,6 +60,7 @@ impl Unsaved {
         match (self, other) {
             (Self::Nothing, kind) | (kind, Self::Nothing) => kind,
             (a, b) if a == b => a,
+            (Self::Date, Self::HashAndDate) | (Self::HashAndDate, Self::Date) => Self::HashAndDate,
             _ => Self::Row,
         }
     }
@@ -71,7 +74,8 @@ impl Unsaved {
             0 => Self::Nothing,
             1 => Self::Row,
             2 => Self::HashAndDate,
-            _ => Self::LostUsername,
+            3 => Self::LostUsername,
+            _ => Self::Date,
         }
     }
 }

@@ -14,7 +14,7 @@ fn page(id: i64, seen: u32, texts: &Texts) -> EntityPage {
 
 fn put(cache: &mut EntityCache, page: &EntityPage) -> Vec<i64> {
     let mut unsaved = Vec::new();
-    cache.put(page, |id| unsaved.push(id));
+    cache.put(page, |id, _| unsaved.push(id));
     unsaved
 }
 

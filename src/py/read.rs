@@ -55,9 +55,11 @@ pub(super) fn for_each_entity<'py>(
     if !object.is_instance(telethon.tl_object.bind(py))? && is_list_like(telethon, object)? {
         return object.try_iter()?.try_for_each(|entity| each(&entity?));
     }
-    for name in [intern!(py, "user"), intern!(py, "chat")] {
-        if let Some(entity) = object.getattr_opt(name)? {
-            each(&entity)?;
+    if !telethon.is_updates(object) {
+        for name in [intern!(py, "user"), intern!(py, "chat")] {
+            if let Some(entity) = object.getattr_opt(name)? {
+                each(&entity)?;
+            }
         }
     }
     for name in [intern!(py, "chats"), intern!(py, "users")] {

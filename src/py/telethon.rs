@@ -23,6 +23,8 @@ pub(super) struct Telethon {
     pub(super) input_user: Py<PyType>,
     pub(super) input_channel: Py<PyType>,
     pub(super) input_document: Py<PyType>,
+    /// The two kinds of updates that hold people, as `users` and `chats` and not otherwise.
+    updates: [Py<PyType>; 2],
     pub(super) input_photo: Py<PyType>,
     pub(super) update_state: Py<PyType>,
     pub(super) utils: Py<PyAny>,
@@ -54,6 +56,7 @@ impl Telethon {
             input_user: class("InputUser")?,
             input_channel: class("InputChannel")?,
             input_document: class("InputDocument")?,
+            updates: [class("Updates")?, class("UpdatesCombined")?],
             input_photo: class("InputPhoto")?,
             update_state: types.getattr("updates")?.getattr("State")?.cast_into::<PyType>()?.unbind(),
             dialect: dialect(&utils)?,
@@ -74,6 +77,12 @@ impl Telethon {
     pub(super) fn input_peer<'py>(&self, entity: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = entity.py();
         self.utils.bind(py).call_method1(intern!(py, "get_input_peer"), (entity, false))
+    }
+
+    /// Whether the object is of one of the two kinds of updates that hold people. To ask one for an attribute that it has not costs as much as to
+    /// read two people.
+    pub(super) fn is_updates(&self, object: &Bound<'_, PyAny>) -> bool {
+        self.updates.iter().any(|class| Self::is_exactly(object, class))
     }
 
     /// Whether the object is of exactly this class, no subclass.

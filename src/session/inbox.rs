@@ -181,7 +181,9 @@ mod tests {
     #[test]
     fn small_pages_are_gathered_and_a_full_inbox_takes_no_more() {
         let inbox = Inbox::default();
-        (0..PAGE).for_each(|_| drop(inbox.push(page(1))));
+        for _ in 0..PAGE {
+            inbox.push(page(1));
+        }
         assert_eq!(inbox.queue().pages.len(), 1);
         assert!(inbox.try_push(page(FULL)).is_ok());
         assert_eq!(inbox.try_push(page(1)).unwrap_err().len(), 1);

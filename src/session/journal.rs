@@ -59,6 +59,10 @@ pub(super) struct Journal {
     pub(super) entities: VecDeque<i64>,
     pub(super) update_states: Order<i64>,
     pub(super) sent_files: Order<FileKey>,
+    /// Entities that were only seen again, by their marked ids, and channels of whose update state only the date is another. A busy bot
+    /// sees thousands of them each minute; to write each again each second would be most of its writing.
+    pub(super) dates: VecDeque<i64>,
+    pub(super) channel_dates: Order<i64>,
 }
 
 /// What a write has taken from the journal, to be put back if it fails.
@@ -72,7 +76,20 @@ pub(super) struct Taken {
 
 impl Journal {
     pub(super) fn is_empty(&self) -> bool {
+        self.holds_dates_only() && self.dates.is_empty() && self.channel_dates.len() == 0
+    }
+
+    /// Whether nothing is in it that cannot wait.
+    pub(super) fn holds_dates_only(&self) -> bool {
         self.credentials.is_none() && self.entities.is_empty() && self.update_states.len() + self.sent_files.len() == 0
+    }
+
+    /// Has the dates written with the rest.
+    pub(super) fn include_dates(&mut self) {
+        self.entities.append(&mut self.dates);
+        for id in self.channel_dates.take() {
+            self.update_states.add(id);
+        }
     }
 
     /// What is in it, counted in words.
@@ -88,6 +105,7 @@ impl Journal {
             counted(self.entities.len(), "entity"),
             counted(self.update_states.len(), "update state"),
             counted(self.sent_files.len(), "sent file"),
+            counted(self.dates.len() + self.channel_dates.len(), "date"),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }

@@ -235,10 +235,11 @@ impl Session {
         let unsaved = state.unsaved_entities();
         state.cache = crate::entity_cache::EntityCache::default();
         state.journal.entities.clear();
+        state.journal.dates.clear();
         let State { cache, journal, .. } = &mut *state;
-        cache.put(&unsaved, |id| journal.entities.push_back(id));
+        cache.put(&unsaved, |id, _| journal.entities.push_back(id));
         let State { update_states: known, journal, .. } = &mut *state;
-        known.retain(|id, _| journal.update_states.contains(id));
+        known.retain(|id, _| journal.update_states.contains(id) || journal.channel_dates.contains(id));
         for (id, update_state) in update_states {
             known.entry(id).or_insert(update_state);
         }

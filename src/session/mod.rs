@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::entity_cache::{EntityCache, EntityPage, IdAndHash, TextKey};
+use crate::entity_cache::{EntityCache, EntityPage, IdAndHash, TextKey, Unsaved};
 use crate::error::Result;
 use crate::fork;
 use crate::store::{Credentials, FileKey, Location, Query, SentFile, Store, UpdateState};
@@ -181,15 +181,22 @@ impl Session {
     fn take_in_a_page(&self, state: &mut State) -> bool {
         let Some((page, since)) = self.inbox.pop() else { return false };
         let State { cache, journal, .. } = &mut *state;
-        let before = journal.entities.len();
+        let before = (journal.entities.len(), journal.dates.len());
         if self.is_stored() {
-            cache.put(&page, |id| journal.entities.push_back(id));
+            cache.put(&page, |id, unsaved| match unsaved {
+                Unsaved::Date => journal.dates.push_back(id),
+                _ => journal.entities.push_back(id),
+            });
         } else {
-            cache.put(&page, |_| ());
+            cache.put(&page, |_, _| ());
         }
+        let (entities, dates) = (journal.entities.len() > before.0, journal.dates.len() > before.1);
         inbox::give_back(page);
-        if journal.entities.len() > before {
+        if entities {
             self.note_change(state, since);
+        }
+        if dates {
+            self.note_date(state, since);
         }
         true
     }
@@ -287,8 +294,17 @@ impl Session {
     pub fn set_update_state(&self, id: i64, update_state: UpdateState) {
         let _working = fork::working();
         let mut state = self.state();
-        state.update_states.insert(id, update_state);
-        if self.is_stored() {
+        let before = state.update_states.insert(id, update_state);
+        if !self.is_stored() {
+            return;
+        }
+        // A channel's date is of no use, and Telethon's clients make one up whenever they save.
+        if id != 0 && before.is_some_and(|before| UpdateState { date: update_state.date, ..before } == update_state) {
+            if !state.journal.update_states.contains(&id) {
+                state.journal.channel_dates.add(id);
+                self.note_date(&mut state, Instant::now());
+            }
+        } else {
             state.journal.update_states.add(id);
             self.note_change(&mut state, Instant::now());
         }

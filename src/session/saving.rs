@@ -8,7 +8,6 @@ use super::journal::Taken;
 use super::loading::SLOT_RETRY;
 use super::state::{OnSaved, State, Waiter};
 use super::{Session, Slot};
-use crate::entity_cache::EntityPage;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::store::Changes;
@@ -16,6 +15,8 @@ use crate::writer::{self, Saved, Task};
 
 /// How long the writer lets changes gather. With the time to write them it makes about a second.
 pub(super) const GATHER: Duration = Duration::from_millis(500);
+/// The same for mere dates: as often as Telethon's clients save by themselves.
+const GATHER_DATES: Duration = Duration::from_secs(60);
 /// How long `save()` waits for a lock to write the credentials. Python's `sqlite3`, and so Telethon, waits as long.
 const CREDENTIALS_WAIT: Duration = Duration::from_secs(5);
 /// How long `save()` outside an event loop waits for a lock to write the rest, before it leaves that to the writer.
@@ -110,11 +111,7 @@ impl Session {
         }
         let waiters = {
             let mut state = self.whole_state();
-            let rows = std::mem::take(&mut state.journal).entities;
-            let mut forgotten = EntityPage::default();
-            for row in rows {
-                state.cache.take_unsaved(row, &mut forgotten);
-            }
+            state.forget_unsaved();
             state.saved = state.changes;
             std::mem::take(&mut state.waiters)
         };
@@ -142,6 +139,16 @@ impl Session {
         if state.due.is_none() {
             let due = since + GATHER;
             state.due = Some(due);
+            self.visit_in(due.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    /// The same for what may wait longer.
+    pub(super) fn note_date(&self, state: &mut State, since: Instant) {
+        state.changes += 1;
+        if state.dates_due.is_none() {
+            let due = since + GATHER_DATES;
+            state.dates_due = Some(due);
             self.visit_in(due.saturating_duration_since(Instant::now()));
         }
     }
@@ -199,7 +206,7 @@ impl Session {
                 if self.whole_state().is_saved() {
                     return Ok(());
                 }
-                self.write(&mut self.slot(), left.min(ATTEMPT))
+                self.write(&mut self.slot(), left.min(ATTEMPT), true)
             };
             match attempt {
                 Err(error @ Error::Locked { .. }) if !left.is_zero() => drop(self.note_trouble(&error)),
@@ -210,10 +217,14 @@ impl Session {
     }
 
     /// Writes what is unsaved now in one transaction. Ends it early if somebody waits urgently for the store.
-    fn write(&self, slot: &mut Slot, wait: Duration) -> Result<()> {
+    fn write(&self, slot: &mut Slot, wait: Duration, with_dates: bool) -> Result<()> {
         let (up_to, is_anything_unsaved) = {
-            let state = self.state();
-            (state.changes, !state.journal.is_empty())
+            let mut state = self.state();
+            if with_dates {
+                state.journal.include_dates();
+                state.dates_due = None;
+            }
+            (state.changes, !state.journal.holds_dates_only())
         };
         let mut taken = Vec::new();
         let result = if is_anything_unsaved { self.write_slices(slot, wait, &mut taken) } else { Ok(true) };
@@ -222,8 +233,8 @@ impl Session {
         match result {
             // We hold the slot, so nobody else is writing either.
             Ok(_) if state.journal.is_empty() => state.saved = state.changes,
-            Ok(true) => state.saved = state.saved.max(up_to),
-            Ok(false) => {}
+            Ok(true) if with_dates => state.saved = state.saved.max(up_to),
+            Ok(_) => {}
             Err(_) => state.put_back(taken),
         }
         let tells = state.take_waiters(result.as_ref().err());
@@ -255,7 +266,7 @@ impl Session {
         let mut rows = self.state().journal.entities.len();
         loop {
             let mut state = self.state();
-            let is_all = state.journal.is_empty() || (rows == 0 && !taken.is_empty());
+            let is_all = state.journal.holds_dates_only() || (rows == 0 && !taken.is_empty());
             let gives_way = !taken.is_empty() && self.urgent.load(Ordering::Relaxed) > 0;
             if is_all || gives_way {
                 drop(state);
@@ -264,7 +275,7 @@ impl Session {
             }
             let (changes, keys) = state.take(rows.min(ROWS));
             drop(state);
-            rows -= keys.entities.len();
+            rows = rows.saturating_sub(ROWS);
             taken.push(keys);
             store.apply(&changes)?;
         }
@@ -272,15 +283,23 @@ impl Session {
 
     fn write_in_turn(&self) -> Option<Duration> {
         let Some(mut slot) = self.try_slot() else { return Some(SLOT_RETRY) };
-        // What changes from now on waits for the next time.
-        self.state().due = None;
-        let written = self.write(&mut slot, Duration::ZERO);
+        let with_dates = {
+            let mut state = self.state();
+            // What changes from now on waits for the next time.
+            state.due = None;
+            state.are_dates_due()
+        };
+        let written = self.write(&mut slot, Duration::ZERO, with_dates);
         drop(slot);
         if let Err(error) = written {
             return Some(self.note_trouble(&error));
         }
         self.note_success();
-        if self.state().is_saved() && self.inbox.is_empty() { self.load_some() } else { Some(SLOT_RETRY) }
+        if !self.inbox.is_empty() {
+            return Some(SLOT_RETRY);
+        }
+        let next = self.state().next_write().map(|due| due.saturating_duration_since(Instant::now()).max(SLOT_RETRY));
+        earlier(next, self.load_some())
     }
 
     /// Remembers that writing failed, says so when it is due, and answers when to try again.
@@ -316,24 +335,31 @@ impl Session {
     }
 }
 
+/// The shorter of two times, of which there may be none.
+fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
+}
+
 impl Task for Session {
     fn turn(&self) -> Option<Duration> {
         let _working = fork::working();
         let is_all_taken_in = self.take_in_pages(PAGES);
         let wait = {
             let mut state = self.state();
-            if state.is_saved() {
+            if state.journal.holds_dates_only() {
                 state.due = None;
-                None
-            } else {
-                Some(state.due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now())))
             }
+            if state.is_saved() {
+                state.dates_due = None;
+            }
+            // Who waits for what is written already is told by a write of nothing.
+            let due = if state.waiters.is_empty() { state.next_write() } else { Some(Instant::now()) };
+            due.map(|due| due.saturating_duration_since(Instant::now()))
         };
         match wait {
             Some(Duration::ZERO) => self.write_in_turn(),
             _ if !is_all_taken_in => Some(Duration::ZERO),
-            None => self.load_some(),
-            Some(wait) => self.load_some().map(|next| next.min(wait)).or(Some(wait)),
+            wait => earlier(wait, self.load_some()),
         }
     }
 

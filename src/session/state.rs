@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::{Journal, Taken};
 use super::loading::Mirror;
-use crate::entity_cache::{EntityCache, EntityPage};
+use crate::entity_cache::{EntityCache, EntityPage, Unsaved};
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::store::{Changes, FileKey, SentFile, UpdateState};
@@ -40,6 +40,8 @@ pub(super) struct State {
     pub(super) waiters: Vec<Waiter>,
     /// When what is unsaved is to be written; `None` before anybody has asked for it.
     pub(super) due: Option<Instant>,
+    /// The same for mere dates.
+    pub(super) dates_due: Option<Instant>,
     /// Whether nobody holds the session any more but the writer.
     pub(super) is_abandoned: bool,
     pub(super) mirror: Mirror,
@@ -51,6 +53,24 @@ pub(super) struct State {
 impl State {
     pub(super) fn is_saved(&self) -> bool {
         self.saved == self.changes && self.journal.is_empty()
+    }
+
+    /// When the next write is due; `None` if there is nothing to write.
+    pub(super) fn next_write(&self) -> Option<Instant> {
+        if self.journal.is_empty() {
+            None
+        } else if !self.journal.holds_dates_only() {
+            Some(self.due.unwrap_or_else(Instant::now))
+        } else if self.waiters.is_empty() {
+            Some(self.dates_due.unwrap_or_else(Instant::now))
+        } else {
+            Some(Instant::now())
+        }
+    }
+
+    /// Whether dates go with the next write: somebody waits for all, or it is time.
+    pub(super) fn are_dates_due(&self) -> bool {
+        !self.waiters.is_empty() || self.dates_due.is_some_and(|due| due <= Instant::now())
     }
 
     /// Copies out the next changes, `rows` entities at the most, and counts them as saved.
@@ -86,7 +106,9 @@ impl State {
             journal.sent_files.put_back(sent_files);
             let changed_again: HashSet<i64> = entities
                 .iter()
-                .filter(|(id, unsaved)| cache.put_back_unsaved(*id, *unsaved))
+                .filter(|(id, unsaved)| {
+                    !matches!(cache.put_back_unsaved(*id, *unsaved), Unsaved::Nothing | Unsaved::Date)
+                })
                 .map(|(id, _)| *id)
                 .collect();
             journal.entities.retain(|id| !changed_again.contains(id));
@@ -99,15 +121,15 @@ impl State {
     /// Takes over what a store holds of update states. What is unsaved here is newer and stays.
     pub(super) fn put_stored_update_states(&mut self, stored: Vec<(i64, UpdateState)>) {
         let Self { update_states, journal, .. } = self;
-        update_states.extend(stored.into_iter().filter(|(id, _)| !journal.update_states.contains(id)));
+        let is_newer_here = |id: &i64| journal.update_states.contains(id) || journal.channel_dates.contains(id);
+        update_states.extend(stored.into_iter().filter(|(id, _)| !is_newer_here(id)));
     }
 
     /// Copies of the entities that are unsaved.
     pub(super) fn unsaved_entities(&mut self) -> EntityPage {
         let mut page = EntityPage::default();
-        let rows: Vec<_> = self.journal.entities.iter().copied().collect();
-        for row in rows {
-            self.cache.take_unsaved(row, &mut page);
+        for id in self.journal.entities.iter().chain(&self.journal.dates) {
+            self.cache.take_unsaved(*id, &mut page);
         }
         page
     }
@@ -123,19 +145,23 @@ impl State {
         done.into_iter().map(|waiter| waiter.tell).collect()
     }
 
+    /// Counts all as saved.
+    pub(super) fn forget_unsaved(&mut self) {
+        drop(self.unsaved_entities());
+        self.journal = Journal::default();
+    }
+
     /// What the parent had not saved when it forked, the parent saves.
     pub(super) fn notice_fork(&mut self) {
         if self.generation == fork::generation() {
             return;
         }
         self.generation = fork::generation();
-        let mut of_the_parent = EntityPage::default();
-        for row in std::mem::take(&mut self.journal).entities {
-            self.cache.take_unsaved(row, &mut of_the_parent);
-        }
+        self.forget_unsaved();
         self.saved = self.changes;
         self.waiters = Vec::new();
         self.due = None;
+        self.dates_due = None;
         self.mirror.may_be_behind();
     }
 }

@@ -13,6 +13,7 @@ const PUT: &str = "insert or replace into entities values (?,?,?,?,?,?)";
 /// An input peer tells no names. Those that the file may have stay.
 const PUT_HASH_AND_DATE: &str = "insert into entities values (?1,?2,null,null,null,?3) \
      on conflict(id) do update set hash = excluded.hash, date = excluded.date";
+const PUT_DATE: &str = "update entities set date = ?2 where id = ?1";
 const FORGET_USERNAME: &str = "update entities set username = null where id = ?";
 
 /// A text that is known to be UTF-8 without being asked again.
@@ -40,6 +41,9 @@ pub(super) fn write(connection: &Connection, entities: &EntityPage) -> rusqlite:
             Unsaved::HashAndDate => {
                 let values = params![entity.id, entity.hash, entity.seen];
                 connection.prepare_cached(PUT_HASH_AND_DATE)?.execute(values)?;
+            }
+            Unsaved::Date => {
+                connection.prepare_cached(PUT_DATE)?.execute(params![entity.id, entity.seen])?;
             }
             Unsaved::LostUsername => {
                 connection.prepare_cached(FORGET_USERNAME)?.execute([entity.id])?;

@@ -35,8 +35,11 @@ pub fn pages(count: usize) -> impl Iterator<Item = EntityPage> {
 /// A person's texts, whether told or not.
 #[derive(Default)]
 pub struct Texts {
+    /// In lower case.
     pub username: String,
+    /// Digits only.
     pub phone: String,
+    /// First and last name.
     pub name: String,
 }
 
