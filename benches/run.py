@@ -1,6 +1,6 @@
 """`make bench`: Telethon's session classes, ours, and the floor where there is one, in one process and one run.
 
-Prints every figure beside the one to reach, and writes `results.md` and `lookup.svg`.
+Prints every figure beside the one to reach, and writes `results.md`, `lookup.svg` and the figures in README.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
+import front_page
 from report import CONSOLE, show, show_verdict, write
 from stage import FULL, QUICK, Scale, Stage
 from telethon_session_rust import RustSQLiteSession
@@ -58,6 +59,8 @@ def main() -> None:
         write(out / "results.md", themes, head(scale))
         for curves in (theme.curves for theme in themes if theme.curves):
             import_module("plot").draw(curves, out / "lookup.svg")
+    if is_whole and out == here:
+        front_page.write(out / "results.md", here.parent / "README.md")
 
 
 def head(scale: Scale) -> list[str]:

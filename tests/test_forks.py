@@ -55,6 +55,25 @@ def test_what_the_parent_has_not_saved_the_parent_saves() -> None:
     assert len(dump("anna.session")["entities"]) == 100
 
 
+def test_what_the_parent_received_just_before_is_known_to_the_child() -> None:
+    session = RustSQLiteSession("anna")
+    session.process_entities(CROWD)
+    session.save()
+    # An input peer tells no names, so those that are known must stay.
+    session.process_entities([types.InputPeerUser(1, 99)])
+
+    def child() -> None:
+        session.process_entities([entities.user(10**6, 7, username="of_the_child")])
+        assert session.get_input_entity("user1") == types.InputPeerUser(1, 99)
+        session.close()
+
+    in_a_child(child)
+    session.close()
+    rows = dump("anna.session")["entities"]
+    assert len(rows) == 101
+    assert next(row for row in rows if row[0] == 1)[1:3] == (99, "user1")
+
+
 def test_a_child_that_does_nothing_changes_nothing() -> None:
     session = RustSQLiteSession("anna")
     session.process_entities(CROWD)

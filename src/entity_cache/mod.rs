@@ -138,8 +138,7 @@ impl EntityCache {
             row = self.set_texts(row, entity.record);
         }
         self.rows.set_hash_and_seen(row, entity.hash, entity.seen);
-        let is_saved = entity.unsaved == Unsaved::Nothing;
-        let news = if same_texts && same_hash && !is_saved { Unsaved::Date } else { entity.unsaved };
+        let news = if same_texts && same_hash { Unsaved::Date } else { entity.unsaved };
         let now = before.and(news);
         self.rows.set_unsaved(row, now);
         (before, now)

@@ -100,11 +100,6 @@ impl EntityPage {
         self.rows.iter_mut().for_each(|row| row.seen = seen);
     }
 
-    /// Says of all entities that they are saved.
-    pub fn set_saved(&mut self) {
-        self.rows.iter_mut().for_each(|row| row.unsaved = Unsaved::Nothing);
-    }
-
     /// The entities, in order.
     pub fn iter(&self) -> impl Iterator<Item = PageEntity<'_>> {
         let mut begin = 0;

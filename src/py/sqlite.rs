@@ -106,7 +106,9 @@ impl SQLiteCore {
             date: Some(state.getattr(intern!(py, "date"))?.call_method0(intern!(py, "timestamp"))?.extract()?),
             seq: state.getattr(intern!(py, "seq"))?.extract()?,
         };
-        py.detach(|| session.set_update_state(entity_id, state));
+        if !session.try_set_update_state(entity_id, state) {
+            py.detach(|| session.set_update_state(entity_id, state));
+        }
         Ok(())
     }
 

@@ -36,11 +36,22 @@ pub(super) struct Inbox {
 #[derive(Debug, Default)]
 struct Queue {
     pages: VecDeque<EntityPage>,
+    /// How many of them came before this process was forked.
+    of_the_parent: usize,
     /// When the first of them came.
     since: Option<Instant>,
     is_writer_called: bool,
     /// The number of forks when this was last used.
     generation: u64,
+}
+
+/// A page out of the inbox.
+pub(super) struct Waiting {
+    pub(super) page: EntityPage,
+    /// Since when at the longest.
+    pub(super) since: Instant,
+    /// Whether it came before this process was forked. Then the parent saves it.
+    pub(super) is_of_the_parent: bool,
 }
 
 /// Who should come for a page that was left in the inbox.
@@ -84,8 +95,8 @@ impl Inbox {
         self.push_into(self.queue(), page)
     }
 
-    /// The first page, and since when it has waited at the longest.
-    pub(super) fn pop(&self) -> Option<(EntityPage, Instant)> {
+    /// The first page.
+    pub(super) fn pop(&self) -> Option<Waiting> {
         if self.is_empty() {
             return None;
         }
@@ -97,15 +108,18 @@ impl Inbox {
             queue.since = None;
             queue.is_writer_called = false;
         }
+        let is_of_the_parent = queue.of_the_parent > 0;
+        queue.of_the_parent = queue.of_the_parent.saturating_sub(1);
         self.waiting.fetch_sub(page.len(), Ordering::Release);
-        Some((page, since))
+        Some(Waiting { page, since, is_of_the_parent })
     }
 
     fn push_into(&self, mut queue: MutexGuard<'_, Queue>, page: EntityPage) -> Call {
         queue.notice_fork();
         let waiting = self.waiting.fetch_add(page.len(), Ordering::Release) + page.len();
+        let is_last_ours = queue.pages.len() > queue.of_the_parent;
         match queue.pages.back_mut() {
-            Some(last) if last.len() + page.len() <= PAGE => {
+            Some(last) if is_last_ours && last.len() + page.len() <= PAGE => {
                 last.append(&page);
                 give_back(page);
             }
@@ -128,11 +142,10 @@ impl Inbox {
 }
 
 impl Queue {
-    /// What the parent had received when it forked, the parent saves.
     fn notice_fork(&mut self) {
         if self.generation != fork::generation() {
             self.generation = fork::generation();
-            self.pages.iter_mut().for_each(EntityPage::set_saved);
+            self.of_the_parent = self.pages.len();
             self.since = None;
             self.is_writer_called = false;
         }

@@ -86,6 +86,8 @@ impl Journal {
 
     /// Has the dates written with the rest.
     pub(super) fn include_dates(&mut self) {
+        // In the order of the table, of which they are often a good part: neighbours lie on one page.
+        self.dates.make_contiguous().sort_unstable();
         self.entities.append(&mut self.dates);
         for id in self.channel_dates.take() {
             self.update_states.add(id);

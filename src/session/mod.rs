@@ -25,7 +25,7 @@ use crate::entity_cache::{EntityCache, EntityPage, IdAndHash, TextKey, Unsaved};
 use crate::error::Result;
 use crate::fork;
 use crate::store::{Credentials, FileKey, Location, Query, SentFile, Store, UpdateState};
-use inbox::{Call, Inbox};
+use inbox::{Call, Inbox, Waiting};
 use loading::Mirror;
 use state::State;
 
@@ -88,12 +88,14 @@ impl Session {
         let slot = Slot { others_commits: opened.others_commits, store: Some(store), generation: fork::generation() };
         let state = State {
             update_states: opened.update_states.into_iter().collect(),
-            mirror: Mirror::begin(),
+            mirror: if opened.is_new { Mirror::Complete } else { Mirror::begin() },
             generation: fork::generation(),
             ..State::default()
         };
         let session = Self::new(Some(location), slot, state);
-        session.visit_in(loading::AFTER_OPENING);
+        if !opened.is_new {
+            session.visit_in(loading::AFTER_OPENING);
+        }
         Ok((session, opened.credentials))
     }
 
@@ -179,7 +181,11 @@ impl Session {
 
     /// Puts the first page of the inbox into the cache. Answers `false` if there is none.
     fn take_in_a_page(&self, state: &mut State) -> bool {
-        let Some((page, since)) = self.inbox.pop() else { return false };
+        let Some(Waiting { page, since, is_of_the_parent }) = self.inbox.pop() else { return false };
+        if is_of_the_parent {
+            state.put_saved(&page);
+            return true;
+        }
         let State { cache, journal, .. } = &mut *state;
         let before = (journal.entities.len(), journal.dates.len());
         if self.is_stored() {
@@ -290,10 +296,19 @@ impl Session {
         self.state().update_states.iter().map(|(id, update_state)| (*id, *update_state)).collect()
     }
 
+    /// Keeps an update state. Answers `false`, having done nothing, if it would have to wait.
+    #[must_use]
+    pub fn try_set_update_state(&self, id: i64, update_state: UpdateState) -> bool {
+        self.try_state().map(|mut state| self.put_update_state(&mut state, id, update_state)).is_some()
+    }
+
     /// Keeps an update state.
     pub fn set_update_state(&self, id: i64, update_state: UpdateState) {
         let _working = fork::working();
-        let mut state = self.state();
+        self.put_update_state(&mut self.state(), id, update_state);
+    }
+
+    fn put_update_state(&self, state: &mut State, id: i64, update_state: UpdateState) {
         let before = state.update_states.insert(id, update_state);
         if !self.is_stored() {
             return;
@@ -302,11 +317,11 @@ impl Session {
         if id != 0 && before.is_some_and(|before| UpdateState { date: update_state.date, ..before } == update_state) {
             if !state.journal.update_states.contains(&id) {
                 state.journal.channel_dates.add(id);
-                self.note_date(&mut state, Instant::now());
+                self.note_date(state, Instant::now());
             }
         } else {
             state.journal.update_states.add(id);
-            self.note_change(&mut state, Instant::now());
+            self.note_change(state, Instant::now());
         }
     }
 

@@ -145,6 +145,14 @@ impl State {
         done.into_iter().map(|waiter| waiter.tell).collect()
     }
 
+    /// Takes in entities that somebody else saves.
+    pub(super) fn put_saved(&mut self, page: &EntityPage) {
+        let mut ids = Vec::new();
+        self.cache.put(page, |id, _| ids.push(id));
+        let mut saved = EntityPage::default();
+        ids.into_iter().for_each(|id| self.cache.take_unsaved(id, &mut saved));
+    }
+
     /// Counts all as saved.
     pub(super) fn forget_unsaved(&mut self) {
         drop(self.unsaved_entities());

@@ -122,6 +122,8 @@ pub struct Opened {
     pub credentials: Option<Credentials>,
     /// The update states.
     pub update_states: Vec<(i64, UpdateState)>,
+    /// Whether the store has just been made, so that there are no entities to read.
+    pub is_new: bool,
     /// [`Store::others_commits`] before all this was read.
     pub others_commits: i64,
 }

@@ -81,6 +81,7 @@ impl Location for SqliteFile {
         // One look at the file, and one lock.
         let reading = connection.transaction().map_err(explained)?;
         let opened = Opened {
+            is_new,
             others_commits: store::others_commits(&reading).map_err(explained)?,
             credentials: if is_new { None } else { login::read_credentials(&reading, &path, version)? },
             update_states: login::read_update_states(&reading).map_err(explained)?,
