@@ -135,7 +135,9 @@ fn apply_a_journal(bencher: Bencher<'_, '_>, count: usize) {
         })
         .bench_local_refs(|store| {
             store.begin(LONG).unwrap();
-            slices.iter().for_each(|changes| store.apply(changes).unwrap());
+            for changes in &slices {
+                store.apply(changes).unwrap();
+            }
             store.commit(LONG).unwrap();
         });
 }

@@ -78,11 +78,11 @@ fn find_texts(cache: &EntityCache, count: usize, key: TextKey) -> Vec<f64> {
         ends.push(keys.len());
     }
     let run = || {
-        let (mut begin, mut found) = (0, 0);
+        let (mut start, mut found) = (0, 0);
         let begun = Instant::now();
         for end in &ends {
-            found += usize::from(cache.by_text(key, black_box(&keys[begin..*end])).is_some());
-            begin = *end;
+            found += usize::from(cache.by_text(key, black_box(&keys[start..*end])).is_some());
+            start = *end;
         }
         assert_eq!(found, LOOKUPS);
         each(begun.elapsed(), LOOKUPS)

@@ -180,8 +180,8 @@ impl Table {
             let behind = |from: usize, to: usize| (to + count - from) % count;
             let looked_at = self.lines[at];
             let came_from_before = |slot: &usize| {
-                let home = line_of(looked_at.hashes[*slot], count);
-                behind(home, at) >= behind(hole, at)
+                let belongs = line_of(looked_at.hashes[*slot], count);
+                behind(belongs, at) >= behind(hole, at)
             };
             let returning = (0..looked_at.len()).find(came_from_before);
             if let Some(slot) = returning {

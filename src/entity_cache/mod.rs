@@ -74,7 +74,7 @@ impl EntityCache {
 
     /// Takes over what a store holds of entities. What is unsaved here is newer and stays.
     pub fn put_stored(&mut self, page: &EntityPage) {
-        self.for_each_arrival(page, |cache, arrival| cache.put_one_stored(arrival));
+        self.for_each_arrival(page, Self::put_one_stored);
     }
 
     /// All that the entities of a block need of the memory is read first, and waited for together; only then are they put, one by one.

@@ -49,7 +49,7 @@ fn write_with_ending(out: &mut Vec<u8>, texts: Texts<'_>, ending: [&[u8]; 2]) {
     let texts = texts.map(Option::unwrap_or_default);
     let mut lengths = texts.map(<[u8]>::len);
     lengths[TextKey::Name as usize] += ending[0].len() + ending[1].len();
-    if lengths.iter().all(|length| *length <= usize::from(u8::MAX)) {
+    if lengths.iter().all(|length| u8::try_from(*length).is_ok()) {
         let [a, b, c] = lengths.map(low_byte);
         out.extend_from_slice(&[tag, a, b, c]);
     } else {

@@ -191,7 +191,9 @@ impl Session {
             }
             state.take_waiters(None)
         };
-        tells.into_iter().for_each(|tell| tell(Ok(())));
+        for tell in tells {
+            tell(Ok(()));
+        }
         result
     }
 

@@ -150,7 +150,9 @@ impl State {
         let mut ids = Vec::new();
         self.cache.put(page, |id, _| ids.push(id));
         let mut saved = EntityPage::default();
-        ids.into_iter().for_each(|id| self.cache.take_unsaved(id, &mut saved));
+        for id in ids {
+            self.cache.take_unsaved(id, &mut saved);
+        }
     }
 
     /// Counts all as saved.
