@@ -15,7 +15,7 @@ ROWS = {
     "a name looked up, among 1,000,000": "by name, among 1,000,000",
     "`save()` of 50,000 new entities: the event loop waits": "save() with 50,000 new entities",
     "the longest call while 1,000,000 entities come": "longest page, in a file",
-    "memory for an entity, in memory": "500,000 entities, in memory",
+    "memory for an entity, with `MemorySession` and `RustMemorySession`": "500,000 entities, in memory",
     "memory for a small session in a file": "memory of each",
     "`save()` on 1,000 sessions in the event loop": "save() on each",
     "the session's share of the client's CPU": "the session's share of the client's CPU, all threads",
