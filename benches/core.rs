@@ -5,7 +5,7 @@ mod crowd;
 
 use std::time::Duration;
 
-use crowd::{PAGE, Texts, has_phone, has_username, id_of, mix, pages};
+use crowd::{PAGE, Texts, has_phone, has_username, id_of, pages, somebody};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use telethon_session_rust::entity_cache::{EntityCache, EntityPage, TextKey};
@@ -52,11 +52,6 @@ fn insert_again(bencher: Bencher<'_, '_>, count: usize) {
     let mut cache = EntityCache::default();
     put(&mut cache, &pages);
     bencher.counter(ItemsCount::new(count)).bench_local(|| put(&mut cache, &pages));
-}
-
-/// Numbers of people all over the cache, in no order.
-fn somebody(count: usize) -> impl Iterator<Item = usize> {
-    (0..).map(move |n| usize::try_from(mix(n) >> 16).unwrap() % count)
 }
 
 #[divan::bench(args = SIZES, sample_count = 5, sample_size = 1)]

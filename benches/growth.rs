@@ -7,7 +7,7 @@ mod crowd;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use crowd::{Texts, has_phone, has_username, id_of, mix, pages};
+use crowd::{Texts, has_phone, has_username, id_of, pages, somebody};
 use telethon_session_rust::entity_cache::{EntityCache, TextKey};
 
 const SIZES: [usize; 5] = [1_000, 10_000, 100_000, 1_000_000, 10_000_000];
@@ -46,11 +46,6 @@ fn fill(count: usize) -> (EntityCache, Duration) {
         time += begun.elapsed();
     }
     (cache, time)
-}
-
-/// Numbers of people all over the cache, in no order.
-fn somebody(count: usize) -> impl Iterator<Item = usize> {
-    (0..).map(move |n| usize::try_from(mix(n) >> 16).unwrap_or_default() % count)
 }
 
 fn find_ids(cache: &EntityCache, count: usize) -> Vec<f64> {

@@ -78,6 +78,11 @@ pub fn has_phone(number: usize) -> bool {
     (mix(number) / 5).is_multiple_of(5)
 }
 
+/// Numbers of people among `count`, in no order.
+pub fn somebody(count: usize) -> impl Iterator<Item = usize> {
+    (0..).map(move |n| usize::try_from(mix(n) >> 16).unwrap_or_default() % count)
+}
+
 /// A number that looks random.
 pub fn mix(number: usize) -> u64 {
     let bits = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -194,9 +194,9 @@ impl EntityCache {
         if self.rows.next(first, KEY) == NONE {
             return Some(self.id_and_hash(first));
         }
-        let holders: Vec<i64> = self.chain(first, KEY).map(|row| self.rows.id(row)).collect();
-        let newest = self.chain(first, KEY).map(|row| (self.rows.seen(row), self.rows.id(row))).max()?.1;
-        for id in holders.into_iter().filter(|id| *id != newest) {
+        let holders: Vec<_> = self.chain(first, KEY).map(|row| (self.rows.seen(row), self.rows.id(row))).collect();
+        let (_, newest) = *holders.iter().max()?;
+        for (_, id) in holders.into_iter().filter(|(_, id)| *id != newest) {
             if self.drop_username(id) {
                 lost(id);
             }

@@ -79,8 +79,8 @@ impl Telethon {
         self.utils.bind(py).call_method1(intern!(py, "get_input_peer"), (entity, false))
     }
 
-    /// Whether the object is of one of the two kinds of updates that hold people. To ask one for an attribute that it has not costs as much as to
-    /// read two people.
+    /// Whether the object is of one of the two kinds of updates that hold people. To ask one for the two attributes that it has not
+    /// costs as much as to read two people.
     pub(super) fn is_updates(&self, object: &Bound<'_, PyAny>) -> bool {
         self.updates.iter().any(|class| Self::is_exactly(object, class))
     }

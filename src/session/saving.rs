@@ -136,20 +136,19 @@ impl Session {
     /// To be called, with the state locked, after each change that was put into the journal: since when it waits to be written.
     pub(super) fn note_change(&self, state: &mut State, since: Instant) {
         state.changes += 1;
-        if state.due.is_none() {
-            let due = since + GATHER;
-            state.due = Some(due);
-            self.visit_in(due.saturating_duration_since(Instant::now()));
-        }
+        self.plan(&mut state.due, since + GATHER);
     }
 
     /// The same for what may wait longer.
     pub(super) fn note_date(&self, state: &mut State, since: Instant) {
         state.changes += 1;
-        if state.dates_due.is_none() {
-            let due = since + GATHER_DATES;
-            state.dates_due = Some(due);
-            self.visit_in(due.saturating_duration_since(Instant::now()));
+        self.plan(&mut state.dates_due, since + GATHER_DATES);
+    }
+
+    fn plan(&self, due: &mut Option<Instant>, at: Instant) {
+        if due.is_none() {
+            *due = Some(at);
+            self.visit_in(at.saturating_duration_since(Instant::now()));
         }
     }
 
@@ -178,6 +177,7 @@ impl Session {
             if written.is_err() {
                 store.roll_back();
             }
+            store.rest();
             written
         });
         let tells = {
@@ -354,9 +354,7 @@ impl Task for Session {
             if state.is_saved() {
                 state.dates_due = None;
             }
-            // Who waits for what is written already is told by a write of nothing.
-            let due = if state.waiters.is_empty() { state.next_write() } else { Some(Instant::now()) };
-            due.map(|due| due.saturating_duration_since(Instant::now()))
+            state.next_write().map(|due| due.saturating_duration_since(Instant::now()))
         };
         match wait {
             Some(Duration::ZERO) => self.write_in_turn(),

@@ -55,16 +55,16 @@ impl State {
         self.saved == self.changes && self.journal.is_empty()
     }
 
-    /// When the next write is due; `None` if there is nothing to write.
+    /// When the next write is due; `None` if there is nothing to write. Who waits for what is written already is told by a write of
+    /// nothing.
     pub(super) fn next_write(&self) -> Option<Instant> {
-        if self.journal.is_empty() {
-            None
-        } else if !self.journal.holds_dates_only() {
-            Some(self.due.unwrap_or_else(Instant::now))
-        } else if self.waiters.is_empty() {
-            Some(self.dates_due.unwrap_or_else(Instant::now))
-        } else {
+        if !self.waiters.is_empty() {
             Some(Instant::now())
+        } else if self.journal.is_empty() {
+            None
+        } else {
+            let due = if self.journal.holds_dates_only() { self.dates_due } else { self.due };
+            Some(due.unwrap_or_else(Instant::now))
         }
     }
 
