@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The releases of Telethon that the sessions are tested with.
 RELEASES := 1.24.0 1.36.0 1.38.1 1.40.0 1.42.0 1.43.2 1.44.0 1.45.0
 
-RUST := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+RUST := Cargo.toml Cargo.lock $(shell find src crates -name "*.rs" -o -name Cargo.toml)
 WHEEL := target/wheels/.made
 # Not `pip install --quiet`: a slow download should be seen to be one.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
@@ -22,7 +22,7 @@ demo: $(VENV)/.built ## a client signs in, takes 50,000 entities and comes back,
 test: test-core test-python ## all tests
 
 test-core: ## the tests of the core, on a machine that might as well have no Python
-	PYO3_PYTHON=/nonexistent cargo test --no-default-features
+	PYO3_PYTHON=/nonexistent cargo test --workspace --no-default-features
 
 test-python: $(VENV)/.built ## the tests against the real Telethon
 	$(BIN)/python -m pytest

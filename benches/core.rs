@@ -11,7 +11,7 @@ use divan::{Bencher, black_box};
 use telethon_session_rust::entity_cache::{EntityCache, EntityPage, TextKey};
 use telethon_session_rust::session::Session;
 use telethon_session_rust::store::sqlite::SqliteFile;
-use telethon_session_rust::store::{Changes, Location};
+use telethon_session_rust::store::{Changes, Location, Opening};
 
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const FILE_SIZES: [usize; 3] = [1_000, 10_000, 100_000];
@@ -105,7 +105,7 @@ fn load_a_file(bencher: Bencher<'_, '_>, count: usize) {
     let path = folder.path().join("anna.session");
     let (session, _) = Session::open(Box::new(SqliteFile::new(Some(path.clone()), VERSION))).unwrap();
     pages(count).for_each(|page| session.put(page));
-    session.close(LONG).unwrap();
+    session.close(LONG, &mut || true).unwrap();
     bencher.counter(ItemsCount::new(count)).bench_local(|| {
         let (session, _) = Session::open(Box::new(SqliteFile::new(Some(path.clone()), VERSION))).unwrap();
         while !session.is_loaded() {
@@ -126,13 +126,13 @@ fn apply_a_journal(bencher: Bencher<'_, '_>, count: usize) {
         .counter(ItemsCount::new(count))
         .with_inputs(|| {
             let _ = file.delete();
-            file.open().unwrap().0
+            file.open(Opening { may_create: true, wait: LONG }).unwrap().0
         })
         .bench_local_refs(|store| {
-            store.begin(LONG).unwrap();
+            store.begin().unwrap();
             for changes in &slices {
                 store.apply(changes).unwrap();
             }
-            store.commit(LONG).unwrap();
+            store.commit().unwrap();
         });
 }

@@ -1,5 +1,6 @@
 //! What can go wrong in the core, said so that a person knows which file it is about and what to do.
 
+use std::any::Any;
 use std::path::PathBuf;
 
 use crate::session_string::StringError;
@@ -25,6 +26,29 @@ pub enum Error {
         code: i32,
         /// SQLite's own words.
         message: String,
+    },
+    /// The file is no longer where it was when it was opened.
+    #[error("{} is not there any more: it was deleted, moved or replaced after the session had opened it", .path.display())]
+    Gone {
+        /// The session file.
+        path: PathBuf,
+    },
+    /// Another file is in its place, with another key or none.
+    #[error(
+        "{} was replaced by a file with another login after the session had opened it; nothing is written to it before \
+         the session's own file is back", .path.display()
+    )]
+    Replaced {
+        /// The session file.
+        path: PathBuf,
+    },
+    /// The session was to be ours alone, and somebody else has it so already.
+    #[error("{} is in use by process {pid}, which has opened it with exclusive=True", .path.display())]
+    InUse {
+        /// The session file.
+        path: PathBuf,
+        /// The number of the process.
+        pid: u32,
     },
     /// The file is a database, but no session that we can use.
     #[error("{} is no session file: {reason}", .path.display())]
@@ -74,4 +98,40 @@ pub enum Error {
     /// A text that is no string session.
     #[error(transparent)]
     SessionString(#[from] StringError),
+    /// A panic: our own mistake. The session can be used as before.
+    #[error("a defect of telethon-session-rust, please report it: {what}")]
+    Defect {
+        /// What the panic said.
+        what: String,
+    },
+}
+
+impl Error {
+    /// The error that stands for a panic.
+    #[must_use]
+    pub fn from_panic(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let what = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Self::Defect { what: what.unwrap_or_else(|| "it did not say what".to_owned()) }
+    }
+
+    /// Whether the store must be opened anew: with the connection there is, it would stay so.
+    #[must_use]
+    pub fn needs_reopening(&self) -> bool {
+        use rusqlite::ffi;
+
+        match self {
+            Self::Gone { .. } => true,
+            Self::Sqlite { code, .. } => matches!(
+                *code,
+                ffi::SQLITE_READONLY
+                    | ffi::SQLITE_IOERR
+                    | ffi::SQLITE_CORRUPT
+                    | ffi::SQLITE_CANTOPEN
+                    | ffi::SQLITE_PERM
+                    | ffi::SQLITE_NOTADB
+            ),
+            _ => false,
+        }
+    }
 }

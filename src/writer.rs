@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::fork;
+use crate::{fork, store};
 
 /// Somebody with work to be done in the background.
 pub trait Task: Send + Sync {
@@ -33,6 +33,7 @@ pub enum Saved {
 
 type Key = usize;
 
+const A_DEFECT: &str = "a defect of telethon-session-rust";
 const AFTER_A_PANIC: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
@@ -119,7 +120,7 @@ pub fn save_everything(limit: Duration) -> Vec<String> {
     let mut lost = Vec::new();
     loop {
         let mut not_yet = Vec::new();
-        tasks.retain(|task| match task.save_everything() {
+        tasks.retain(|task| match saved(task.as_ref()) {
             Saved::Everything => false,
             Saved::NotYet(what) => {
                 not_yet.push(what);
@@ -136,6 +137,12 @@ pub fn save_everything(limit: Duration) -> Vec<String> {
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+/// A panic of one must not lose what the others hold.
+fn saved(task: &dyn Task) -> Saved {
+    catch_unwind(AssertUnwindSafe(|| task.save_everything()))
+        .unwrap_or_else(|_| Saved::Never(format!("{A_DEFECT} kept a session from being saved")))
 }
 
 thread_local! {
@@ -160,6 +167,7 @@ pub fn after_fork_in_parent() {
 /// The same, in the child.
 pub fn after_fork_in_child() {
     QUEUE.with_borrow_mut(Option::take);
+    store::after_fork_in_child();
     fork::after_in_child();
 }
 
@@ -191,7 +199,7 @@ impl Writer {
         while fork::generation() == generation {
             let Some(task) = self.next() else { continue };
             let again = catch_unwind(AssertUnwindSafe(|| task.turn())).unwrap_or_else(|_| {
-                log::error!("a fault in telethon-session-rust kept a session from being saved; it is tried again");
+                log::error!("{A_DEFECT} kept a session from being saved; it is tried again");
                 Some(AFTER_A_PANIC)
             });
             let mut queue = self.lock();

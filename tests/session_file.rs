@@ -49,16 +49,16 @@ fn what_is_given_is_there_after_closing() {
     session.put(people(1..5001));
     session.set_update_state(0, UpdateState { pts: Some(5), date: Some(1e9), ..UpdateState::default() });
     session.set_credentials(Credentials { dc_id: 2, auth_key: Zeroizing::new(vec![7; 256]), ..Credentials::default() });
-    session.close(Duration::from_secs(5)).unwrap();
+    session.close(Duration::from_secs(5), &mut || true).unwrap();
     assert_eq!(count(&path), 5000);
 
     let location = Box::new(SqliteFile::new(Some(path.clone()), VERSION_8));
     let (session, credentials) = Session::open(location).unwrap();
     assert_eq!(*credentials.unwrap().auth_key, vec![7; 256]);
     assert_eq!(session.update_state(0).unwrap().pts, Some(5));
-    assert_eq!(session.find(&username("user_4321")).unwrap(), Some((4321, Some(-4321))));
-    assert_eq!(session.find(&Query::Text(TextKey::Name, "Анна")).unwrap(), Some((1, Some(-1))));
-    assert_eq!(session.find(&username("nobody")).unwrap(), None);
+    assert_eq!(session.find(&username("user_4321")), Some((4321, Some(-4321))));
+    assert_eq!(session.find(&Query::Text(TextKey::Name, "Анна")), Some((1, Some(-1))));
+    assert_eq!(session.find(&username("nobody")), None);
 }
 
 #[test]
@@ -97,17 +97,17 @@ fn a_locked_file_is_waited_for() {
 
     session.put(people(1..101));
     other.put(people(1..101));
-    assert_eq!(session.find(&username("user_7")).unwrap(), Some((7, Some(-7))));
-    assert_eq!(session.find(&username("nobody")).unwrap(), None);
-    session.save(false).unwrap();
+    assert_eq!(session.find(&username("user_7")), Some((7, Some(-7))));
+    assert_eq!(session.find(&username("nobody")), None);
+    session.save(false, &mut || true).unwrap();
     flush(&other);
-    let Err(Error::Unsaved { what, .. }) = session.close(Duration::from_millis(300)) else { panic!() };
+    let Err(Error::Unsaved { what, .. }) = session.close(Duration::from_millis(300), &mut || true) else { panic!() };
     assert_eq!(what, "100 entities");
 
     holder.execute_batch("commit").unwrap();
     flush(&session);
     assert_eq!(count(&path), 100);
-    session.close(Duration::from_secs(5)).unwrap();
+    session.close(Duration::from_secs(5), &mut || true).unwrap();
 }
 
 #[test]
@@ -119,8 +119,8 @@ fn what_another_session_has_stored_is_found() {
     two.put(people(100..111));
     flush(&one);
     flush(&two);
-    assert_eq!(one.find(&username("user_105")).unwrap(), Some((105, Some(-105))));
-    assert_eq!(two.find(&Query::Id(7)).unwrap(), Some((7, Some(-7))));
+    assert_eq!(one.find(&username("user_105")), Some((105, Some(-105))));
+    assert_eq!(two.find(&Query::Id(7)), Some((7, Some(-7))));
 }
 
 #[test]
@@ -128,12 +128,12 @@ fn a_closed_session_opens_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("anon.session");
     let session = open(&path);
-    session.close(Duration::from_secs(5)).unwrap();
+    session.close(Duration::from_secs(5), &mut || true).unwrap();
     let elsewhere = Connection::open(&path).unwrap();
     elsewhere.execute("insert into entities values (7, 1, 'anna', null, null, 0)", []).unwrap();
-    assert_eq!(session.find(&username("anna")).unwrap(), Some((7, Some(1))));
+    assert_eq!(session.find(&username("anna")), Some((7, Some(1))));
     session.put(people(1..5));
-    session.close(Duration::from_secs(5)).unwrap();
+    session.close(Duration::from_secs(5), &mut || true).unwrap();
     assert_eq!(count(&path), 5 - 1 + 1);
     assert!(session.delete() && !path.exists());
 }
@@ -144,15 +144,15 @@ fn an_input_peer_leaves_the_names_in_the_file() {
     let path = folder.path().join("anon.session");
     let session = open(&path);
     session.put(people(1..3000));
-    session.close(Duration::from_secs(5)).unwrap();
+    session.close(Duration::from_secs(5), &mut || true).unwrap();
 
     // At once, when nothing is loaded yet.
     let session = open(&path);
     let mut bare = EntityPage::default();
     bare.push_input_peer(2999, Some(99));
     session.put(bare);
-    session.close(Duration::from_secs(5)).unwrap();
-    assert_eq!(open(&path).find(&username("user_2999")).unwrap(), Some((2999, Some(99))));
+    session.close(Duration::from_secs(5), &mut || true).unwrap();
+    assert_eq!(open(&path).find(&username("user_2999")), Some((2999, Some(99))));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn the_loser_of_a_username_loses_it_in_the_file_too() {
     for (id, date) in [(1, 50), (2, 70), (3, 60)] {
         elsewhere.execute("insert into entities values (?, 1, 'anna', 123, 'A', ?)", [id, date]).unwrap();
     }
-    assert_eq!(session.find(&username("anna")).unwrap(), Some((2, Some(1))));
+    assert_eq!(session.find(&username("anna")), Some((2, Some(1))));
     flush(&session);
     let left: Vec<(i64, i64, i64)> = elsewhere
         .prepare("select id, phone, date from entities where username is null")
@@ -192,14 +192,14 @@ fn who_is_only_seen_again_is_written_with_the_rest_and_when_somebody_waits() {
     let first = seen(&path, 3);
     std::thread::sleep(Duration::from_millis(1100));
     session.put(people(1..11));
-    session.save(false).unwrap();
+    session.save(false, &mut || true).unwrap();
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!((count(&path), seen(&path, 3)), (10, first));
     flush(&session);
     assert!(seen(&path, 3) > first);
     std::thread::sleep(Duration::from_millis(1100));
     session.put(people(1..11));
-    session.close(Duration::from_secs(5)).unwrap();
+    session.close(Duration::from_secs(5), &mut || true).unwrap();
     assert!(seen(&path, 3) > first + 1);
 }
 
@@ -210,7 +210,7 @@ fn who_waits_is_told_when_the_write_under_way_took_all() {
     let session = open(&folder.path().join("anna.session"));
     for round in 0..1500 {
         session.put(people(round * 200..round * 200 + 200));
-        session.save(false).unwrap();
+        session.save(false, &mut || true).unwrap();
         (0..300)
             .for_each(|id| session.set_update_state(id, UpdateState { pts: Some(round), ..UpdateState::default() }));
         flush(&session);

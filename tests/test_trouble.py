@@ -202,7 +202,7 @@ def test_a_table_is_missing(table: str) -> None:
     session.close()
     with closing(sqlite3.connect("anna.session")) as file, file:
         file.execute(f"drop table {table}")
-    with pytest.raises(sqlite3.DatabaseError, match=f"{table}.*anna"):
+    with pytest.raises(sqlite3.DatabaseError, match=f"anna.*{table}"):
         live("anna")
 
 

@@ -7,10 +7,17 @@ Give one to the client in the place of Telethon's own:
 
 from importlib.metadata import version as _version
 
+from .errors import SessionInUseError
 from .memory import RustMemorySession
 from .sqlite import RustSQLiteSession
 from .string import RustStringSession
 
 __version__ = _version("telethon-session-rust")
 
-__all__ = ["RustMemorySession", "RustSQLiteSession", "RustStringSession", "__version__"]
+__all__ = [
+    "RustMemorySession",
+    "RustSQLiteSession",
+    "RustStringSession",
+    "SessionInUseError",
+    "__version__",
+]

@@ -69,9 +69,10 @@ class SQLiteCore(MemoryCore):
     """The file of a session: the part of it that is Rust."""
 
     def _open(
-        self, path: str | PathLike[str] | None, version: int, /
+        self, path: str | PathLike[str] | None, version: int, exclusive: bool, /
     ) -> tuple[int, str | None, int | None, bytes, int | None, bytes] | None:
-        """Opens the file, or a database in memory, making or upgrading it to the database version `version`.
+        """Opens the file, or a database in memory, making or upgrading it to the database version `version`; if
+        `exclusive`, nobody else may have it so.
 
         Answers data centre, address, port, key, takeout id and temporary key, or `None` for a new file.
         """

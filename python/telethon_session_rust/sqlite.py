@@ -29,13 +29,19 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
         self,
         session_id: str | os.PathLike[str] | None = None,
         store_tmp_auth_key_on_disk: bool = False,
+        *,
+        exclusive: bool = False,
     ) -> None:
         """Opens the session, making the file or upgrading it to the installed Telethon's version if need be.
 
         `session_id` is the file's name, with or without `.session`; without a name nothing is kept but in memory.
 
+        `exclusive` keeps out whoever else asks for it too, in this program or another, until `close()` or the end of the
+        program, however it ends: Telegram may revoke a key that is used from two places at once. Who does not ask for it, such as
+        Telethon's own session, is not kept out.
+
         Raises `sqlite3.DatabaseError` (for a locked file its subclass `sqlite3.OperationalError`), naming the file, if
-        it cannot be opened.
+        it cannot be opened, and `SessionInUseError` if it is `exclusive` to somebody else.
         """
         super().__init__()
         self.filename = ":memory:"
@@ -45,7 +51,7 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
             self.filename = os.fspath(session_id)
             if not self.filename.endswith(EXTENSION):
                 self.filename += EXTENSION
-        login = self._open(self.filename if session_id else None, CURRENT_VERSION)
+        login = self._open(self.filename if session_id else None, CURRENT_VERSION, bool(exclusive))
         if login is not None:
             self._dc_id, self._server_address, self._port, key, self._takeout_id, tmp_key = login
             self._auth_key = AuthKey(data=key)

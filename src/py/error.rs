@@ -1,6 +1,8 @@
 //! Which exception an error of the core becomes: the one that Telethon's users catch today.
 
-use pyo3::exceptions::{PyMemoryError, PyValueError};
+use std::path::Path;
+
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use rusqlite::ffi;
 
@@ -8,10 +10,10 @@ use crate::error::Error;
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
-        if let Error::SessionString(error) = error {
-            return PyValueError::new_err(error.to_string());
-        }
         let name = match &error {
+            Error::SessionString(error) => return PyValueError::new_err(error.to_string()),
+            Error::Defect { .. } => return PyRuntimeError::new_err(error.to_string()),
+            Error::InUse { path, pid } => return in_use(&error, path, *pid),
             Error::Sqlite { code: ffi::SQLITE_NOMEM, .. } => {
                 return PyMemoryError::new_err(error.to_string());
             }
@@ -21,8 +23,10 @@ impl From<Error> for PyErr {
                 Error::Sqlite { code, .. } => exception_name(*code),
                 _ => "OperationalError",
             },
-            Error::Locked { .. } | Error::CannotOpen { .. } => "OperationalError",
-            Error::NotASession { .. } | Error::TooNew { .. } | Error::SessionString(_) => "DatabaseError",
+            Error::Locked { .. } | Error::CannotOpen { .. } | Error::Gone { .. } | Error::Replaced { .. } => {
+                "OperationalError"
+            }
+            Error::NotASession { .. } | Error::TooNew { .. } => "DatabaseError",
         };
         sqlite3_exception(name, error.to_string())
     }
@@ -49,6 +53,16 @@ fn exception_name(code: i32) -> &'static str {
         ffi::SQLITE_MISUSE | ffi::SQLITE_RANGE => "InterfaceError",
         _ => "DatabaseError",
     }
+}
+
+fn in_use(error: &Error, path: &Path, pid: u32) -> PyErr {
+    Python::attach(|py| {
+        let class = py.import("telethon_session_rust.errors").and_then(|module| module.getattr("SessionInUseError"));
+        match class.and_then(|class| class.call1((error.to_string(), path, pid))) {
+            Ok(value) => PyErr::from_value(value),
+            Err(error) => error,
+        }
+    })
 }
 
 fn sqlite3_exception(name: &str, message: String) -> PyErr {

@@ -15,18 +15,19 @@ use pyo3::prelude::*;
 use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{ContextExt, JoinError, Runtime, future_into_py};
 
+use super::guard::detached;
 use crate::fork;
 use crate::session::Session;
 
 /// An awaitable that is done when everything the session holds now is on disk.
 pub(super) fn flush<'py>(py: Python<'py>, session: &Session) -> PyResult<Bound<'py, PyAny>> {
     let (tell, told) = oneshot::channel();
-    py.detach(|| {
+    detached(py, || {
         session.when_saved(Box::new(move |result| {
             // Nobody listens any more if the task that awaited was cancelled.
             let _ = tell.send(result);
         }));
-    });
+    })?;
     future_into_py::<Waiting, _, ()>(py, async move {
         match told.await {
             Ok(result) => Ok(result?),

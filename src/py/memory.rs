@@ -7,6 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 
+use super::guard::{detached, guarded};
 use super::lookup::{Lookup, Meaning, meaning};
 use super::read::{self, Reader, Row};
 use super::telethon::Telethon;
@@ -53,10 +54,10 @@ impl MemoryCore {
     /// Looks in memory, and without the interpreter's lock where that may take time.
     fn find(&self, py: Python<'_>, query: &Query<'_>) -> PyResult<Option<IdAndHash>> {
         let session = self.session();
-        match session.try_find(query) {
+        match guarded(|| session.try_find(query))? {
             InMemory::Found(found) => Ok(Some(found)),
             InMemory::NotFound => Ok(None),
-            InMemory::Unknown => Ok(py.detach(|| session.find(query))?),
+            InMemory::Unknown => detached(py, || session.find(query)),
         }
     }
 
@@ -103,13 +104,14 @@ impl MemoryCore {
         found.map(|(id, hash)| Ok((id, hash.into_pyobject(py)?.into_any()))).transpose()
     }
 
-    fn put(&self, py: Python<'_>, page: EntityPage) {
+    fn put(&self, py: Python<'_>, page: EntityPage) -> PyResult<()> {
         if page.is_empty() {
-            return;
+            return Ok(());
         }
         let session = self.session();
-        if let Err(page) = session.try_put(page) {
-            py.detach(|| session.put(page));
+        match guarded(|| session.try_put(page))? {
+            Ok(()) => Ok(()),
+            Err(page) => detached(py, || session.put(page)),
         }
     }
 }
@@ -118,9 +120,9 @@ impl Drop for MemoryCore {
     /// What is unsaved is written when the last reference goes.
     fn drop(&mut self) {
         if let Some(session) = self.session.get().filter(|session| session.is_stored())
-            && Python::try_attach(|py| py.detach(|| session.abandon())).is_none()
+            && Python::try_attach(|py| detached(py, || session.abandon()).map_err(|error| error.print(py))).is_none()
         {
-            session.abandon();
+            let _ = guarded(|| session.abandon());
         }
     }
 }
@@ -162,8 +164,7 @@ impl MemoryCore {
             let rows = slf.call_method1(intern!(py, "_entities_to_rows"), (tlo,))?;
             rows_to_page(session, &rows)?
         };
-        core.put(py, page);
-        Ok(())
+        core.put(py, page)
     }
 
     /// The rows of the entities in an object, each as `_entity_values_to_row` makes it.
@@ -239,7 +240,7 @@ impl MemoryCore {
     fn _rows<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let mut rows = Vec::new();
         let session = self.session();
-        let entities = py.detach(|| session.entities());
+        let entities = detached(py, || session.entities())?;
         for entity in entities.iter() {
             let [username, phone, name] = entity.texts().map(|text| text.map(String::from_utf8_lossy));
             rows.push((entity.id, entity.hash, username, phone, name).into_pyobject(py)?);
@@ -251,14 +252,13 @@ impl MemoryCore {
     #[pyo3(signature = (rows, /))]
     fn _put_rows(&self, rows: &Bound<'_, PyAny>) -> PyResult<()> {
         let page = rows_to_page(self.session(), rows)?;
-        self.put(rows.py(), page);
-        Ok(())
+        self.put(rows.py(), page)
     }
 
     /// Forgets all entities, unless they are stored in a file.
-    fn _clear(&self, py: Python<'_>) {
+    fn _clear(&self, py: Python<'_>) -> PyResult<()> {
         let session = self.session();
-        py.detach(|| session.clear_entities());
+        detached(py, || session.clear_entities())
     }
 
     /// Waits, without holding up the event loop, until everything is on disk.

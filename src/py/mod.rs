@@ -3,6 +3,7 @@
 mod entity_class;
 mod error;
 mod flush;
+mod guard;
 mod log;
 mod lookup;
 mod make;

@@ -1,7 +1,7 @@
 //! `SQLiteCore`, what `RustSQLiteSession` adds to the base: the file.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -9,10 +9,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use zeroize::Zeroizing;
 
+use super::guard::{detached, guarded};
 use super::memory::MemoryCore;
 use super::telethon::Telethon;
 use super::{make, value};
-use crate::session::Session;
+use crate::error::Result;
+use crate::session::{Patience, Session};
 use crate::store::sqlite::SqliteFile;
 use crate::store::{Credentials, FileKey, FileKind, UpdateState};
 
@@ -41,12 +43,19 @@ impl SQLiteCore {
     }
 
     /// Opens the file, or a database in memory, and answers the login in it; `None` if there was none.
-    #[pyo3(signature = (path, version, /))]
-    fn _open<'py>(slf: &Bound<'py, Self>, path: Option<PathBuf>, version: i64) -> PyResult<Option<Login<'py>>> {
+    #[pyo3(signature = (path, version, exclusive, /))]
+    fn _open<'py>(
+        slf: &Bound<'py, Self>,
+        path: Option<PathBuf>,
+        version: i64,
+        exclusive: bool,
+    ) -> PyResult<Option<Login<'py>>> {
         let py = slf.py();
         // Where the program goes to later must not decide which file is opened again.
         let path = path.map(std::path::absolute).transpose()?;
-        let (session, login) = py.detach(|| Session::open(Box::new(SqliteFile::new(path, version))))?;
+        let file = SqliteFile::new(path, version);
+        let file = if exclusive { file.exclusive() } else { file };
+        let (session, login) = detached(py, || Session::open(Box::new(file)))??;
         if !slf.as_super().get().set_session(session) {
             return Err(PyRuntimeError::new_err("this session has been opened already"));
         }
@@ -58,9 +67,9 @@ impl SQLiteCore {
     }
 
     /// Whether all entities of the file are in memory. Until they are, names are looked for in the file.
-    fn _is_loaded(slf: &Bound<'_, Self>) -> bool {
+    fn _is_loaded(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let session = slf.as_super().get().session();
-        slf.py().detach(|| session.is_loaded())
+        detached(slf.py(), || session.is_loaded())
     }
 
     /// Says what the table `sessions` is to hold after the next `save()`.
@@ -73,7 +82,7 @@ impl SQLiteCore {
         auth_key: Vec<u8>,
         takeout_id: Option<i64>,
         tmp_auth_key: Vec<u8>,
-    ) {
+    ) -> PyResult<()> {
         let credentials = Credentials {
             dc_id,
             server_address,
@@ -83,7 +92,7 @@ impl SQLiteCore {
             tmp_auth_key: tmp_auth_key.into(),
         };
         let session = slf.as_super().get().session();
-        slf.py().detach(|| session.set_credentials(credentials));
+        detached(slf.py(), || session.set_credentials(credentials))
     }
 
     fn process_entities<'py>(slf: &Bound<'py, Self>, tlo: &Bound<'py, PyAny>) -> PyResult<()> {
@@ -95,7 +104,7 @@ impl SQLiteCore {
 
     fn get_update_state<'py>(slf: &Bound<'py, Self>, entity_id: i64) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (py, session) = (slf.py(), slf.as_super().get().session());
-        py.detach(|| session.update_state(entity_id)).map(|state| make::update_state(py, &state)).transpose()
+        detached(py, || session.update_state(entity_id))?.map(|state| make::update_state(py, &state)).transpose()
     }
 
     fn set_update_state(slf: &Bound<'_, Self>, entity_id: i64, state: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -106,15 +115,15 @@ impl SQLiteCore {
             date: Some(state.getattr(intern!(py, "date"))?.call_method0(intern!(py, "timestamp"))?.extract()?),
             seq: state.getattr(intern!(py, "seq"))?.extract()?,
         };
-        if !session.try_set_update_state(entity_id, state) {
-            py.detach(|| session.set_update_state(entity_id, state));
+        if !guarded(|| session.try_set_update_state(entity_id, state))? {
+            detached(py, || session.set_update_state(entity_id, state))?;
         }
         Ok(())
     }
 
     fn get_update_states<'py>(slf: &Bound<'py, Self>) -> PyResult<Vec<(i64, Bound<'py, PyAny>)>> {
         let (py, session) = (slf.py(), slf.as_super().get().session());
-        let states = py.detach(|| session.update_states());
+        let states = detached(py, || session.update_states())?;
         states.iter().map(|(id, state)| Ok((*id, make::update_state(py, state)?))).collect()
     }
 
@@ -135,8 +144,7 @@ impl SQLiteCore {
         let key = FileKey { md5_digest, size: file_size, kind: kind_of(telethon, class.as_any())? };
         let file =
             (instance.getattr(intern!(py, "id"))?.extract()?, instance.getattr(intern!(py, "access_hash"))?.extract()?);
-        py.detach(|| session.set_sent_file(key, file));
-        Ok(())
+        detached(py, || session.set_sent_file(key, file))
     }
 
     fn get_file<'py>(
@@ -147,24 +155,24 @@ impl SQLiteCore {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (py, session) = (slf.py(), slf.as_super().get().session());
         let key = FileKey { md5_digest, size: file_size, kind: kind_of(Telethon::get(py)?, cls)? };
-        let file = py.detach(|| session.sent_file(&key))?;
+        let file = detached(py, || session.sent_file(&key))?;
         file.map(|file| cls.call1(file)).transpose()
     }
 
     fn save(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, session) = (slf.py(), slf.as_super().get().session());
         let may_block = py.import(intern!(py, "asyncio"))?.call_method0(intern!(py, "_get_running_loop"))?.is_none();
-        Ok(py.detach(|| session.save(may_block))?)
+        patiently(py, |patience| session.save(may_block, patience))
     }
 
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let session = slf.as_super().get().session();
-        Ok(slf.py().detach(|| session.close(CLOSE_LIMIT))?)
+        patiently(slf.py(), |patience| session.close(CLOSE_LIMIT, patience))
     }
 
-    fn delete(slf: &Bound<'_, Self>) -> bool {
+    fn delete(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let session = slf.as_super().get().session();
-        slf.py().detach(|| session.delete())
+        detached(slf.py(), || session.delete())
     }
 
     /// Executes a statement on the file, with everything saved first, and answers its first row.
@@ -176,12 +184,32 @@ impl SQLiteCore {
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let (py, session) = (slf.py(), slf.as_super().get().session());
         let values = values.iter().map(|object| value::from_python(&object)).collect::<PyResult<Vec<_>>>()?;
-        let row = py.detach(|| session.execute(stmt, &values))?;
+        let row = patiently(py, |patience| session.execute(stmt, &values, patience))?;
         row.map(|row| {
             let objects = row.iter().map(|value| value::to_python(py, value)).collect::<PyResult<Vec<_>>>()?;
             PyTuple::new(py, objects)
         })
         .transpose()
+    }
+}
+
+/// Calls what may wait for a lock, without the interpreter's. Ctrl-C, or a signal whose handler raises, ends the waiting.
+fn patiently<T: Send>(py: Python<'_>, call: impl FnOnce(Patience<'_>) -> Result<T> + Send) -> PyResult<T> {
+    const ASK_EVERY: Duration = Duration::from_millis(100);
+    let mut raised = None;
+    let result = detached(py, || {
+        let mut asked = Instant::now();
+        call(&mut || {
+            if asked.elapsed() >= ASK_EVERY {
+                raised = Python::attach(|py| py.check_signals()).err();
+                asked = Instant::now();
+            }
+            raised.is_none()
+        })
+    });
+    match raised {
+        Some(error) => Err(error),
+        None => Ok(result??),
     }
 }
 

@@ -94,6 +94,13 @@ impl Journal {
         }
     }
 
+    /// Puts credentials back, unless there are newer ones.
+    pub(super) fn put_back_credentials(&mut self, credentials: Option<Credentials>) {
+        if self.credentials.is_none() {
+            self.credentials = credentials;
+        }
+    }
+
     /// What is in it, counted in words.
     pub(super) fn describe(&self) -> String {
         let counted = |count: usize, what: &str| match count {

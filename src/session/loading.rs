@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::state::State;
-use super::{Session, Slot};
+use super::{Patience, Session, Slot};
 use crate::entity_cache::IdAndHash;
 use crate::error::{Error, Result};
 use crate::fork;
-use crate::store::{Query, Store, Value};
+use crate::store::{Location, Opening, Query, Store, Value};
 
 /// Rows read at a time: about a millisecond's work.
 const ROWS: usize = 1000;
@@ -22,6 +22,8 @@ const LOCKED_WAIT: Duration = Duration::from_millis(10);
 const RETRY: Duration = Duration::from_millis(100);
 /// How long the background waits before it tries a store again that somebody of this program uses.
 pub(super) const SLOT_RETRY: Duration = Duration::from_millis(2);
+/// How long the constructor waits for a lock. Python's `sqlite3`, and so Telethon, waits as long.
+pub(super) const OPEN_WAIT: Duration = Duration::from_secs(5);
 /// How long a statement of the user's own waits for a lock.
 const EXECUTE_WAIT: Duration = Duration::from_secs(5);
 
@@ -86,12 +88,19 @@ impl Session {
         matches!(self.state().mirror, Mirror::Complete)
     }
 
-    /// The open store; opened now if it is not.
-    pub(super) fn opened<'a>(&self, slot: &'a mut Slot) -> Result<&'a mut Box<dyn Store>> {
+    /// The open store; opened now, after at most `wait` for a lock, if it is not.
+    pub(super) fn opened<'a>(&self, slot: &'a mut Slot, wait: Duration) -> Result<&'a mut Box<dyn Store>> {
         if slot.store.is_none()
             && let Some(location) = &self.location
         {
-            let (store, opened) = location.open()?;
+            let (store, opened) = location.open(Opening { may_create: slot.may_create, wait })?;
+            let key = opened.auth_key();
+            if slot.is_gone && !slot.stored_key.is_empty() && slot.stored_key != key {
+                return Err(Error::Replaced { path: location.name().into() });
+            }
+            slot.is_gone = false;
+            slot.may_create = false;
+            slot.stored_key = key;
             slot.others_commits = opened.others_commits;
             slot.store = Some(store);
             let mut state = self.state();
@@ -106,28 +115,52 @@ impl Session {
     }
 
     /// Looks in the store, unless it is sure that memory knows as much. Only to be called for stored sessions.
-    pub(super) fn find_in_store(&self, query: &Query<'_>) -> Result<Option<IdAndHash>> {
+    pub(super) fn find_in_store(&self, query: &Query<'_>) -> Option<IdAndHash> {
         let is_complete = matches!(self.state().mirror, Mirror::Complete);
         let mut slot = match self.try_slot() {
             Some(slot) => slot,
             // Memory held everything when the transaction began, and nobody else has written since.
-            None if is_complete && self.is_writing.load(Ordering::Acquire) => return Ok(None),
+            None if is_complete && self.is_writing.load(Ordering::Acquire) => return None,
             None => self.slot_urgently(),
         };
         let found = self.ask_store(&mut slot, query, is_complete);
+        self.or_memory(&mut slot, found, || self.answer(&mut self.whole_state(), query))
+    }
+
+    /// What was found in the store or, where it cannot be read, in memory. That it is locked is no news; anything else is said once.
+    pub(super) fn or_memory<T>(
+        &self,
+        slot: &mut Slot,
+        found: Result<Option<T>>,
+        in_memory: impl FnOnce() -> Option<T>,
+    ) -> Option<T> {
         match found {
-            Err(Error::Locked { .. }) => Ok(self.answer(&mut self.whole_state(), query)),
-            other => other,
+            Ok(found) => found,
+            Err(Error::Locked { .. }) => in_memory(),
+            Err(error) => {
+                self.let_go_if_broken(slot, &error);
+                self.note_trouble(&error);
+                in_memory()
+            }
+        }
+    }
+
+    /// Closes a store that is of no use any more, so that the next who needs it opens what is there then.
+    pub(super) fn let_go_if_broken(&self, slot: &mut Slot, error: &Error) {
+        let is_lost = |location: &dyn Location| location.is_lost_when_closed();
+        if error.needs_reopening() && !self.location.as_deref().is_none_or(is_lost) {
+            slot.store = None;
+            slot.is_gone |= matches!(error, Error::Gone { .. });
         }
     }
 
     fn ask_store(&self, slot: &mut Slot, query: &Query<'_>, was_complete: bool) -> Result<Option<IdAndHash>> {
         let was_open = slot.store.is_some();
-        self.opened(slot)?;
+        self.opened(slot, LOCKED_WAIT)?;
         if was_complete && was_open && !self.is_behind(slot)? {
             return Ok(None);
         }
-        let page = self.opened(slot)?.find(query, LOCKED_WAIT)?;
+        let page = self.opened(slot, LOCKED_WAIT)?.find(query, LOCKED_WAIT)?;
         let mut state = self.whole_state();
         state.cache.put_stored(&page);
         Ok(self.answer(&mut state, query))
@@ -208,25 +241,27 @@ impl Session {
     ///
     /// # Errors
     /// Whatever is wrong with the statement or the store.
-    pub fn execute(&self, statement: &str, values: &[Value]) -> Result<Option<Vec<Value>>> {
-        loop {
-            self.write_all(EXECUTE_WAIT)?;
-            let _working = fork::working();
-            let mut slot = self.slot();
-            let store = self.opened(&mut slot)?;
-            {
-                // Nothing can be lost by reading all again only if nothing is unsaved, and here nobody can write.
-                let state = self.whole_state();
-                if !state.journal.is_empty() {
-                    continue;
+    pub fn execute(&self, statement: &str, values: &[Value], patience: Patience<'_>) -> Result<Option<Vec<Value>>> {
+        self.patiently(EXECUTE_WAIT, patience, || {
+            loop {
+                self.write_everything()?;
+                let _working = fork::working();
+                let mut slot = self.slot_urgently();
+                let store = self.opened(&mut slot, Duration::ZERO)?;
+                {
+                    // Nothing can be lost by reading all again only if nothing is unsaved, and here nobody can write.
+                    let state = self.whole_state();
+                    if !state.journal.is_empty() {
+                        continue;
+                    }
                 }
+                let (row, changes) = store.execute(statement, values)?;
+                if changes {
+                    self.read_all_again(store)?;
+                }
+                return Ok(row);
             }
-            let (row, changes) = store.execute(statement, values)?;
-            if changes {
-                self.read_all_again(store)?;
-            }
-            return Ok(row);
-        }
+        })
     }
 
     fn read_all_again(&self, store: &mut Box<dyn Store>) -> Result<()> {

@@ -13,6 +13,7 @@ mod loading;
 mod saving;
 mod state;
 
+pub use saving::Patience;
 pub use state::OnSaved;
 
 use std::borrow::Cow;
@@ -24,7 +25,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::entity_cache::{EntityCache, EntityPage, IdAndHash, TextKey, Unsaved};
 use crate::error::Result;
 use crate::fork;
-use crate::store::{Credentials, FileKey, Location, Query, SentFile, Store, UpdateState};
+use crate::store::{Changes, Credentials, FileKey, Location, Opening, Query, SentFile, Store, UpdateState};
+use zeroize::Zeroizing;
+
 use inbox::{Call, Inbox, Waiting};
 use loading::Mirror;
 use state::State;
@@ -48,6 +51,12 @@ pub struct Session {
 #[derive(Default)]
 struct Slot {
     store: Option<Box<dyn Store>>,
+    /// Whether the store may be made anew if it is not there: only after it was deleted by its own session.
+    may_create: bool,
+    /// Whether what was at the location was taken away. What is there next may be somebody else's.
+    is_gone: bool,
+    /// The key that was last seen in the store, or written to it.
+    stored_key: Zeroizing<Vec<u8>>,
     /// The store's number of others' commits as of the last time everything was read.
     others_commits: i64,
     /// The number of forks when this was last used.
@@ -84,8 +93,14 @@ impl Session {
     /// # Errors
     /// Whatever keeps it from being opened.
     pub fn open(location: Box<dyn Location>) -> Result<(Arc<Self>, Option<Credentials>)> {
-        let (store, opened) = location.open()?;
-        let slot = Slot { others_commits: opened.others_commits, store: Some(store), generation: fork::generation() };
+        let (store, opened) = location.open(Opening { may_create: true, wait: loading::OPEN_WAIT })?;
+        let slot = Slot {
+            store: Some(store),
+            stored_key: opened.auth_key(),
+            others_commits: opened.others_commits,
+            generation: fork::generation(),
+            ..Slot::default()
+        };
         let state = State {
             update_states: opened.update_states.into_iter().collect(),
             mirror: if opened.is_new { Mirror::Complete } else { Mirror::begin() },
@@ -219,21 +234,19 @@ impl Session {
         if self.is_stored() { InMemory::Unknown } else { InMemory::NotFound }
     }
 
-    /// Answers from memory, and from the store where it may know more.
-    ///
-    /// # Errors
-    /// Whatever keeps the store from being read, other than a lock.
-    pub fn find(&self, query: &Query<'_>) -> Result<Option<IdAndHash>> {
+    /// Answers from memory, and from the store where it may know more and can be read.
+    #[must_use]
+    pub fn find(&self, query: &Query<'_>) -> Option<IdAndHash> {
         let _working = fork::working();
         {
             let mut state = self.whole_state();
             if state.mirror.answers(query)
                 && let Some(found) = self.answer(&mut state, query)
             {
-                return Ok(Some(found));
+                return Some(found);
             }
         }
-        if self.is_stored() { self.find_in_store(query) } else { Ok(None) }
+        if self.is_stored() { self.find_in_store(query) } else { None }
     }
 
     fn answer(&self, state: &mut State, query: &Query<'_>) -> Option<IdAndHash> {
@@ -337,23 +350,20 @@ impl Session {
     }
 
     /// What the server calls a file that was sent.
-    ///
-    /// # Errors
-    /// Whatever keeps the store from being read.
-    pub fn sent_file(&self, key: &FileKey) -> Result<Option<SentFile>> {
+    #[must_use]
+    pub fn sent_file(&self, key: &FileKey) -> Option<SentFile> {
         let _working = fork::working();
         if let Some(file) = self.state().sent_files.get(key) {
-            return Ok(Some(*file));
+            return Some(*file);
         }
         if !self.is_stored() {
-            return Ok(None);
+            return None;
         }
         let mut slot = self.slot_urgently();
-        let found = self.opened(&mut slot)?.sent_file(key)?;
-        if let Some(file) = found {
-            self.state().sent_files.entry(key.clone()).or_insert(file);
-        }
-        Ok(found)
+        let found = self.opened(&mut slot, Duration::ZERO).and_then(|store| store.sent_file(key));
+        let file = self.or_memory(&mut slot, found, || None)?;
+        self.state().sent_files.entry(key.clone()).or_insert(file);
+        Some(file)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -412,7 +422,24 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    /// The store is closed while nobody can fork; in a child it is the parent's.
+    fn drop(&mut self) {
+        let _working = fork::working();
+        let slot = self.slot.get_mut().unwrap_or_else(PoisonError::into_inner);
+        slot.notice_fork();
+        slot.store = None;
+    }
+}
+
 impl Slot {
+    /// Remembers the key that is in the store now.
+    fn note_written(&mut self, changes: &Changes) {
+        if let Some(credentials) = &changes.credentials {
+            self.stored_key = credentials.auth_key.clone();
+        }
+    }
+
     /// A connection does not survive a fork, and closing it would drop the parent's locks.
     fn notice_fork(&mut self) {
         if self.generation != fork::generation() {

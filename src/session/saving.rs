@@ -1,6 +1,7 @@
 //! Writing what is unsaved: by the writer about a second after the change, by `save()`, at `close()`, and when the session
 //! is dropped.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -21,8 +22,6 @@ const GATHER_DATES: Duration = Duration::from_secs(60);
 const CREDENTIALS_WAIT: Duration = Duration::from_secs(5);
 /// How long `save()` outside an event loop waits for a lock to write the rest, before it leaves that to the writer.
 const SAVE_WAIT: Duration = Duration::from_secs(30);
-/// How long the drop of a session waits for a lock, before it leaves what is unsaved to the writer.
-const DROP_WAIT: Duration = Duration::from_secs(1);
 /// How long a locked file is left alone before it is tried again.
 const LOCKED_RETRY: Duration = Duration::from_millis(100);
 /// How long a file that cannot be written is left alone, the first and the last times.
@@ -30,12 +29,15 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// When a locked file is first worth a warning, and how often after that.
 const WARN_AFTER: Duration = Duration::from_secs(5);
 const WARN_EVERY: Duration = Duration::from_secs(60);
-/// How long one attempt to write waits for a lock.
-const ATTEMPT: Duration = Duration::from_millis(100);
+/// How long whoever waits for a lock sleeps between two attempts. Nobody holds the slot meanwhile.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Rows copied out of the session at a time, so that nobody waits long for its lock.
 const ROWS: usize = 1000;
 /// Received pages put into the cache at a visit: some milliseconds' work.
 const PAGES: usize = 64;
+
+/// Asked before each further attempt whether the caller still has a mind to wait.
+pub type Patience<'a> = &'a mut dyn FnMut() -> bool;
 
 impl Session {
     /// Writes the credentials now if they have changed; and the rest too, or asks the writer to if the caller must not be
@@ -43,7 +45,7 @@ impl Session {
     ///
     /// # Errors
     /// Whatever keeps the credentials from being written. What else is unsaved stays in memory and is tried again.
-    pub fn save(&self, may_block: bool) -> Result<()> {
+    pub fn save(&self, may_block: bool, patience: Patience<'_>) -> Result<()> {
         let (credentials, unsaved) = {
             let _working = fork::working();
             let state = self.whole_state();
@@ -53,14 +55,14 @@ impl Session {
             return Ok(());
         }
         if credentials {
-            self.write_credentials()?;
+            self.patiently(CREDENTIALS_WAIT, patience, || self.write_credentials())?;
         }
         if !may_block {
             let _working = fork::working();
             self.write_soon();
             return Ok(());
         }
-        match self.write_all(SAVE_WAIT) {
+        match self.write_all(SAVE_WAIT, patience) {
             Err(Error::Locked { .. }) => Ok(()),
             other => other,
         }
@@ -84,9 +86,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Unsaved`] if that is not possible within `limit`; it can be called again.
-    pub fn close(&self, limit: Duration) -> Result<()> {
+    pub fn close(&self, limit: Duration, patience: Patience<'_>) -> Result<()> {
         let begun = Instant::now();
-        let written = self.write_all(limit);
+        let written = self.write_all(limit, patience);
         let _working = fork::working();
         written.map_err(|cause| Error::Unsaved {
             cause: Box::new(cause),
@@ -108,6 +110,8 @@ impl Session {
         let Some(location) = &self.location else { return true };
         if !location.is_lost_when_closed() {
             slot.store = None;
+            slot.may_create = true;
+            slot.is_gone = false;
         }
         let waiters = {
             let mut state = self.whole_state();
@@ -127,7 +131,7 @@ impl Session {
             let _working = fork::working();
             self.state().is_abandoned = true;
         }
-        if self.is_stored() && self.write_all(DROP_WAIT).is_err() {
+        if self.is_stored() && self.write_everything().is_err() {
             let _working = fork::working();
             self.write_soon();
         }
@@ -168,26 +172,25 @@ impl Session {
         let _working = fork::working();
         let mut slot = self.slot_urgently();
         let Some(credentials) = self.state().journal.credentials.take() else { return Ok(()) };
-        let changes = Changes { credentials: Some(credentials.clone()), ..Changes::default() };
-        let result = self.opened(&mut slot).and_then(|store| {
-            let written = store
-                .begin(CREDENTIALS_WAIT)
-                .and_then(|()| store.apply(&changes))
-                .and_then(|()| store.commit(CREDENTIALS_WAIT));
+        let changes = Changes { credentials: Some(credentials), ..Changes::default() };
+        let result = self.opened(&mut slot, Duration::ZERO).and_then(|store| {
+            let written = store.begin().and_then(|()| store.apply(&changes)).and_then(|()| store.commit());
             if written.is_err() {
                 store.roll_back();
             }
             store.rest();
             written
         });
+        match &result {
+            Ok(()) => slot.note_written(&changes),
+            Err(error) => self.let_go_if_broken(&mut slot, error),
+        }
         let tells = {
             let mut state = self.state();
             match &result {
                 Ok(()) if state.journal.is_empty() => state.saved = state.changes,
                 Ok(()) => {}
-                Err(_) => {
-                    state.journal.credentials.get_or_insert(credentials);
-                }
+                Err(_) => state.journal.put_back_credentials(changes.credentials),
             }
             state.take_waiters(None)
         };
@@ -197,29 +200,51 @@ impl Session {
         result
     }
 
-    /// Writes until nothing is unsaved. Waits at most `limit` for a lock.
-    pub(super) fn write_all(&self, limit: Duration) -> Result<()> {
+    /// Tries again while the store is locked, until `limit` is over or the caller loses patience.
+    pub(super) fn patiently<T>(
+        &self,
+        limit: Duration,
+        patience: Patience<'_>,
+        mut attempt: impl FnMut() -> Result<T>,
+    ) -> Result<T> {
         let deadline = Instant::now() + limit;
         loop {
-            // Nobody waits longer for the slot, nor for a fork, than one attempt takes.
-            let left = deadline.saturating_duration_since(Instant::now());
-            let attempt = {
-                let _working = fork::working();
-                if self.whole_state().is_saved() {
-                    return Ok(());
+            match attempt() {
+                Err(error @ Error::Locked { .. }) if Instant::now() < deadline && patience() => {
+                    self.note_trouble(&error);
+                    std::thread::sleep(PAUSE);
                 }
-                self.write(&mut self.slot(), left.min(ATTEMPT), true)
-            };
-            match attempt {
-                Err(error @ Error::Locked { .. }) if !left.is_zero() => drop(self.note_trouble(&error)),
-                Err(error) => return Err(error),
-                Ok(()) => self.note_success(),
+                other => return other,
             }
         }
     }
 
+    /// Writes all that is unsaved now. Waits at most `limit` for a lock.
+    fn write_all(&self, limit: Duration, patience: Patience<'_>) -> Result<()> {
+        self.patiently(limit, patience, || self.write_everything())
+    }
+
+    /// Writes all that is unsaved now, without waiting for a lock. What others give meanwhile need not be written.
+    pub(super) fn write_everything(&self) -> Result<()> {
+        let up_to = {
+            let _working = fork::working();
+            self.whole_state().changes
+        };
+        loop {
+            let _working = fork::working();
+            {
+                let state = self.whole_state();
+                if state.is_saved() || state.saved >= up_to {
+                    return Ok(());
+                }
+            }
+            self.write(&mut self.slot(), true)?;
+            self.note_success();
+        }
+    }
+
     /// Writes what is unsaved now in one transaction. Ends it early if somebody waits urgently for the store.
-    fn write(&self, slot: &mut Slot, wait: Duration, with_dates: bool) -> Result<()> {
+    fn write(&self, slot: &mut Slot, with_dates: bool) -> Result<()> {
         let (up_to, is_anything_unsaved) = {
             let mut state = self.state();
             if with_dates {
@@ -229,7 +254,7 @@ impl Session {
             (state.changes, !state.journal.holds_dates_only())
         };
         let mut taken = Vec::new();
-        let result = if is_anything_unsaved { self.write_slices(slot, wait, &mut taken) } else { Ok(true) };
+        let result = if is_anything_unsaved { self.write_slices_safely(slot, &mut taken) } else { Ok(true) };
         self.is_writing.store(false, Ordering::Release);
         let mut state = self.state();
         match result {
@@ -245,13 +270,24 @@ impl Session {
         for tell in tells {
             tell(result.clone());
         }
+        if let Err(error) = &result {
+            self.let_go_if_broken(slot, error);
+        }
         result
     }
 
+    /// If it panics, what was taken from the journal is not lost with it, nor is the connection trusted any more.
+    fn write_slices_safely(&self, slot: &mut Slot, taken: &mut Vec<Taken>) -> Result<bool> {
+        catch_unwind(AssertUnwindSafe(|| self.write_slices(slot, taken))).unwrap_or_else(|panic| {
+            slot.store = None;
+            Err(Error::from_panic(panic.as_ref()))
+        })
+    }
+
     /// Answers whether all that was unsaved when it began is written.
-    fn write_slices(&self, slot: &mut Slot, wait: Duration, taken: &mut Vec<Taken>) -> Result<bool> {
-        self.opened(slot)?.begin(wait)?;
-        let written = self.write_in_transaction(slot, wait, taken);
+    fn write_slices(&self, slot: &mut Slot, taken: &mut Vec<Taken>) -> Result<bool> {
+        self.opened(slot, Duration::ZERO)?.begin()?;
+        let written = self.write_in_transaction(slot, taken);
         if let Some(store) = &mut slot.store {
             if written.is_err() {
                 store.roll_back();
@@ -261,25 +297,29 @@ impl Session {
         written
     }
 
-    fn write_in_transaction(&self, slot: &mut Slot, wait: Duration, taken: &mut Vec<Taken>) -> Result<bool> {
+    fn write_in_transaction(&self, slot: &mut Slot, taken: &mut Vec<Taken>) -> Result<bool> {
         self.is_behind(slot)?;
         self.is_writing.store(true, Ordering::Release);
-        let store = self.opened(slot)?;
         let mut rows = self.state().journal.entities.len();
+        let mut written_key = Changes::default();
         loop {
             let mut state = self.state();
             let is_all = state.journal.holds_dates_only() || (rows == 0 && !taken.is_empty());
             let gives_way = !taken.is_empty() && self.urgent.load(Ordering::Relaxed) > 0;
             if is_all || gives_way {
                 drop(state);
-                store.commit(wait)?;
+                self.opened(slot, Duration::ZERO)?.commit()?;
+                slot.note_written(&written_key);
                 return Ok(is_all);
             }
-            let (changes, keys) = state.take(rows.min(ROWS));
+            let (mut changes, keys) = state.take(rows.min(ROWS));
             drop(state);
             rows = rows.saturating_sub(ROWS);
             taken.push(keys);
-            store.apply(&changes)?;
+            self.opened(slot, Duration::ZERO)?.apply(&changes)?;
+            if changes.credentials.is_some() {
+                written_key.credentials = changes.credentials.take();
+            }
         }
     }
 
@@ -291,7 +331,7 @@ impl Session {
             state.due = None;
             state.are_dates_due()
         };
-        let written = self.write(&mut slot, Duration::ZERO, with_dates);
+        let written = self.write(&mut slot, with_dates);
         drop(slot);
         if let Err(error) = written {
             return Some(self.note_trouble(&error));
@@ -305,7 +345,7 @@ impl Session {
     }
 
     /// Remembers that writing failed, says so when it is due, and answers when to try again.
-    fn note_trouble(&self, error: &Error) -> Duration {
+    pub(super) fn note_trouble(&self, error: &Error) -> Duration {
         let mut state = self.state();
         let now = Instant::now();
         let what = state.journal.describe();
@@ -322,7 +362,11 @@ impl Session {
         }
         if trouble.warned.is_none() {
             trouble.warned = Some(now);
-            log::error!("{error}; unsaved: {what}; they are kept in memory, and writing is tried again");
+            if what.is_empty() {
+                log::error!("{error}; what is in memory is answered from there");
+            } else {
+                log::error!("{error}; unsaved: {what}; they are kept in memory, and writing is tried again");
+            }
         }
         trouble.delay = (trouble.delay * 2).clamp(RETRY.0, RETRY.1);
         trouble.delay
@@ -364,7 +408,7 @@ impl Task for Session {
     }
 
     fn save_everything(&self) -> Saved {
-        let Err(error) = self.write_all(Duration::ZERO) else { return Saved::Everything };
+        let Err(error) = self.write_everything() else { return Saved::Everything };
         let _working = fork::working();
         let what = format!("{error}; unsaved: {}", self.state().journal.describe());
         if matches!(error, Error::Locked { .. }) { Saved::NotYet(what) } else { Saved::Never(what) }

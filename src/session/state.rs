@@ -99,9 +99,7 @@ impl State {
     pub(super) fn put_back(&mut self, taken: Vec<Taken>) {
         let Self { cache, journal, .. } = self;
         for Taken { credentials, entities, update_states, sent_files } in taken.into_iter().rev() {
-            if let Some(credentials) = credentials {
-                journal.credentials.get_or_insert(credentials);
-            }
+            journal.put_back_credentials(credentials);
             journal.update_states.put_back(update_states);
             journal.sent_files.put_back(sent_files);
             let changed_again: HashSet<i64> = entities

@@ -4,6 +4,8 @@
 
 pub mod sqlite;
 
+pub(crate) use sqlite::after_fork_in_child;
+
 use std::borrow::Cow;
 use std::fmt::Debug;
 use std::time::Duration;
@@ -128,13 +130,30 @@ pub struct Opened {
     pub others_commits: i64,
 }
 
+impl Opened {
+    /// The key in the store; empty where there is none.
+    #[must_use]
+    pub fn auth_key(&self) -> Zeroizing<Vec<u8>> {
+        self.credentials.as_ref().map(|credentials| credentials.auth_key.clone()).unwrap_or_default()
+    }
+}
+
+/// How a store is to be opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// Whether a store that is not there is made. One that was there before and is not any more was taken away by somebody.
+    pub may_create: bool,
+    /// How long to wait for others' locks.
+    pub wait: Duration,
+}
+
 /// A place where a session is kept.
 pub trait Location: Debug + Send + Sync {
-    /// Opens the store, making or upgrading it if need be.
+    /// Opens the store, making it if it may and upgrading it if need be. One that is refused is left as it was.
     ///
     /// # Errors
     /// Whatever keeps it from being opened, with its place in words.
-    fn open(&self) -> Result<(Box<dyn Store>, Opened)>;
+    fn open(&self, opening: Opening) -> Result<(Box<dyn Store>, Opened)>;
 
     /// What a person calls it.
     fn name(&self) -> String;
@@ -175,11 +194,11 @@ pub trait Store: Debug + Send {
     /// Whatever keeps the store from being read.
     fn sent_file(&mut self, key: &FileKey) -> Result<Option<SentFile>>;
 
-    /// Begins a transaction, after at most `wait` for others to end theirs. Until it ends, nobody else can write.
+    /// Begins a transaction, without waiting for others to end theirs. Until it ends, nobody else can write.
     ///
     /// # Errors
     /// [`Error::Locked`](crate::error::Error::Locked) if another program holds the store, or what keeps it from being written.
-    fn begin(&mut self, wait: Duration) -> Result<()>;
+    fn begin(&mut self) -> Result<()>;
 
     /// Writes changes, within a transaction.
     ///
@@ -187,11 +206,11 @@ pub trait Store: Debug + Send {
     /// Whatever keeps the store from being written. The transaction is to be rolled back then.
     fn apply(&mut self, changes: &Changes) -> Result<()>;
 
-    /// Ends a transaction, after at most `wait` for others to end their reading.
+    /// Ends a transaction, after some waiting for others to end their reading.
     ///
     /// # Errors
     /// Whatever keeps the store from being written. The transaction is to be rolled back then.
-    fn commit(&mut self, wait: Duration) -> Result<()>;
+    fn commit(&mut self) -> Result<()>;
 
     /// Undoes a transaction, if there is one.
     fn roll_back(&mut self);

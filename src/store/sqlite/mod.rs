@@ -1,7 +1,9 @@
 //! The `.session` file: an SQLite database as Telethon writes it.
 
+mod claim;
 mod entities;
 mod login;
+mod prepare;
 mod schema;
 mod store;
 
@@ -9,17 +11,16 @@ pub use schema::{VERSION_7, VERSION_8};
 
 use std::borrow::Cow;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, ffi};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, ffi};
 
+use self::claim::Claim;
 use self::store::SqliteStore;
-use super::{Credentials, Location, Opened, Store};
+use super::{Location, Opened, Opening, Store};
 use crate::error::{Error, Result};
-
-/// How long the constructor waits for a file that another program holds. Python's `sqlite3`, and so Telethon, waits as long.
-const OPEN_WAIT: Duration = Duration::from_secs(5);
 
 /// A session file, or a database in memory.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct SqliteFile {
     path: Option<PathBuf>,
     /// The database version of new and of upgraded files.
     version: i64,
+    /// Whether nobody else may have it who asks for the same.
+    is_exclusive: bool,
 }
 
 impl SqliteFile {
@@ -35,63 +38,115 @@ impl SqliteFile {
     /// or the newest that we know if that is higher.
     #[must_use]
     pub fn new(path: Option<PathBuf>, version: i64) -> Self {
-        Self { path, version: version.clamp(VERSION_7, VERSION_8) }
+        Self { path, version: version.clamp(VERSION_7, VERSION_8), is_exclusive: false }
     }
 
-    fn connect(&self) -> Result<Connection> {
-        let name = display_path(self.path.as_deref());
+    /// The same, for one alone: while it is open, another that asks for this too gets [`Error::InUse`].
+    #[must_use]
+    pub fn exclusive(self) -> Self {
+        Self { is_exclusive: true, ..self }
+    }
+
+    fn connect(&self, opening: Opening) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = match &self.path {
-            None => Connection::open_in_memory_with_flags(flags),
+            None => Connection::open_in_memory_with_flags(flags).map_err(|error| sqlite_error(&self.place(), error))?,
             Some(path) => {
-                create_for_owner_alone(path)
-                    .map_err(|error| Error::CannotOpen { path: path.clone(), message: error.to_string() })?;
-                Connection::open_with_flags(path, flags)
+                connect_to(path, flags).map_err(|error| why_it_cannot_be_opened(path, sqlite_error(path, error)))?
             }
-        }
-        .map_err(|error| sqlite_error(&name, error))?;
-        connection.busy_timeout(OPEN_WAIT).map_err(|error| sqlite_error(&name, error))?;
+        };
+        let set_up = || {
+            connection.busy_timeout(opening.wait)?;
+            // What a file says is not to be believed: it may come from anybody.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
+        };
+        set_up().map_err(|error| sqlite_error(&self.place(), error))?;
         Ok(connection)
+    }
+
+    /// The path, for error texts.
+    fn place(&self) -> PathBuf {
+        self.path.clone().unwrap_or_else(|| PathBuf::from(":memory:"))
     }
 }
 
-/// SQLite makes files readable to all. A session opens an account, so ours are their owner's alone; an existing
-/// file keeps its mode.
-fn create_for_owner_alone(path: &Path) -> std::io::Result<()> {
-    if path.exists() {
-        return Ok(());
+/// By the VFS that keeps out of the way of any other SQLite in the process, where there is one.
+fn connect_to(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    #[cfg(target_os = "linux")]
+    if let Ok(vfs) = ofd_vfs::name() {
+        return Connection::open_with_flags_and_vfs(path, flags, vfs);
     }
+    Connection::open_with_flags(path, flags)
+}
+
+/// To be called in the child just after a fork.
+pub(crate) fn after_fork_in_child() {
+    #[cfg(target_os = "linux")]
+    ofd_vfs::after_fork_in_child();
+}
+
+/// SQLite says only that it cannot.
+fn why_it_cannot_be_opened(path: &Path, error: Error) -> Error {
+    #[cfg(target_os = "linux")]
+    if let (Error::Sqlite { code: ffi::SQLITE_CANTOPEN, .. }, Some(cause)) = (&error, ofd_vfs::take_opening_error()) {
+        return Error::CannotOpen { path: path.to_owned(), message: cause.to_string() };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = path;
+    error
+}
+
+/// Sees to it that there is a file, and that it is one.
+fn look_for(path: &Path, may_create: bool) -> Result<()> {
+    let cannot_open = |message: String| Error::CannotOpen { path: path.to_owned(), message };
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(found) if found.is_dir() => Err(cannot_open("it is a folder".to_owned())),
+        Ok(_) => Err(cannot_open("it is no regular file".to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound && may_create => {
+            create_for_owner_alone(path).map_err(|error| match error.kind() {
+                ErrorKind::NotFound => cannot_open("the folder that it is to be in does not exist".to_owned()),
+                _ => cannot_open(error.to_string()),
+            })
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::Gone { path: path.to_owned() }),
+        Err(error) => Err(cannot_open(error.to_string())),
+    }
+}
+
+/// SQLite makes files readable to all. A session opens an account, so ours are their owner's alone, whatever the umask says; an
+/// existing file keeps its mode.
+fn create_for_owner_alone(path: &Path) -> std::io::Result<()> {
     let mut options = fs::OpenOptions::new();
     // Not `create_new`: a link to a file that is not there yet is followed, as SQLite would.
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        const OWNER_ALONE: u32 = 0o600;
+        options.mode(OWNER_ALONE).open(path)?.set_permissions(fs::Permissions::from_mode(OWNER_ALONE))
     }
+    #[cfg(not(unix))]
     options.open(path).map(drop)
 }
 
 impl Location for SqliteFile {
-    fn open(&self) -> Result<(Box<dyn Store>, Opened)> {
-        let path = display_path(self.path.as_deref());
-        let mut connection = self.connect()?;
-        let (version, is_new) = prepare(&mut connection, &path, self.version)?;
-        let explained = |error| sqlite_error(&path, error);
-        // One look at the file, and one lock.
-        let reading = connection.transaction().map_err(explained)?;
-        let opened = Opened {
-            is_new,
-            others_commits: store::others_commits(&reading).map_err(explained)?,
-            credentials: if is_new { None } else { login::read_credentials(&reading, &path, version)? },
-            update_states: login::read_update_states(&reading).map_err(explained)?,
-        };
-        reading.commit().map_err(explained)?;
-        Ok((Box::new(SqliteStore::new(connection, path, version)), opened))
+    fn open(&self, opening: Opening) -> Result<(Box<dyn Store>, Opened)> {
+        let path = self.place();
+        let mut claim = None;
+        if let Some(path) = &self.path {
+            look_for(path, opening.may_create)?;
+            if self.is_exclusive {
+                claim = Some(Claim::take(path)?);
+            }
+        }
+        let mut connection = self.connect(opening)?;
+        let (version, opened) = prepare::prepare(&mut connection, &path, self.version)?;
+        Ok((Box::new(SqliteStore::new(connection, path, version, claim)), opened))
     }
 
     fn name(&self) -> String {
-        display_path(self.path.as_deref()).display().to_string()
+        self.place().display().to_string()
     }
 
     fn is_lost_when_closed(&self) -> bool {
@@ -107,86 +162,21 @@ impl Location for SqliteFile {
     }
 }
 
-/// Makes the tables if there are none, upgrades older ones, and answers the file's database version and whether it is new.
-fn prepare(connection: &mut Connection, path: &Path, wanted: i64) -> Result<(i64, bool)> {
-    let found = read_version(connection).map_err(|error| sqlite_error(path, error))?;
-    if let Found::Version(version) = found
-        && version >= wanted
-    {
-        return Ok((check_version(path, version)?, false));
-    }
-    store::zero_what_is_deleted(connection).map_err(|error| sqlite_error(path, error))?;
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(|error| sqlite_error(path, error))?;
-    // Another program may have done it while we waited for the lock.
-    let prepared = match read_version(&transaction).map_err(|error| sqlite_error(path, error))? {
-        Found::Nothing => {
-            let create = || {
-                schema::create(&transaction, wanted)?;
-                login::write_credentials(&transaction, &Credentials::default(), wanted)
-            };
-            create().map_err(|error| sqlite_error(path, error))?;
-            (wanted, true)
-        }
-        Found::NoVersion => {
-            let reason = "its table `version` is empty".to_owned();
-            return Err(Error::NotASession { path: path.to_owned(), reason });
-        }
-        Found::Version(version) if version < wanted => {
-            check_version(path, version)?;
-            schema::upgrade(&transaction, version, wanted).map_err(|error| sqlite_error(path, error))?;
-            (wanted, false)
-        }
-        Found::Version(version) => (check_version(path, version)?, false),
-    };
-    transaction.commit().map_err(|error| sqlite_error(path, error))?;
-    Ok(prepared)
-}
-
-enum Found {
-    Nothing,
-    NoVersion,
-    Version(i64),
-}
-
-fn read_version(connection: &Connection) -> rusqlite::Result<Found> {
-    const HAS_TABLE: &str = "select name from sqlite_master where type = 'table' and name = 'version'";
-    match connection.query_row("select version from version", [], |row| row.get(0)).optional() {
-        Ok(version) => Ok(version.map_or(Found::NoVersion, Found::Version)),
-        Err(error) => {
-            let has_table = connection.query_row(HAS_TABLE, [], |_| Ok(())).optional()?.is_some();
-            if has_table { Err(error) } else { Ok(Found::Nothing) }
-        }
-    }
-}
-
-fn check_version(path: &Path, version: i64) -> Result<i64> {
-    let path = || path.to_owned();
-    match version {
-        1..=VERSION_8 => Ok(version),
-        ..=0 => Err(Error::NotASession { path: path(), reason: format!("it has database version {version}") }),
-        _ => Err(Error::TooNew { path: path(), version, newest: VERSION_8 }),
-    }
-}
-
-fn display_path(path: Option<&Path>) -> PathBuf {
-    path.map_or_else(|| PathBuf::from(":memory:"), Path::to_owned)
-}
-
 fn sqlite_error(path: &Path, error: rusqlite::Error) -> Error {
     let path = path.to_owned();
-    match error {
-        rusqlite::Error::SqliteFailure(failure, message) => match failure.extended_code & 0xff {
-            ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => Error::Locked { path },
-            code => {
-                let message = message.unwrap_or_else(|| ffi::code_to_str(failure.extended_code).to_owned());
-                Error::Sqlite { path, code, message }
-            }
-        },
-        rusqlite::Error::SqlInputError { error, msg, .. } => {
-            Error::Sqlite { path, code: error.extended_code & 0xff, message: msg }
+    let (failure, message) = match error {
+        rusqlite::Error::SqliteFailure(failure, message) => (failure, message),
+        rusqlite::Error::SqlInputError { error, msg, .. } => (error, Some(msg)),
+        other => return Error::Sqlite { path, code: ffi::SQLITE_ERROR, message: other.to_string() },
+    };
+    let said = || message.unwrap_or_else(|| ffi::code_to_str(failure.extended_code).to_owned());
+    match (failure.extended_code & 0xff, failure.extended_code) {
+        (ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED, _) => Error::Locked { path },
+        (_, ffi::SQLITE_READONLY_DBMOVED) => Error::Gone { path },
+        (code, ffi::SQLITE_READONLY_DIRECTORY) => {
+            let message = format!("{}, for no journal can be made in its folder", said());
+            Error::Sqlite { path, code, message }
         }
-        other => Error::Sqlite { path, code: ffi::SQLITE_ERROR, message: other.to_string() },
+        (code, _) => Error::Sqlite { path, code, message: said() },
     }
 }

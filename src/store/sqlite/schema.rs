@@ -1,6 +1,6 @@
 //! The tables of a session file. Their text is part of the file, and so is Telethon's to the space.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 /// The database version of Telethon up to 1.42.
 pub const VERSION_7: i64 = 7;
@@ -12,7 +12,14 @@ const VERSION: &str = "create table version (version integer primary key)";
 const SESSIONS: [&str; 5] =
     ["dc_id integer primary key", "server_address text", "port integer", "auth_key blob", "takeout_id integer"];
 
-const TMP_AUTH_KEY: &str = "tmp_auth_key blob";
+const SESSIONS_8: [&str; 6] = [
+    "dc_id integer primary key",
+    "server_address text",
+    "port integer",
+    "auth_key blob",
+    "takeout_id integer",
+    "tmp_auth_key blob",
+];
 
 const ENTITIES: [&str; 6] =
     ["id integer primary key", "hash integer not null", "username text", "phone integer", "name text", "date integer"];
@@ -37,15 +44,76 @@ fn table(name: &str, columns: &[&str], indent: usize) -> String {
     format!("create table {name} (\n{:indent$}{columns}\n{:outdent$})", "", "", outdent = indent - 4)
 }
 
+/// Whose a database is that does not tell its version.
+pub(super) enum Kind {
+    /// Nobody's yet.
+    Empty,
+    /// It has a table `version` with such a column, so it is Telethon's, and something else is wrong.
+    HasVersion,
+    /// Another program's; in words.
+    Foreign(String),
+}
+
+/// Finds out whose a database is that does not tell its version.
+pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
+    const MOST: usize = 5;
+    let mut names: Vec<String> = connection
+        .prepare("select name from sqlite_master where type in ('table', 'view') order by name")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let version = columns(connection, "version")?.unwrap_or_default();
+    let has = |table: &str| names.iter().any(|name| name == table);
+    if names.is_empty() {
+        Ok(Kind::Empty)
+    } else if version.split(", ").any(|column| column == "version") {
+        Ok(Kind::HasVersion)
+    } else if version == "number" && has("sessions") && has("peers") {
+        Ok(Kind::Foreign("it is a session of Pyrogram, which Telethon cannot read".to_owned()))
+    } else {
+        let more = names.len().saturating_sub(MOST);
+        names.truncate(MOST);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        Ok(Kind::Foreign(format!("it is another program's database, with the tables {}{more}", names.join(", "))))
+    }
+}
+
+/// What is wrong with the tables of a file, in words; `None` if they are as they must be.
+pub(super) fn fault(connection: &Connection, version: i64) -> rusqlite::Result<Option<String>> {
+    let tables: [(&str, &[&str]); 4] = [
+        ("sessions", if version >= VERSION_8 { &SESSIONS_8 } else { &SESSIONS }),
+        ("entities", &ENTITIES),
+        ("sent_files", &SENT_FILES),
+        ("update_state", &UPDATE_STATE),
+    ];
+    for (table, columns_wanted) in tables {
+        let names = columns_wanted.iter().filter_map(|column| column.split(' ').next());
+        let wanted = names.filter(|name| *name != "primary").collect::<Vec<_>>().join(", ");
+        match columns(connection, table)? {
+            None => return Ok(Some(format!("it has no table `{table}`"))),
+            Some(found) if found != wanted => {
+                return Ok(Some(format!("its table `{table}` has the columns {found}, where Telethon's has {wanted}")));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The names of a table's columns, in order.
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Option<String>> {
+    const SELECT: &str = "select (select group_concat(name, ', ') from pragma_table_info(?1)) from sqlite_master \
+         where type = 'table' and name = ?1";
+    let columns: Option<Option<String>> =
+        connection.prepare_cached(SELECT)?.query_row([table], |row| row.get(0)).optional()?;
+    Ok(columns.map(Option::unwrap_or_default))
+}
+
 /// Makes the tables of a new file. To be called in a transaction.
 pub(super) fn create(connection: &Connection, version: i64) -> rusqlite::Result<()> {
-    let mut sessions = SESSIONS.to_vec();
-    if version >= VERSION_8 {
-        sessions.push(TMP_AUTH_KEY);
-    }
+    let sessions: &[&str] = if version >= VERSION_8 { &SESSIONS_8 } else { &SESSIONS };
     for statement in [
         VERSION.to_owned(),
-        table("sessions", &sessions, NEW),
+        table("sessions", sessions, NEW),
         table("entities", &ENTITIES, NEW),
         table("sent_files", &SENT_FILES, NEW),
         table("update_state", &UPDATE_STATE, NEW),

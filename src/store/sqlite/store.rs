@@ -6,7 +6,8 @@ use std::time::Duration;
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
-use super::{OPEN_WAIT, entities, login, sqlite_error};
+use super::claim::Claim;
+use super::{entities, login, sqlite_error};
 use crate::entity_cache::EntityPage;
 use crate::error::Result;
 use crate::store::{Changes, FileKey, Query, SentFile, Store, UpdateState, Value};
@@ -23,6 +24,8 @@ pub(super) struct SqliteStore {
     version: i64,
     /// Whether what only a write needs has been set up.
     may_write: bool,
+    /// That the file is ours alone, if it is. It ends with the connection.
+    _claim: Option<Claim>,
 }
 
 /// How much of the file a transaction may hold in memory, in KiB and negative as SQLite has it. Ids come in no order, so each entity
@@ -30,13 +33,13 @@ pub(super) struct SqliteStore {
 const CACHE_SIZE: i64 = -65_536;
 
 impl SqliteStore {
-    pub(super) fn new(connection: Connection, path: PathBuf, version: i64) -> Self {
-        Self { connection, path, version, may_write: false }
+    pub(super) fn new(connection: Connection, path: PathBuf, version: i64, claim: Option<Claim>) -> Self {
+        Self { connection, path, version, may_write: false, _claim: claim }
     }
 
     fn prepare_for_writing(&mut self) -> Result<()> {
         if !self.may_write {
-            self.explain(zero_what_is_deleted(&self.connection))?;
+            self.explain(set_up_for_writing(&self.connection))?;
             self.explain(self.connection.pragma_update(None, "cache_size", CACHE_SIZE))?;
             self.may_write = true;
         }
@@ -70,7 +73,7 @@ impl Store for SqliteStore {
 
     fn sent_file(&mut self, key: &FileKey) -> Result<Option<SentFile>> {
         const SELECT: &str = "select id, hash from sent_files where md5_digest = ? and file_size = ? and type = ?";
-        self.wait_at_most(COMMIT_WAIT)?;
+        self.wait_at_most(Duration::ZERO)?;
         let find = || {
             let key = params![key.md5_digest, key.size, key.kind as i64];
             let mut statement = self.connection.prepare_cached(SELECT)?;
@@ -79,9 +82,9 @@ impl Store for SqliteStore {
         self.explain(find())
     }
 
-    fn begin(&mut self, wait: Duration) -> Result<()> {
+    fn begin(&mut self) -> Result<()> {
+        self.wait_at_most(Duration::ZERO)?;
         self.prepare_for_writing()?;
-        self.wait_at_most(wait)?;
         self.explain(self.connection.execute_batch("begin immediate"))
     }
 
@@ -89,8 +92,8 @@ impl Store for SqliteStore {
         self.explain(write_changes(&self.connection, changes, self.version))
     }
 
-    fn commit(&mut self, wait: Duration) -> Result<()> {
-        self.wait_at_most(wait.max(COMMIT_WAIT))?;
+    fn commit(&mut self) -> Result<()> {
+        self.wait_at_most(COMMIT_WAIT)?;
         self.explain(self.connection.execute_batch("commit"))
     }
 
@@ -115,8 +118,8 @@ impl Store for SqliteStore {
     }
 
     fn execute(&mut self, statement: &str, values: &[Value]) -> Result<(Option<Vec<Value>>, bool)> {
+        self.wait_at_most(Duration::ZERO)?;
         self.prepare_for_writing()?;
-        self.wait_at_most(OPEN_WAIT)?;
         let run = || {
             let mut statement = self.connection.prepare(statement)?;
             let changes = !statement.readonly();
@@ -136,9 +139,12 @@ impl Store for SqliteStore {
     }
 }
 
-/// A replaced key is nowhere in the file then.
-pub(super) fn zero_what_is_deleted(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "secure_delete", true)
+/// What every transaction keeps to that writes.
+pub(super) fn set_up_for_writing(connection: &Connection) -> rusqlite::Result<()> {
+    // A replaced key is nowhere in the file then.
+    connection.pragma_update(None, "secure_delete", true)?;
+    // A journal whose end is not on the disk yet would come back after a power cut, and undo what was saved.
+    connection.pragma_update(None, "synchronous", "extra")
 }
 
 /// A number that changes whenever another connection has changed the file.

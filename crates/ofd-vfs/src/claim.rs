@@ -1,0 +1,64 @@
+//! A claim on a whole file, which lasts as long as its holder does and tells the holder's process.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use crate::lock::{self, Attempt};
+use crate::open_files::{self, Shared, locked};
+
+/// A claim on a file; it ends when it is dropped, or with the process. It keeps nobody from the file who does not
+/// ask for one too.
+#[derive(Debug)]
+pub struct Claim {
+    file: Shared,
+}
+
+/// What became of an attempt to claim a file.
+#[derive(Debug)]
+pub enum Claimed {
+    /// It is ours.
+    Ours(Claim),
+    /// It is claimed by a process with this number: another one, or this one.
+    By(u32),
+}
+
+impl Claim {
+    /// Claims a file that is there and may be written.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being opened or locked.
+    pub fn take(path: &Path) -> io::Result<Claimed> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = Self { file: open_files::add(file) };
+        loop {
+            let attempt = match &*locked(&file.file) {
+                Some(file) => match lock::claim(file, std::process::id())? {
+                    Attempt::Locked => Ok(()),
+                    Attempt::Busy => Err(lock::claimed_by(file)?),
+                },
+                None => return Err(io::Error::other("the process was forked meanwhile")),
+            };
+            match attempt {
+                Ok(()) => return Ok(Claimed::Ours(file)),
+                Err(Some(process)) => return Ok(Claimed::By(process)),
+                // Given up just now.
+                Err(None) => {}
+            }
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(file) = locked(&self.file).take() {
+            close(file);
+        }
+    }
+}
+
+/// The claim must not last as long as it may take until the file can be closed.
+fn close(file: File) {
+    let _ = lock::give_up(&file);
+    open_files::close(file);
+}

@@ -1,0 +1,184 @@
+//! The locks that SQLite takes on a database file, as locks of the open file description.
+//!
+//! The bytes and their meaning are those of SQLite's file format (<https://sqlite.org/lockingv3.html>), so that everybody
+//! who knows them keeps out of everybody's way.
+
+use std::fs::File;
+use std::io;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc::{F_RDLCK, F_UNLCK, F_WRLCK, SEEK_SET, c_int, flock};
+
+/// How much of a file is locked, in the order in which locks are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Not at all.
+    #[default]
+    None,
+    /// For reading, as others may too.
+    Shared,
+    /// By the one who is going to write; others may still read.
+    Reserved,
+    /// By the one who waits for the last readers: nobody begins to read.
+    Pending,
+    /// For writing: nobody else has any lock.
+    Exclusive,
+}
+
+/// Bytes of the file, which need not exist.
+#[derive(Clone, Copy)]
+struct Bytes {
+    first: i64,
+    count: i64,
+}
+
+const PENDING: Bytes = Bytes { first: 0x4000_0000, count: 1 };
+const RESERVED: Bytes = Bytes { first: PENDING.first + 1, count: 1 };
+const PENDING_AND_RESERVED: Bytes = Bytes { first: PENDING.first, count: 2 };
+const SHARED: Bytes = Bytes { first: PENDING.first + 2, count: 510 };
+const ALL: Bytes = Bytes { first: PENDING.first, count: 2 + SHARED.count };
+
+/// Where a claim on the file begins, far from all that SQLite locks. It is as long as its holder's process number, and one: one
+/// lock says both that the file is claimed and by whom.
+const CLAIM: i64 = 1 << 40;
+
+/// What became of an attempt to lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// It is locked.
+    Locked,
+    /// Somebody else has a lock that is in the way.
+    Busy,
+}
+
+/// The lock that one open file has.
+#[derive(Debug, Default)]
+pub(crate) struct Lock {
+    level: Level,
+}
+
+impl Lock {
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Locks more of the file. To be [`Level::Pending`] is not to be asked for: it is what an attempt at
+    /// [`Level::Exclusive`] leaves behind where there are still readers.
+    pub(crate) fn raise(&mut self, file: &File, to: Level) -> io::Result<Attempt> {
+        if self.level >= to {
+            return Ok(Attempt::Locked);
+        }
+        match to {
+            Level::None => {}
+            Level::Shared => {
+                // Whoever is pending keeps new readers out.
+                if set(file, F_RDLCK, PENDING)? == Attempt::Busy {
+                    return Ok(Attempt::Busy);
+                }
+                let shared = set(file, F_RDLCK, SHARED);
+                set(file, F_UNLCK, PENDING)?;
+                if shared? == Attempt::Busy {
+                    return Ok(Attempt::Busy);
+                }
+            }
+            Level::Reserved => {
+                if set(file, F_WRLCK, RESERVED)? == Attempt::Busy {
+                    return Ok(Attempt::Busy);
+                }
+            }
+            Level::Pending | Level::Exclusive => {
+                if self.level < Level::Pending {
+                    if set(file, F_WRLCK, PENDING)? == Attempt::Busy {
+                        return Ok(Attempt::Busy);
+                    }
+                    self.level = Level::Pending;
+                }
+                if to == Level::Exclusive && set(file, F_WRLCK, SHARED)? == Attempt::Busy {
+                    return Ok(Attempt::Busy);
+                }
+            }
+        }
+        self.level = to;
+        Ok(Attempt::Locked)
+    }
+
+    /// Locks less of the file: [`Level::Shared`] or nothing.
+    pub(crate) fn lower(&mut self, file: &File, to: Level) -> io::Result<()> {
+        if self.level <= to {
+            return Ok(());
+        }
+        if to == Level::Shared {
+            // Nobody can have come in between: a lock is changed, not taken anew.
+            set(file, F_RDLCK, SHARED)?;
+            set(file, F_UNLCK, PENDING_AND_RESERVED)?;
+        } else {
+            set(file, F_UNLCK, ALL)?;
+        }
+        self.level = to;
+        Ok(())
+    }
+
+    /// Whether anybody is going to write.
+    pub(crate) fn is_reserved(&self, file: &File) -> io::Result<bool> {
+        Ok(self.level > Level::Shared || is_in_the_way(file, RESERVED)?)
+    }
+}
+
+/// Whether the kernel, and the file system, have such locks.
+pub(crate) fn are_known(file: &File) -> bool {
+    is_in_the_way(file, RESERVED).is_ok()
+}
+
+/// Whether anybody else has any lock of the file.
+pub(crate) fn has_others(file: &File) -> io::Result<bool> {
+    is_in_the_way(file, ALL)
+}
+
+/// Claims the file for a process.
+pub(crate) fn claim(file: &File, process: u32) -> io::Result<Attempt> {
+    set(file, F_WRLCK, Bytes { first: CLAIM, count: i64::from(process) + 1 })
+}
+
+/// Gives the claim up.
+pub(crate) fn give_up(file: &File) -> io::Result<()> {
+    set(file, F_UNLCK, Bytes { first: CLAIM, count: i64::from(u32::MAX) + 1 }).map(drop)
+}
+
+/// The process that claims the file, if there is one other than by this very open file.
+pub(crate) fn claimed_by(file: &File) -> io::Result<Option<u32>> {
+    let found = who_is_in_the_way(file, Bytes { first: CLAIM, count: 1 })?;
+    // Only somebody who knows nothing of claims locks it otherwise.
+    Ok(found.map(|lock| u32::try_from(lock.l_len - 1).unwrap_or(0)))
+}
+
+fn set(file: &File, kind: c_int, bytes: Bytes) -> io::Result<Attempt> {
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&description(kind, bytes)?)) {
+        Ok(_) => Ok(Attempt::Locked),
+        Err(Errno::EAGAIN | Errno::EACCES | Errno::EINTR) => Ok(Attempt::Busy),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn is_in_the_way(file: &File, bytes: Bytes) -> io::Result<bool> {
+    Ok(who_is_in_the_way(file, bytes)?.is_some())
+}
+
+/// A lock that somebody else has of these bytes.
+fn who_is_in_the_way(file: &File, bytes: Bytes) -> io::Result<Option<flock>> {
+    let mut found = description(F_WRLCK, bytes)?;
+    fcntl(file, FcntlArg::F_OFD_GETLK(&mut found))?;
+    Ok(Some(found).filter(|found| c_int::from(found.l_type) != F_UNLCK))
+}
+
+fn description(kind: c_int, Bytes { first, count }: Bytes) -> io::Result<flock> {
+    let short = |number: c_int| number.try_into().map_err(io::Error::other);
+    Ok(flock {
+        l_type: short(kind)?,
+        l_whence: short(SEEK_SET)?,
+        l_start: first.try_into().map_err(io::Error::other)?,
+        l_len: count.try_into().map_err(io::Error::other)?,
+        // These locks are no process's.
+        l_pid: 0,
+    })
+}
