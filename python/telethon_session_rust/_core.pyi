@@ -58,12 +58,8 @@ class MemoryCore:
     def _clear(self) -> None:
         """Forgets all entities, unless they are stored in a file."""
 
-    def flush(self) -> Awaitable[None]:
-        """Waits, without holding up the event loop, until everything given so far is on disk.
-
-        Raises `sqlite3.OperationalError` if the file cannot be written; what is unsaved stays in memory and is tried
-        again. A file that another program holds is waited for.
-        """
+    def _flush(self) -> Awaitable[None]:
+        """An awaitable of the running event loop that is done when everything given so far is on disk."""
 
 class SQLiteCore(MemoryCore):
     """The file of a session: the part of it that is Rust."""

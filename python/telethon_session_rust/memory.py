@@ -125,6 +125,14 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         """Nothing is kept but in memory."""
         return None
 
+    async def flush(self) -> None:
+        """Waits, without holding up the event loop, until everything given so far is on disk.
+
+        Raises `sqlite3.OperationalError` if the file cannot be written; what is unsaved stays in memory and is tried
+        again. A file that another program holds is waited for.
+        """
+        await self._flush()
+
     def cache_file(self, md5_digest: bytes, file_size: int, instance: Any) -> None:
         """Keeps what the server calls a file that was sent: an `InputDocument` or `InputPhoto`."""
         if not isinstance(instance, (InputDocument, InputPhoto)):

@@ -261,11 +261,8 @@ impl MemoryCore {
         detached(py, || session.clear_entities())
     }
 
-    /// Waits, without holding up the event loop, until everything is on disk.
-    ///
-    /// Awaiting it raises `sqlite3.OperationalError` if the file cannot be written; what is unsaved stays in memory and is
-    /// tried again. A file that another program holds is waited for.
-    fn flush<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    /// An awaitable of the running event loop that is done when everything is on disk.
+    fn _flush<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         flush::flush(py, self.session())
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::Taken;
 use super::loading::SLOT_RETRY;
-use super::state::{OnSaved, State, Waiter};
+use super::state::{OnSaved, State, Trouble, Waiter};
 use super::{Session, Slot};
 use crate::error::{Error, Result};
 use crate::fork;
@@ -25,7 +25,7 @@ const SAVE_WAIT: Duration = Duration::from_secs(30);
 /// How long a locked file is left alone before it is tried again.
 const LOCKED_RETRY: Duration = Duration::from_millis(100);
 /// How long a file that cannot be written is left alone, the first and the last times.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// When a locked file is first worth a warning, and how often after that.
 const WARN_AFTER: Duration = Duration::from_secs(5);
 const WARN_EVERY: Duration = Duration::from_secs(60);
@@ -334,7 +334,8 @@ impl Session {
         let written = self.write(&mut slot, with_dates);
         drop(slot);
         if let Err(error) = written {
-            return Some(self.note_trouble(&error));
+            self.note_trouble(&error);
+            return Some(self.state().trouble.next_delay(&error));
         }
         self.note_success();
         if !self.inbox.is_empty() {
@@ -344,8 +345,8 @@ impl Session {
         earlier(next, self.load_some())
     }
 
-    /// Remembers that writing failed, says so when it is due, and answers when to try again.
-    pub(super) fn note_trouble(&self, error: &Error) -> Duration {
+    /// Remembers that the store could not be used, and says so when it is due.
+    pub(super) fn note_trouble(&self, error: &Error) {
         let mut state = self.state();
         let now = Instant::now();
         let what = state.journal.describe();
@@ -358,9 +359,7 @@ impl Session {
                 let seconds = (now - since).as_secs();
                 log::warn!("{error}; unsaved for {seconds} s: {what}; they are kept in memory until it is free");
             }
-            return LOCKED_RETRY;
-        }
-        if trouble.warned.is_none() {
+        } else if trouble.warned.is_none() {
             trouble.warned = Some(now);
             if what.is_empty() {
                 log::error!("{error}; what is in memory is answered from there");
@@ -368,8 +367,6 @@ impl Session {
                 log::error!("{error}; unsaved: {what}; they are kept in memory, and writing is tried again");
             }
         }
-        trouble.delay = (trouble.delay * 2).clamp(RETRY.0, RETRY.1);
-        trouble.delay
     }
 
     fn note_success(&self) {
@@ -378,6 +375,17 @@ impl Session {
             let name = self.location.as_ref().map(|location| location.name()).unwrap_or_default();
             log::warn!("{name} can be written again, after {} s; everything is saved", since.elapsed().as_secs());
         }
+    }
+}
+
+impl Trouble {
+    /// After how long the writer is to try again.
+    fn next_delay(&mut self, error: &Error) -> Duration {
+        if matches!(error, Error::Locked { .. }) {
+            return LOCKED_RETRY;
+        }
+        self.delay = (self.delay * 2).clamp(RETRY.0, RETRY.1);
+        self.delay
     }
 }
 
