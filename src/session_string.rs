@@ -4,9 +4,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{DecodeSliceError, Engine as _};
 use zeroize::Zeroizing;
 
 /// The one version of string there is.
@@ -115,8 +115,8 @@ fn is_gram_js(bytes: &[u8]) -> bool {
 
 /// Url-safe base64 of the bytes, padded.
 #[must_use]
-pub fn encode(bytes: &[u8]) -> String {
-    BASE64.encode(bytes)
+pub fn encode(bytes: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(BASE64.encode(bytes))
 }
 
 /// The bytes of url-safe, padded base64.
@@ -124,7 +124,14 @@ pub fn encode(bytes: &[u8]) -> String {
 /// # Errors
 /// [`StringError::Base64`] where it is not that.
 pub fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, StringError> {
-    BASE64.decode(text).map(Zeroizing::new).map_err(|error| StringError::Base64(error.to_string()))
+    // Into memory of our own, which is wiped even if it turns out to be no base64 in the end.
+    let mut bytes = Zeroizing::new(vec![0; base64::decoded_len_estimate(text.len())]);
+    let length = BASE64.decode_slice(text, &mut bytes).map_err(|error| match error {
+        DecodeSliceError::DecodeError(error) => StringError::Base64(error.to_string()),
+        too_small @ DecodeSliceError::OutputSliceTooSmall => StringError::Base64(too_small.to_string()),
+    })?;
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 #[cfg(test)]

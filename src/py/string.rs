@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyString};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -13,8 +13,8 @@ use crate::session_string::{KEY_LEN, Login, decode, encode};
 /// Url-safe base64 of the bytes.
 #[pyfunction]
 #[pyo3(signature = (data, /))]
-pub(super) fn encode_base64(data: &[u8]) -> String {
-    encode(data)
+pub(super) fn encode_base64<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyString> {
+    PyString::new(py, &encode(data))
 }
 
 /// The bytes of url-safe base64. Raises `ValueError` for anything else.
