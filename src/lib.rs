@@ -14,4 +14,5 @@ mod py;
 pub mod session;
 pub mod session_string;
 pub mod store;
+mod sync;
 pub mod writer;

@@ -100,6 +100,10 @@ fn let_others_go_first() {
 
 /// Asks for a visit to a task in `delay`, or earlier if one is planned for earlier. The task is kept alive until then.
 pub fn visit(task: Arc<dyn Task>, delay: Duration) {
+    if cfg!(shuttle) {
+        // The test visits.
+        return;
+    }
     let mut queue = WRITER.lock();
     WRITER.serve(&mut queue);
     if queue.add(task, Instant::now() + delay) {

@@ -261,6 +261,13 @@ impl MemoryCore {
         detached(py, || session.clear_entities())
     }
 
+    /// Panics as a defect of the core would.
+    #[cfg(feature = "faults")]
+    fn _panic(&self, py: Python<'_>, detached_too: bool) -> PyResult<()> {
+        let session = self.session();
+        if detached_too { detached(py, || session.panic()) } else { guarded(|| session.panic()) }
+    }
+
     /// An awaitable of the running event loop that is done when everything is on disk.
     fn _flush<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         flush::flush(py, self.session())

@@ -5,12 +5,12 @@
 //! the caller a call to the writer's thread, so a few entities wait for more.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex as StdMutex, PoisonError, TryLockError};
 use std::time::Instant;
 
 use crate::entity_cache::EntityPage;
 use crate::fork;
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// So many entities are worth calling the writer's thread.
 const MANY: usize = 2000;
@@ -20,7 +20,7 @@ const FULL: usize = 8192;
 const OVERFULL: usize = 16 * FULL;
 /// Empty pages that are kept, for all sessions together.
 const SPARE_PAGES: usize = 16;
-static SPARE: Mutex<Vec<EntityPage>> = Mutex::new(Vec::new());
+static SPARE: StdMutex<Vec<EntityPage>> = StdMutex::new(Vec::new());
 
 /// Small pages are gathered in one of this many entities.
 const PAGE: usize = 200;

@@ -1,8 +1,6 @@
 //! Reading what the store knows: in the background all of it, piece by piece, and at once what is asked before that is done
 //! or after somebody else has written.
 
-use std::sync::MutexGuard;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::state::State;
@@ -11,6 +9,7 @@ use crate::entity_cache::IdAndHash;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::store::{Location, Opening, Query, Store, Value};
+use crate::sync::{MutexGuard, Ordering};
 
 /// Rows read at a time: about a millisecond's work.
 const ROWS: usize = 1000;

@@ -18,14 +18,14 @@ pub use state::OnSaved;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::entity_cache::{EntityCache, EntityPage, IdAndHash, TextKey, Unsaved};
 use crate::error::Result;
 use crate::fork;
 use crate::store::{Changes, Credentials, FileKey, Location, Opening, Query, SentFile, Store, UpdateState};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
 use zeroize::Zeroizing;
 
 use inbox::{Call, Inbox, Waiting};
@@ -364,6 +364,16 @@ impl Session {
         let file = self.or_memory(&mut slot, found, || None)?;
         self.state().sent_files.entry(key.clone()).or_insert(file);
         Some(file)
+    }
+
+    /// Panics as a defect would, with every lock held.
+    #[cfg(feature = "faults")]
+    #[allow(clippy::panic)]
+    pub fn panic(&self) {
+        let _working = fork::working();
+        let _slot = self.slot();
+        let _state = self.whole_state();
+        panic!("told to");
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -2,7 +2,6 @@
 //! is dropped.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::journal::Taken;
@@ -12,6 +11,7 @@ use super::{Session, Slot};
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::store::Changes;
+use crate::sync::{Ordering, sleep};
 use crate::writer::{self, Saved, Task};
 
 /// How long the writer lets changes gather. With the time to write them it makes about a second.
@@ -49,9 +49,9 @@ impl Session {
         let (credentials, unsaved) = {
             let _working = fork::working();
             let state = self.whole_state();
-            (state.journal.credentials.is_some(), !state.is_saved())
+            (state.journal.credentials.is_some() || state.are_credentials_under_way, !state.is_saved())
         };
-        if !self.is_stored() || !unsaved {
+        if !self.is_stored() || !(unsaved || credentials) {
             return Ok(());
         }
         if credentials {
@@ -170,10 +170,12 @@ impl Session {
 
     fn write_credentials(&self) -> Result<()> {
         let _working = fork::working();
+        // Whoever is writing them already holds the slot, and has put them back by now if that failed.
         let mut slot = self.slot_urgently();
-        let Some(credentials) = self.state().journal.credentials.take() else { return Ok(()) };
+        let Some(credentials) = self.state().take_credentials() else { return Ok(()) };
         let changes = Changes { credentials: Some(credentials), ..Changes::default() };
-        let result = self.opened(&mut slot, Duration::ZERO).and_then(|store| {
+        let result = safely(&mut slot, |slot| {
+            let store = self.opened(slot, Duration::ZERO)?;
             let written = store.begin().and_then(|()| store.apply(&changes)).and_then(|()| store.commit());
             if written.is_err() {
                 store.roll_back();
@@ -187,6 +189,7 @@ impl Session {
         }
         let tells = {
             let mut state = self.state();
+            state.are_credentials_under_way = false;
             match &result {
                 Ok(()) if state.journal.is_empty() => state.saved = state.changes,
                 Ok(()) => {}
@@ -212,7 +215,7 @@ impl Session {
             match attempt() {
                 Err(error @ Error::Locked { .. }) if Instant::now() < deadline && patience() => {
                     self.note_trouble(&error);
-                    std::thread::sleep(PAUSE);
+                    sleep(PAUSE);
                 }
                 other => return other,
             }
@@ -254,9 +257,11 @@ impl Session {
             (state.changes, !state.journal.holds_dates_only())
         };
         let mut taken = Vec::new();
-        let result = if is_anything_unsaved { self.write_slices_safely(slot, &mut taken) } else { Ok(true) };
+        let result =
+            if is_anything_unsaved { safely(slot, |slot| self.write_slices(slot, &mut taken)) } else { Ok(true) };
         self.is_writing.store(false, Ordering::Release);
         let mut state = self.state();
+        state.are_credentials_under_way = false;
         match result {
             // We hold the slot, so nobody else is writing either.
             Ok(_) if state.journal.is_empty() => state.saved = state.changes,
@@ -274,14 +279,6 @@ impl Session {
             self.let_go_if_broken(slot, error);
         }
         result
-    }
-
-    /// If it panics, what was taken from the journal is not lost with it, nor is the connection trusted any more.
-    fn write_slices_safely(&self, slot: &mut Slot, taken: &mut Vec<Taken>) -> Result<bool> {
-        catch_unwind(AssertUnwindSafe(|| self.write_slices(slot, taken))).unwrap_or_else(|panic| {
-            slot.store = None;
-            Err(Error::from_panic(panic.as_ref()))
-        })
     }
 
     /// Answers whether all that was unsaved when it began is written.
@@ -387,6 +384,14 @@ impl Trouble {
         self.delay = (self.delay * 2).clamp(RETRY.0, RETRY.1);
         self.delay
     }
+}
+
+/// Makes an error of a panic, so that what was taken from the journal is not lost with it. The connection is not trusted any more.
+fn safely<T>(slot: &mut Slot, write: impl FnOnce(&mut Slot) -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(|| write(slot))).unwrap_or_else(|panic| {
+        slot.store = None;
+        Err(Error::from_panic(panic.as_ref()))
+    })
 }
 
 /// The shorter of two times, of which there may be none.

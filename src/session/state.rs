@@ -8,7 +8,7 @@ use super::loading::Mirror;
 use crate::entity_cache::{EntityCache, EntityPage, Unsaved};
 use crate::error::{Error, Result};
 use crate::fork;
-use crate::store::{Changes, FileKey, SentFile, UpdateState};
+use crate::store::{Changes, Credentials, FileKey, SentFile, UpdateState};
 
 /// Called once, when everything up to a change is written or cannot be.
 pub type OnSaved = Box<dyn FnOnce(Result<()>) + Send>;
@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) update_states: BTreeMap<i64, UpdateState>,
     pub(super) sent_files: HashMap<FileKey, SentFile>,
     pub(super) journal: Journal,
+    /// Whether credentials are being written: they are not in the journal any more, and not on disk yet.
+    pub(super) are_credentials_under_way: bool,
     /// Changes counted, and how many of them are written.
     pub(super) changes: u64,
     pub(super) saved: u64,
@@ -73,15 +75,23 @@ impl State {
         !self.waiters.is_empty() || self.dates_due.is_some_and(|due| due <= Instant::now())
     }
 
+    /// Takes the credentials out of the journal, to be written.
+    pub(super) fn take_credentials(&mut self) -> Option<Credentials> {
+        let credentials = self.journal.credentials.take();
+        self.are_credentials_under_way |= credentials.is_some();
+        credentials
+    }
+
     /// Copies out the next changes, `rows` entities at the most, and counts them as saved.
     pub(super) fn take(&mut self, rows: usize) -> (Changes, Taken) {
+        let credentials = self.take_credentials();
         let Self { cache, journal, update_states, sent_files, .. } = self;
         let mut entities = EntityPage::with_capacity(rows);
         for id in journal.entities.drain(..rows.min(journal.entities.len())) {
             cache.take_unsaved(id, &mut entities);
         }
         let taken = Taken {
-            credentials: journal.credentials.take(),
+            credentials,
             entities: entities.iter().map(|entity| (entity.id, entity.unsaved)).collect(),
             update_states: journal.update_states.take(),
             sent_files: journal.sent_files.take(),
@@ -167,6 +177,7 @@ impl State {
         self.generation = fork::generation();
         self.forget_unsaved();
         self.saved = self.changes;
+        self.are_credentials_under_way = false;
         self.waiters = Vec::new();
         self.due = None;
         self.dates_due = None;
