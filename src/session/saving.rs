@@ -54,6 +54,9 @@ impl Session {
         if !self.is_stored() || !(unsaved || credentials) {
             return Ok(());
         }
+        if may_block && credentials {
+            return self.write_all(CREDENTIALS_WAIT, patience);
+        }
         if credentials {
             self.patiently(CREDENTIALS_WAIT, patience, || self.write_credentials())?;
         }
@@ -241,7 +244,7 @@ impl Session {
                     return Ok(());
                 }
             }
-            self.write(&mut self.slot(), true)?;
+            self.write(&mut self.slot_urgently(), true)?;
             self.note_success();
         }
     }
