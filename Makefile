@@ -10,8 +10,25 @@ WHEEL := target/wheels/.made
 # Not `pip install --quiet`: a slow download should be seen to be one.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
+SCHEDULES ?= 2000
+SHUTTLE := RUSTFLAGS='--cfg shuttle' CARGO_TARGET_DIR=target/schedules PYO3_PYTHON=/nonexistent \
+  cargo test --no-default-features --test schedules
+# A core that can be told to panic, for one test.
+export FAULTY_CORE := $(CURDIR)/target/debug/libtelethon_session_rust.$(if $(filter Darwin,$(shell uname)),dylib,so)
+# Those tests that a longer look makes sense of.
+LONG := $(addprefix tests/test_,bad_files bad_arguments kills power_cuts random_lives lookup_keys strings)
+
+FUZZ_SECONDS ?= 60
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+FUZZ := target/fuzz/.built
+# As cargo-fuzz has it, which a stable compiler does too. The host is named so that build scripts are spared.
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix -Cllvm-args=-sanitizer-coverage-, \
+  level=4 inline-8bit-counters pc-table trace-compares)
+FUZZERS := session_string lookup_key session_file
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-python test-releases bench lint format wheel clean $(RELEASES:%=test-release-%)
+.PHONY: help demo test test-core test-schedules test-python test-parallel test-long test-releases fuzz bench lint format \
+  wheel clean $(RELEASES:%=test-release-%) $(FUZZERS:%=fuzz-%)
 
 help: ## say what there is to make
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,13 +36,35 @@ help: ## say what there is to make
 demo: $(VENV)/.built ## a client signs in, takes 50,000 entities and comes back, with Telethon's session and with ours
 	$(BIN)/python demo/demo.py
 
-test: test-core test-python ## all tests
+test: test-core test-schedules test-python test-parallel ## all tests, in less than ten minutes
 
 test-core: ## the tests of the core, on a machine that might as well have no Python
 	PYO3_PYTHON=/nonexistent cargo test --workspace --no-default-features
 
-test-python: $(VENV)/.built ## the tests against the real Telethon
+# On the orders of threads that shuttle tries: what a panic says there is part of the play.
+test-schedules: ## the core's threads in thousands of orders; SCHEDULES=n says how many
+	@mkdir -p target/schedules
+	$(SHUTTLE) --no-run
+	SCHEDULES=$(SCHEDULES) $(SHUTTLE) -- --nocapture 2> target/schedules/log || { cat target/schedules/log; exit 1; }
+
+test-python: $(VENV)/.built $(FAULTY_CORE) ## the tests against the real Telethon
 	$(BIN)/python -m pytest
+
+test-parallel: $(VENV)/.built ## those tests that are made for it, each by eight threads at once
+	$(BIN)/python -m pytest tests/test_parallel.py --parallel-threads=8
+
+test-long: export HYPOTHESIS_PROFILE = long
+test-long: $(VENV)/.built $(FAULTY_CORE) ## look longer for trouble: files, kills, power cuts, arguments, orders of threads, fuzzing
+	$(MAKE) test-schedules SCHEDULES=30000
+	$(BIN)/python -m pytest $(LONG)
+	$(MAKE) fuzz
+
+fuzz: $(FUZZERS:%=fuzz-%) ## libFuzzer on strings, lookup keys and files, FUZZ_SECONDS=60 each
+
+$(FUZZERS:%=fuzz-%): fuzz-%: $(FUZZ)
+	mkdir -p target/fuzz/corpus/$*
+	target/fuzz/$(HOST)/release/$* -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=60 -rss_limit_mb=2048 \
+	  -artifact_prefix=target/fuzz/ -print_final_stats=1 -verbosity=0 target/fuzz/corpus/$* fuzz/seeds/$*
 
 test-releases: $(RELEASES:%=test-release-%) ## the tests against each supported release of Telethon
 
@@ -45,6 +84,13 @@ format: $(VENV)/.ready ## put the code in the shape that lint asks for
 	cargo fmt
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+$(FUZZ): $(RUST) $(wildcard fuzz/*.toml fuzz/fuzz_targets/*.rs)
+	RUSTFLAGS='$(FUZZ_FLAGS)' cargo build --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target $(HOST)
+	touch $@
+
+$(FAULTY_CORE): $(RUST)
+	cargo build --features faults
 
 wheel: $(WHEEL) ## an abi3 wheel in target/wheels
 

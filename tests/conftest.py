@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Verbosity, settings
 from telethon.sessions import MemorySession, Session, SQLiteSession, StringSession
 
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
+from trying import COUNTS
 
 pytest_plugins = ["clients"]
 
@@ -34,6 +35,13 @@ PAIRS = [
     (SQLiteSession, RustSQLiteSession),
     (StringSession, RustStringSession),
 ]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if COUNTS:
+        terminalreporter.section("what was tried")
+        for what, count in sorted(COUNTS.items()):
+            terminalreporter.write_line(f"{count:>10,} {what}")
 
 
 @pytest.fixture(autouse=True)
