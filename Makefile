@@ -72,16 +72,18 @@ bench: $(VENV)/.built ## measure ours beside Telethon's, in one run; with QUICK=
 	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 
 lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtest
-	cargo fmt --check
-	cargo clippy --all-targets --no-default-features -- -D warnings
-	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo clippy -- -D warnings
+	cargo fmt --all --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo clippy --workspace --all-targets --no-default-features -- -D warnings
+	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo clippy --features faults -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	MYPYPATH=python $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml telethon_session_rust
 
 format: $(VENV)/.ready ## put the code in the shape that lint asks for
-	cargo fmt
+	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

@@ -28,7 +28,6 @@ struct Shelf {
     hashes: BTreeMap<i64, i64>,
     pts: Option<i64>,
     key: Vec<u8>,
-    commits: usize,
 }
 
 /// A store that now and then is locked, fails or panics.
@@ -80,9 +79,9 @@ impl Store for Trouble {
     fn find(&mut self, query: &Query<'_>, _: Duration) -> Result<EntityPage> {
         locked()?;
         let mut page = EntityPage::default();
-        let shelf = self.shelf.lock().unwrap();
+        let stored = self.shelf.lock().unwrap();
         if let Query::Id(id) = query
-            && let Some(hash) = shelf.hashes.get(id)
+            && let Some(hash) = stored.hashes.get(id)
         {
             page.push_stored(*id, *hash, 0, [None; 3]);
         }
@@ -92,8 +91,8 @@ impl Store for Trouble {
     fn load(&mut self, after: Option<i64>, most: usize) -> Result<EntityPage> {
         locked()?;
         let mut page = EntityPage::default();
-        let shelf = self.shelf.lock().unwrap();
-        let rows = shelf.hashes.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
+        let stored = self.shelf.lock().unwrap();
+        let rows = stored.hashes.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
         rows.take(most).for_each(|(id, hash)| page.push_stored(*id, *hash, 0, [None; 3]));
         Ok(page)
     }
@@ -134,17 +133,16 @@ impl Store for Trouble {
     fn commit(&mut self) -> Result<()> {
         locked()?;
         thread::yield_now();
-        let mut shelf = self.shelf.lock().unwrap();
-        shelf.commits += 1;
+        let mut stored = self.shelf.lock().unwrap();
         for changes in std::mem::take(&mut self.under_way) {
             for entity in changes.entities.iter() {
-                shelf.hashes.insert(entity.id, entity.hash.unwrap());
+                stored.hashes.insert(entity.id, entity.hash.unwrap());
             }
             for (_, state) in changes.update_states {
-                shelf.pts = state.pts;
+                stored.pts = state.pts;
             }
             if let Some(credentials) = changes.credentials {
-                shelf.key = credentials.auth_key.to_vec();
+                stored.key = credentials.auth_key.to_vec();
             }
         }
         Ok(())
@@ -226,14 +224,12 @@ fn live(panics: bool) {
         let tell = Arc::clone(&told);
         flushed.when_saved(Box::new(move |result| *tell.lock().unwrap() = Some(result)));
         // The writer's thread.
-        for _ in 0..10_000 {
+        let is_told = (0..10_000).any(|_| {
             flushed.turn();
-            if told.lock().unwrap().is_some() {
-                return;
-            }
             thread::yield_now();
-        }
-        panic!("nobody was told");
+            told.lock().unwrap().is_some()
+        });
+        assert!(is_told);
     }));
     for thread in threads {
         thread.join().unwrap();

@@ -67,7 +67,9 @@ fn eight_threads_on_eight_sessions() {
             let sessions = &sessions;
             scope.spawn(move || {
                 for round in 1..=ROUNDS {
-                    sessions.iter().for_each(|session| live(session, thread, round));
+                    for session in sessions {
+                        live(session, thread, round);
+                    }
                 }
             });
         }

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use telethon_session_rust::entity_cache::{EntityCache, EntityPage, TextKey};
 use telethon_session_rust::entity::Entity;
+use telethon_session_rust::entity_cache::{EntityCache, EntityPage, TextKey};
 use telethon_session_rust::lookup_key::{Dialect, LookupKey, parse};
 
 fuzz_target!(|text: &str| {

@@ -36,9 +36,9 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
 
         `session_id` is the file's name, with or without `.session`; without a name nothing is kept but in memory.
 
-        `exclusive` keeps out whoever else asks for it too, in this program or another, until `close()` or the end of the
-        program, however it ends: Telegram may revoke a key that is used from two places at once. Who does not ask for it, such as
-        Telethon's own session, is not kept out.
+        `exclusive` keeps out whoever else asks for it too, in this program or another, until `close()` or the end of
+        the program, however it ends: Telegram may revoke a key that is used from two places at once. Who does not ask
+        for it, such as Telethon's own session, is not kept out.
 
         Raises `sqlite3.DatabaseError` (for a locked file its subclass `sqlite3.OperationalError`), naming the file, if
         it cannot be opened, and `SessionInUseError` if it is `exclusive` to somebody else.

@@ -201,7 +201,8 @@ fn patiently<T: Send>(py: Python<'_>, call: impl FnOnce(Patience<'_>) -> Result<
         let mut asked = Instant::now();
         call(&mut || {
             if asked.elapsed() >= ASK_EVERY {
-                raised = Python::attach(|py| py.check_signals()).err();
+                let signals = |py: Python<'_>| py.check_signals();
+                raised = Python::attach(signals).err();
                 asked = Instant::now();
             }
             raised.is_none()

@@ -367,6 +367,9 @@ impl Session {
     }
 
     /// Panics as a defect would, with every lock held.
+    ///
+    /// # Panics
+    /// Always.
     #[cfg(feature = "faults")]
     #[allow(clippy::panic)]
     pub fn panic(&self) {
@@ -446,7 +449,7 @@ impl Slot {
     /// Remembers the key that is in the store now.
     fn note_written(&mut self, changes: &Changes) {
         if let Some(credentials) = &changes.credentials {
-            self.stored_key = credentials.auth_key.clone();
+            self.stored_key.clone_from(&credentials.auth_key);
         }
     }
 

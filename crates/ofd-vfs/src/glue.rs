@@ -121,10 +121,9 @@ unsafe extern "C" fn open(
                 unsafe { *out_flags = if is_writable { flags } else { read_only } };
             }
             let file = Box::into_raw(Box::new(file));
+            let base = ffi::sqlite3_file { pMethods: &raw const METHODS };
             // SAFETY: there is room for `szOsFile` bytes, which is at least a `Place`, aligned as SQLite's own files are.
-            unsafe {
-                place.cast::<Place>().write(Place { base: ffi::sqlite3_file { pMethods: &raw const METHODS }, file })
-            };
+            unsafe { place.cast::<Place>().write(Place { base, file }) };
             ffi::SQLITE_OK
         }
         // SAFETY: these are the arguments that we were given.

@@ -171,6 +171,8 @@ fn who_is_in_the_way(file: &File, bytes: Bytes) -> io::Result<Option<flock>> {
     Ok(Some(found).filter(|found| c_int::from(found.l_type) != F_UNLCK))
 }
 
+// On 32-bit systems these are other types.
+#[allow(clippy::useless_conversion)]
 fn description(kind: c_int, Bytes { first, count }: Bytes) -> io::Result<flock> {
     let short = |number: c_int| number.try_into().map_err(io::Error::other);
     Ok(flock {

@@ -34,7 +34,7 @@ fn foreign(path: &Path) -> Connection {
     connection
 }
 
-fn is_busy(result: rusqlite::Result<()>) -> bool {
+fn is_busy(result: &rusqlite::Result<()>) -> bool {
     matches!(result, Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::DatabaseBusy)
 }
 
@@ -57,13 +57,13 @@ fn one_writes_at_a_time() {
         let stage = stage();
         let (one, other) = (one(&stage.path), other(&stage.path));
         one.execute_batch("begin immediate; insert into t values (2)").unwrap();
-        assert!(is_busy(other.execute_batch("begin immediate")));
+        assert!(is_busy(&other.execute_batch("begin immediate")));
         // Nothing is committed yet, and so it is read; nor is the journal taken for one that somebody has left behind.
         assert_eq!(count(&other).unwrap(), 1);
         one.execute_batch("commit").unwrap();
         assert_eq!(count(&other).unwrap(), 2);
         other.execute_batch("begin exclusive; insert into t values (3)").unwrap();
-        assert!(is_busy(count(&one).map(drop)));
+        assert!(is_busy(&count(&one).map(drop)));
         other.execute_batch("rollback").unwrap();
         assert_eq!(count(&one).unwrap(), 2);
     }
@@ -78,10 +78,10 @@ fn readers_are_waited_for() {
         let mut reading = statement.query([]).unwrap();
         reading.next().unwrap();
         one.execute_batch("begin; insert into t values (2)").unwrap();
-        assert!(is_busy(one.execute_batch("commit")));
+        assert!(is_busy(&one.execute_batch("commit")));
         // Whoever waits to write lets nobody begin to read.
         let third = ours(&stage.path);
-        assert!(is_busy(count(&third).map(drop)));
+        assert!(is_busy(&count(&third).map(drop)));
         drop(reading);
         drop(statement);
         one.execute_batch("commit").unwrap();
@@ -99,8 +99,8 @@ fn a_connection_that_is_closed_takes_no_lock_with_it() {
             let passing = other(&stage.path);
             assert_eq!(count(&passing).unwrap(), 1);
         }
-        assert!(is_busy(ours(&stage.path).execute_batch("begin immediate")));
-        assert!(is_busy(foreign(&stage.path).execute_batch("begin immediate")));
+        assert!(is_busy(&ours(&stage.path).execute_batch("begin immediate")));
+        assert!(is_busy(&foreign(&stage.path).execute_batch("begin immediate")));
         writer.execute_batch("commit").unwrap();
         drop(writer);
         // What could not be closed then is closed by now.
