@@ -1,6 +1,6 @@
 //! The tables of a session file. Their text is part of the file, and so is Telethon's to the space.
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
 /// The database version of Telethon up to 1.42.
 pub const VERSION_7: i64 = 7;
@@ -57,12 +57,9 @@ pub(super) enum Kind {
 /// Finds out whose a database is that does not tell its version.
 pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     const MOST: usize = 5;
-    let mut names: Vec<String> = connection
-        .prepare("select name from sqlite_master where type in ('table', 'view') order by name")?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    let version = columns(connection, "version")?.unwrap_or_default();
-    let has = |table: &str| names.iter().any(|name| name == table);
+    let names = tables_and_views(connection)?;
+    let has = |table: &str| names.iter().any(|(name, _)| name == table);
+    let version = if has("version") { columns(connection, "version")? } else { String::new() };
     if names.is_empty() {
         Ok(Kind::Empty)
     } else if version.split(", ").any(|column| column == "version") {
@@ -70,10 +67,9 @@ pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     } else if version == "number" && has("sessions") && has("peers") {
         Ok(Kind::Foreign("it is a session of Pyrogram, which Telethon cannot read".to_owned()))
     } else {
-        let more = names.len().saturating_sub(MOST);
-        names.truncate(MOST);
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        Ok(Kind::Foreign(format!("it is another program's database, with the tables {}{more}", names.join(", "))))
+        let first: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).take(MOST).collect();
+        let more = if names.len() > MOST { ", ..." } else { "" };
+        Ok(Kind::Foreign(format!("it is another program's database, with the tables {}{more}", first.join(", "))))
     }
 }
 
@@ -85,27 +81,30 @@ pub(super) fn fault(connection: &Connection, version: i64) -> rusqlite::Result<O
         ("sent_files", &SENT_FILES),
         ("update_state", &UPDATE_STATE),
     ];
+    let names = tables_and_views(connection)?;
     for (table, columns_wanted) in tables {
-        let names = columns_wanted.iter().filter_map(|column| column.split(' ').next());
-        let wanted = names.filter(|name| *name != "primary").collect::<Vec<_>>().join(", ");
-        match columns(connection, table)? {
-            None => return Ok(Some(format!("it has no table `{table}`"))),
-            Some(found) if found != wanted => {
-                return Ok(Some(format!("its table `{table}` has the columns {found}, where Telethon's has {wanted}")));
-            }
-            Some(_) => {}
+        if !names.iter().any(|(name, is_table)| name == table && *is_table) {
+            return Ok(Some(format!("it has no table `{table}`")));
+        }
+        let wanted = columns_wanted.iter().filter_map(|column| column.split(' ').next());
+        let wanted = wanted.filter(|name| *name != "primary").collect::<Vec<_>>().join(", ");
+        let found = columns(connection, table)?;
+        if found != wanted {
+            return Ok(Some(format!("its table `{table}` has the columns {found}, where Telethon's has {wanted}")));
         }
     }
     Ok(None)
 }
 
+/// The names of all tables and views, and whether each is a table.
+fn tables_and_views(connection: &Connection) -> rusqlite::Result<Vec<(String, bool)>> {
+    const SELECT: &str = "select name, type = 'table' from sqlite_master where type in ('table', 'view')";
+    connection.prepare(SELECT)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
 /// The names of a table's columns, in order.
-fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Option<String>> {
-    const SELECT: &str = "select (select group_concat(name, ', ') from pragma_table_info(?1)) from sqlite_master \
-         where type = 'table' and name = ?1";
-    let columns: Option<Option<String>> =
-        connection.prepare_cached(SELECT)?.query_row([table], |row| row.get(0)).optional()?;
-    Ok(columns.map(Option::unwrap_or_default))
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<String> {
+    Ok(connection.prepare(&format!("select * from {table}"))?.column_names().collect::<Vec<_>>().join(", "))
 }
 
 /// Makes the tables of a new file. To be called in a transaction.
