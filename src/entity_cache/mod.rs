@@ -7,10 +7,11 @@ mod index;
 mod page;
 pub(crate) mod record;
 mod rows;
+mod unsaved;
 
 pub use page::{EntityPage, PageEntity};
 pub use record::TextKey;
-pub use rows::Unsaved;
+pub use unsaved::Unsaved;
 
 use std::hash::{BuildHasher, Hasher};
 use std::hint::black_box;

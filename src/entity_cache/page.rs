@@ -1,7 +1,7 @@
 //! A page of entities on its way into the cache or out of it.
 
 use super::record;
-use super::rows::Unsaved;
+use super::unsaved::Unsaved;
 use crate::entity::Entity;
 
 /// Entities in one allocation for their numbers and one for their texts.

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::mirror::{Mirror, Pass};
 use super::state::State;
 use super::{Patience, Session, Slot};
 use crate::entity_cache::IdAndHash;
@@ -25,59 +26,6 @@ pub(super) const SLOT_RETRY: Duration = Duration::from_millis(2);
 pub(super) const OPEN_WAIT: Duration = Duration::from_secs(5);
 /// How long a statement of the user's own waits for a lock.
 const EXECUTE_WAIT: Duration = Duration::from_secs(5);
-
-/// How far memory mirrors the store.
-#[derive(Debug, Default)]
-pub(super) enum Mirror {
-    /// It holds all that is there, as far as we know.
-    #[default]
-    Complete,
-    /// It is being filled.
-    Loading(Pass),
-    /// It held everything, but somebody else has written since; it is being filled again.
-    Behind(Pass),
-}
-
-/// One reading of all rows.
-#[derive(Debug, Default)]
-pub(super) struct Pass {
-    /// The marked id of the last row read.
-    after: Option<i64>,
-    /// When it began.
-    begun: Option<Instant>,
-    /// When it may begin.
-    not_before: Option<Instant>,
-}
-
-impl Mirror {
-    /// Nothing is read yet.
-    pub(super) fn begin() -> Self {
-        Self::Loading(Pass::default())
-    }
-
-    /// Somebody else may have written.
-    pub(super) fn may_be_behind(&mut self) {
-        if matches!(self, Self::Complete) {
-            *self = Self::Behind(Pass::default());
-        }
-    }
-
-    /// Whether what memory finds is what the store would find. Of names and usernames it cannot be known before all rows that may
-    /// have them are read.
-    pub(super) fn answers(&self, query: &Query<'_>) -> bool {
-        match self {
-            Self::Complete | Self::Behind(_) => true,
-            Self::Loading(_) => matches!(query, Query::Id(_)),
-        }
-    }
-
-    fn pass(&mut self) -> Option<&mut Pass> {
-        match self {
-            Self::Complete => None,
-            Self::Loading(pass) | Self::Behind(pass) => Some(pass),
-        }
-    }
-}
 
 impl Session {
     /// Whether memory holds all that is stored, as far as is known.

@@ -10,8 +10,12 @@
 mod inbox;
 mod journal;
 mod loading;
+mod mirror;
+mod receiving;
 mod saving;
+mod slot;
 mod state;
+mod trouble;
 
 pub use saving::Patience;
 pub use state::OnSaved;
@@ -21,15 +25,15 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::entity_cache::{EntityCache, EntityPage, IdAndHash, TextKey, Unsaved};
+use crate::entity_cache::{EntityCache, EntityPage, IdAndHash, TextKey};
 use crate::error::Result;
 use crate::fork;
-use crate::store::{Changes, Credentials, FileKey, Location, Opening, Query, SentFile, Store, UpdateState};
+use crate::store::{Credentials, FileKey, Location, Opening, Query, SentFile, UpdateState};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
-use zeroize::Zeroizing;
 
-use inbox::{Call, Inbox, Waiting};
-use loading::Mirror;
+use inbox::Inbox;
+use mirror::Mirror;
+use slot::Slot;
 use state::State;
 
 /// A session. See the [module](self).
@@ -45,22 +49,6 @@ pub struct Session {
     urgent: AtomicUsize,
     /// Whether a transaction is under way. Until it ends nobody else can write, and what others had written before is known.
     is_writing: AtomicBool,
-}
-
-/// The place of the open store.
-#[derive(Default)]
-struct Slot {
-    store: Option<Box<dyn Store>>,
-    /// Whether the store may be made anew if it is not there: only after it was deleted by its own session.
-    may_create: bool,
-    /// Whether what was at the location was taken away. What is there next may be somebody else's.
-    is_gone: bool,
-    /// The key that was last seen in the store, or written to it.
-    stored_key: Zeroizing<Vec<u8>>,
-    /// The store's number of others' commits as of the last time everything was read.
-    others_commits: i64,
-    /// The number of forks when this was last used.
-    generation: u64,
 }
 
 /// What memory alone can say of a query.
@@ -137,89 +125,6 @@ impl Session {
     #[must_use]
     pub fn phone_form<'p>(&self, phone: &'p str) -> Cow<'p, str> {
         self.location.as_ref().map_or(Cow::Borrowed(phone), |location| location.phone_form(phone))
-    }
-
-    /// An empty page, in memory that has been used before if there is any.
-    #[must_use]
-    pub fn new_page() -> EntityPage {
-        inbox::try_spare().unwrap_or_default()
-    }
-
-    /// Takes a page of entities that were just received, whole or not at all. Gives it back if it would have to wait.
-    ///
-    /// # Errors
-    /// The page.
-    pub fn try_put(&self, mut page: EntityPage) -> std::result::Result<(), EntityPage> {
-        page.set_seen(now());
-        let call = self.inbox.try_push(page)?;
-        self.call(call);
-        Ok(())
-    }
-
-    /// Takes a page of entities that were just received.
-    pub fn put(&self, mut page: EntityPage) {
-        let _working = fork::working();
-        page.set_seen(now());
-        self.call(self.inbox.push(page));
-        // The writer cannot keep up, so the work is shared; not if it is just what the writer does.
-        for _ in 0..2 {
-            if self.inbox.is_full()
-                && let Some(mut state) = self.try_state()
-            {
-                self.take_in_a_page(&mut state);
-            }
-        }
-        if self.inbox.is_overfull() {
-            drop(self.whole_state());
-        }
-    }
-
-    /// Puts some of what was received into the cache, and stops when somebody else wants to look at the state. Answers whether that was all.
-    fn take_in_pages(&self, most: usize) -> bool {
-        for _ in 0..most {
-            if self.inbox.is_empty() || self.wanted.load(Ordering::Relaxed) > 0 {
-                break;
-            }
-            self.take_in_a_page(&mut self.state());
-        }
-        self.inbox.is_empty()
-    }
-
-    fn call(&self, whom: Call) {
-        match whom {
-            Call::Writer => self.visit_in(Duration::ZERO),
-            Call::WriterLater if self.is_stored() => self.visit_in(saving::GATHER),
-            // Nobody looks at a memory session but by a lookup, which takes the page in.
-            Call::WriterLater | Call::Nobody => {}
-        }
-    }
-
-    /// Puts the first page of the inbox into the cache. Answers `false` if there is none.
-    fn take_in_a_page(&self, state: &mut State) -> bool {
-        let Some(Waiting { page, since, is_of_the_parent }) = self.inbox.pop() else { return false };
-        if is_of_the_parent {
-            state.put_saved(&page);
-            return true;
-        }
-        let State { cache, journal, .. } = &mut *state;
-        let before = (journal.entities.len(), journal.dates.len());
-        if self.is_stored() {
-            cache.put(&page, |id, unsaved| match unsaved {
-                Unsaved::Date => journal.dates.push_back(id),
-                _ => journal.entities.push_back(id),
-            });
-        } else {
-            cache.put(&page, |_, _| ());
-        }
-        let (entities, dates) = (journal.entities.len() > before.0, journal.dates.len() > before.1);
-        inbox::give_back(page);
-        if entities {
-            self.note_change(state, since);
-        }
-        if dates {
-            self.note_date(state, since);
-        }
-        true
     }
 
     /// Answers from memory, without waiting.
@@ -409,30 +314,6 @@ impl Session {
         state.notice_fork();
         Some(state)
     }
-
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.notice_fork();
-        slot
-    }
-
-    /// The same, for somebody who should not have to wait for a long transaction: it is ended early.
-    fn slot_urgently(&self) -> MutexGuard<'_, Slot> {
-        self.urgent.fetch_add(1, Ordering::Relaxed);
-        let slot = self.slot();
-        self.urgent.fetch_sub(1, Ordering::Relaxed);
-        slot
-    }
-
-    fn try_slot(&self) -> Option<MutexGuard<'_, Slot>> {
-        let mut slot = match self.slot.try_lock() {
-            Ok(slot) => slot,
-            Err(TryLockError::Poisoned(error)) => error.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
-        slot.notice_fork();
-        Some(slot)
-    }
 }
 
 impl Drop for Session {
@@ -442,23 +323,6 @@ impl Drop for Session {
         let slot = self.slot.get_mut().unwrap_or_else(PoisonError::into_inner);
         slot.notice_fork();
         slot.store = None;
-    }
-}
-
-impl Slot {
-    /// Remembers the key that is in the store now.
-    fn note_written(&mut self, changes: &Changes) {
-        if let Some(credentials) = &changes.credentials {
-            self.stored_key.clone_from(&credentials.auth_key);
-        }
-    }
-
-    /// A connection does not survive a fork, and closing it would drop the parent's locks.
-    fn notice_fork(&mut self) {
-        if self.generation != fork::generation() {
-            std::mem::forget(self.store.take());
-            self.generation = fork::generation();
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::Taken;
 use super::loading::SLOT_RETRY;
-use super::state::{OnSaved, State, Trouble, Waiter};
+use super::state::{OnSaved, State, Waiter};
 use super::{Session, Slot};
 use crate::error::{Error, Result};
 use crate::fork;
@@ -22,13 +22,6 @@ const GATHER_DATES: Duration = Duration::from_secs(60);
 const CREDENTIALS_WAIT: Duration = Duration::from_secs(5);
 /// How long `save()` outside an event loop waits for a lock to write the rest, before it leaves that to the writer.
 const SAVE_WAIT: Duration = Duration::from_secs(30);
-/// How long a locked file is left alone before it is tried again.
-const LOCKED_RETRY: Duration = Duration::from_millis(100);
-/// How long a file that cannot be written is left alone, the first and the last times.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
-/// When a locked file is first worth a warning, and how often after that.
-const WARN_AFTER: Duration = Duration::from_secs(5);
-const WARN_EVERY: Duration = Duration::from_secs(60);
 /// How long whoever waits for a lock sleeps between two attempts. Nobody holds the slot meanwhile.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Rows copied out of the session at a time, so that nobody waits long for its lock.
@@ -343,49 +336,6 @@ impl Session {
         }
         let next = self.state().next_write().map(|due| due.saturating_duration_since(Instant::now()).max(SLOT_RETRY));
         earlier(next, self.load_some())
-    }
-
-    /// Remembers that the store could not be used, and says so when it is due.
-    pub(super) fn note_trouble(&self, error: &Error) {
-        let mut state = self.state();
-        let now = Instant::now();
-        let what = state.journal.describe();
-        let trouble = &mut state.trouble;
-        let since = *trouble.since.get_or_insert(now);
-        if matches!(error, Error::Locked { .. }) {
-            let due = trouble.warned.map_or(since + WARN_AFTER, |at| at + WARN_EVERY);
-            if now >= due {
-                trouble.warned = Some(now);
-                let seconds = (now - since).as_secs();
-                log::warn!("{error}; unsaved for {seconds} s: {what}; they are kept in memory until it is free");
-            }
-        } else if trouble.warned.is_none() {
-            trouble.warned = Some(now);
-            if what.is_empty() {
-                log::error!("{error}; what is in memory is answered from there");
-            } else {
-                log::error!("{error}; unsaved: {what}; they are kept in memory, and writing is tried again");
-            }
-        }
-    }
-
-    fn note_success(&self) {
-        let trouble = std::mem::take(&mut self.state().trouble);
-        if let (Some(since), Some(_)) = (trouble.since, trouble.warned) {
-            let name = self.location.as_ref().map(|location| location.name()).unwrap_or_default();
-            log::warn!("{name} can be written again, after {} s; everything is saved", since.elapsed().as_secs());
-        }
-    }
-}
-
-impl Trouble {
-    /// After how long the writer is to try again.
-    fn next_delay(&mut self, error: &Error) -> Duration {
-        if matches!(error, Error::Locked { .. }) {
-            return LOCKED_RETRY;
-        }
-        self.delay = (self.delay * 2).clamp(RETRY.0, RETRY.1);
-        self.delay
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a session holds, under one lock that is held for moments only.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::journal::{Journal, Taken};
-use super::loading::Mirror;
+use super::mirror::Mirror;
+use super::trouble::Trouble;
 use crate::entity_cache::{EntityCache, EntityPage, Unsaved};
 use crate::error::{Error, Result};
 use crate::fork;
@@ -17,14 +18,6 @@ pub type OnSaved = Box<dyn FnOnce(Result<()>) + Send>;
 pub(super) struct Waiter {
     pub(super) up_to: u64,
     pub(super) tell: OnSaved,
-}
-
-/// Since when the file could not be written, and what has been said about it.
-#[derive(Debug, Default)]
-pub(super) struct Trouble {
-    pub(super) since: Option<Instant>,
-    pub(super) warned: Option<Instant>,
-    pub(super) delay: Duration,
 }
 
 /// See the [module](self).
