@@ -58,7 +58,7 @@ pub(super) enum Kind {
 pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     const MOST: usize = 5;
     let names = tables_and_views(connection)?;
-    let has = |table: &str| names.iter().any(|(name, _)| name == table);
+    let has = |table: &str| names.iter().any(|(name, ..)| name == table);
     let version = if has("version") { columns(connection, "version")? } else { String::new() };
     if names.is_empty() {
         Ok(Kind::Empty)
@@ -67,7 +67,7 @@ pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     } else if version == "number" && has("sessions") && has("peers") {
         Ok(Kind::Foreign("it is a session of Pyrogram, which Telethon cannot read".to_owned()))
     } else {
-        let first: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).take(MOST).collect();
+        let first: Vec<&str> = names.iter().map(|(name, ..)| name.as_str()).take(MOST).collect();
         let more = if names.len() > MOST { ", ..." } else { "" };
         Ok(Kind::Foreign(format!("it is another program's database, with the tables {}{more}", first.join(", "))))
     }
@@ -81,30 +81,40 @@ pub(super) fn fault(connection: &Connection, version: i64) -> rusqlite::Result<O
         ("sent_files", &SENT_FILES),
         ("update_state", &UPDATE_STATE),
     ];
-    let names = tables_and_views(connection)?;
-    for (table, columns_wanted) in tables {
-        if !names.iter().any(|(name, is_table)| name == table && *is_table) {
-            return Ok(Some(format!("it has no table `{table}`")));
+    let found = tables_and_views(connection)?;
+    for (name, wanted) in tables {
+        let Some((.., text)) = found.iter().find(|(found, is_table, _)| found == name && *is_table) else {
+            return Ok(Some(format!("it has no table `{name}`")));
+        };
+        if squeezed(text) == squeezed(&table(name, wanted, NEW)) {
+            continue;
         }
-        let wanted = columns_wanted.iter().filter_map(|column| column.split(' ').next());
+        let wanted = wanted.iter().filter_map(|column| column.split(' ').next());
         let wanted = wanted.filter(|name| *name != "primary").collect::<Vec<_>>().join(", ");
-        let found = columns(connection, table)?;
+        let found = columns(connection, name)?;
         if found != wanted {
-            return Ok(Some(format!("its table `{table}` has the columns {found}, where Telethon's has {wanted}")));
+            return Ok(Some(format!("its table `{name}` has the columns {found}, where Telethon's has {wanted}")));
         }
     }
     Ok(None)
 }
 
-/// The names of all tables and views, and whether each is a table.
-fn tables_and_views(connection: &Connection) -> rusqlite::Result<Vec<(String, bool)>> {
-    const SELECT: &str = "select name, type = 'table' from sqlite_master where type in ('table', 'view')";
-    connection.prepare(SELECT)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+/// A table's text without what makes no difference: an upgraded file has other spaces in it.
+fn squeezed(text: &str) -> String {
+    text.to_ascii_lowercase().split_ascii_whitespace().collect()
+}
+
+/// All tables and views: the name, whether it is a table, and the text that made it.
+fn tables_and_views(connection: &Connection) -> rusqlite::Result<Vec<(String, bool, String)>> {
+    const SELECT: &str =
+        "select name, type = 'table', coalesce(sql, '') from sqlite_master where type in ('table', 'view')";
+    connection.prepare(SELECT)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
 }
 
 /// The names of a table's columns, in order.
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<String> {
-    Ok(connection.prepare(&format!("select * from {table}"))?.column_names().collect::<Vec<_>>().join(", "))
+    const SELECT: &str = "select coalesce(group_concat(name, ', '), '') from pragma_table_info(?)";
+    connection.query_row(SELECT, [table], |row| row.get(0))
 }
 
 /// Makes the tables of a new file. To be called in a transaction.
