@@ -103,11 +103,11 @@ fn find_by(bencher: Bencher<'_, '_>, count: usize, key: TextKey, texts: &[String
 fn load_a_file(bencher: Bencher<'_, '_>, count: usize) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("anna.session");
-    let (session, _) = Session::open(Box::new(SqliteFile::new(Some(path.clone()), VERSION))).unwrap();
+    let (session, _) = Session::open(Box::new(SqliteFile::new(Some(path.clone()), VERSION)), &mut || true).unwrap();
     pages(count).for_each(|page| session.put(page));
     session.close(LONG, &mut || true).unwrap();
     bencher.counter(ItemsCount::new(count)).bench_local(|| {
-        let (session, _) = Session::open(Box::new(SqliteFile::new(Some(path.clone()), VERSION))).unwrap();
+        let (session, _) = Session::open(Box::new(SqliteFile::new(Some(path.clone()), VERSION)), &mut || true).unwrap();
         while !session.is_loaded() {
             std::thread::sleep(Duration::from_micros(100));
         }

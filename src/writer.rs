@@ -3,10 +3,10 @@
 //! It goes from session to session by the time each wants to be visited, and does one bounded piece of work at each visit, so
 //! a thousand of them share it. It knows them as [`Task`]s only.
 
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use crate::{fork, store};
@@ -38,8 +38,8 @@ const AFTER_A_PANIC: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct Queue {
-    /// The process whose thread serves this queue, by its number of forks; `None` before there is one.
-    served_in: Option<u64>,
+    /// The thread that serves this queue, and the process that it is of, by its number of forks.
+    server: Option<(u64, Thread)>,
     due: BTreeSet<(Instant, Key)>,
     tasks: HashMap<Key, (Instant, Arc<dyn Task>)>,
     /// The task that is visited now.
@@ -72,13 +72,10 @@ impl Queue {
     }
 }
 
-#[derive(Default)]
-struct Writer {
-    queue: Mutex<Queue>,
-    changed: Condvar,
-}
-
-static WRITER: LazyLock<Writer> = LazyLock::new(Writer::default);
+/// Locked for moments, by whoever holds the interpreter's lock or a [`fork::Working`], so that it is free at every fork: the one who
+/// forks holds the first and keeps the others away. It does not wait for this lock, nor keep it; whoever holds the interpreter's
+/// lock may wait for it.
+static QUEUE: Mutex<Option<Queue>> = Mutex::new(None);
 
 /// Linux likes to let a thread that is woken have the processor of the one that wakes it, which here is the event loop: it would wait while we
 /// work. A batch thread does not push in.
@@ -104,11 +101,14 @@ pub fn visit(task: Arc<dyn Task>, delay: Duration) {
         // The test visits.
         return;
     }
-    let mut queue = WRITER.lock();
-    WRITER.serve(&mut queue);
-    if queue.add(task, Instant::now() + delay) {
-        WRITER.changed.notify_one();
-    }
+    with_queue(|queue| {
+        serve(queue);
+        if queue.add(task, Instant::now() + delay)
+            && let Some((_, server)) = &queue.server
+        {
+            server.unpark();
+        }
+    });
 }
 
 /// Writes on this thread what any session has not saved yet; sessions whose file is locked are tried again until `limit` is
@@ -118,8 +118,8 @@ pub fn save_everything(limit: Duration) -> Vec<String> {
     const PAUSE: Duration = Duration::from_millis(50);
     let deadline = Instant::now() + limit;
     let mut tasks: Vec<_> = {
-        let queue = WRITER.lock();
-        queue.tasks.values().map(|(_, task)| task).chain(&queue.visited).map(Arc::clone).collect()
+        let _working = fork::working();
+        with_queue(|queue| queue.tasks.values().map(|(_, task)| task).chain(&queue.visited).map(Arc::clone).collect())
     };
     let mut lost = Vec::new();
     loop {
@@ -139,7 +139,7 @@ pub fn save_everything(limit: Duration) -> Vec<String> {
             lost.append(&mut not_yet);
             return lost;
         }
-        std::thread::sleep(PAUSE);
+        thread::sleep(PAUSE);
     }
 }
 
@@ -149,85 +149,68 @@ fn saved(task: &dyn Task) -> Saved {
         .unwrap_or_else(|_| Saved::Never(format!("{A_DEFECT} kept a session from being saved")))
 }
 
-thread_local! {
-    /// Held by the thread that forks, while it does.
-    static QUEUE: RefCell<Option<MutexGuard<'static, Queue>>> = const { RefCell::new(None) };
-}
-
-/// Waits until nobody works on a session or on the queue, and keeps it so. To be called just before a fork, where no
-/// other thread waits for the caller.
-pub fn before_fork() {
-    fork::before();
-    let queue = WRITER.lock();
-    QUEUE.with_borrow_mut(|held| *held = Some(queue));
-}
-
-/// Lets work go on. To be called by the same thread just after a fork, in the parent.
-pub fn after_fork_in_parent() {
-    QUEUE.with_borrow_mut(Option::take);
-    fork::after_in_parent();
-}
-
-/// The same, in the child.
+/// To be called in the child just after a fork.
 pub fn after_fork_in_child() {
-    QUEUE.with_borrow_mut(Option::take);
     store::after_fork_in_child();
     fork::after_in_child();
 }
 
-impl Writer {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn with_queue<T>(call: impl FnOnce(&mut Queue) -> T) -> T {
+    let mut queue: MutexGuard<'_, Option<Queue>> = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
+    call(queue.get_or_insert_default())
+}
 
-    /// Sees to it that a thread of this process serves the queue. After a fork what it holds is the parent's.
-    fn serve(&'static self, queue: &mut Queue) {
-        let generation = fork::generation();
-        if queue.served_in == Some(generation) {
-            return;
-        }
-        if queue.served_in.is_some() {
-            // Not dropped: the sessions' connections must not be closed by the child.
-            std::mem::forget(std::mem::take(queue));
-        }
-        let thread = std::thread::Builder::new().name("telethon-session".to_owned());
-        match thread.spawn(move || self.run(generation)) {
-            Ok(_) => queue.served_in = Some(generation),
-            // The system has no thread for us now: sessions still save on close() and at exit, and the next visit tries again.
-            Err(error) => log::error!("cannot start the thread that saves sessions: {error}"),
-        }
+/// Sees to it that a thread of this process serves the queue. After a fork what it holds is the parent's.
+fn serve(queue: &mut Queue) {
+    let generation = fork::generation();
+    match &queue.server {
+        Some((served_in, _)) if *served_in == generation => return,
+        // Not dropped: the sessions' connections must not be closed by the child.
+        Some(_) => std::mem::forget(std::mem::take(queue)),
+        None => {}
     }
-
-    fn run(&self, generation: u64) {
-        let_others_go_first();
-        while fork::generation() == generation {
-            let Some(task) = self.next() else { continue };
-            let again = catch_unwind(AssertUnwindSafe(|| task.turn())).unwrap_or_else(|_| {
-                log::error!("{A_DEFECT} kept a session from being saved; it is tried again");
-                Some(AFTER_A_PANIC)
-            });
-            let mut queue = self.lock();
-            queue.visited = None;
-            if let Some(delay) = again {
-                queue.add(task, Instant::now() + delay);
-            }
-        }
+    let thread = thread::Builder::new().name("telethon-session".to_owned());
+    match thread.spawn(move || run(generation)) {
+        Ok(thread) => queue.server = Some((generation, thread.thread().clone())),
+        // The system has no thread for us now: sessions still save on close() and at exit, and the next visit tries again.
+        Err(error) => log::error!("cannot start the thread that saves sessions: {error}"),
     }
+}
 
-    /// The next task that is due, after some waiting if need be.
-    fn next(&self) -> Option<Arc<dyn Task>> {
-        let mut queue = self.lock();
-        let now = Instant::now();
-        if let Some(task) = queue.take_due(now) {
-            return Some(task);
-        }
-        queue = match queue.due.first() {
-            None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
-            Some((at, _)) => {
-                let time = at.saturating_duration_since(now);
-                self.changed.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner).0
-            }
+fn run(generation: u64) {
+    let_others_go_first();
+    while fork::generation() == generation {
+        let (task, next) = {
+            let _working = fork::working();
+            with_queue(|queue| (queue.take_due(Instant::now()), queue.due.first().map(|(at, _)| *at)))
         };
-        queue.take_due(Instant::now())
+        match (task, next) {
+            (Some(task), _) => run_task(task),
+            // Whoever adds something unparks, and if that was before now, this does not wait.
+            (None, Some(at)) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
+            (None, None) => thread::park(),
+        }
     }
+}
+
+fn run_task(task: Arc<dyn Task>) {
+    let again = catch_unwind(AssertUnwindSafe(|| task.turn()));
+    let working = fork::working();
+    let again = again.unwrap_or_else(|_| {
+        log::error!("{A_DEFECT} kept a session from being saved; it is tried again");
+        Some(AFTER_A_PANIC)
+    });
+    let last = with_queue(|queue| {
+        queue.visited = None;
+        match again {
+            Some(delay) => {
+                queue.add(task, Instant::now() + delay);
+                None
+            }
+            None => Some(task),
+        }
+    });
+    // A session that nobody holds any more is closed by its drop, which waits for a fork itself.
+    drop(working);
+    drop(last);
 }

@@ -193,7 +193,7 @@ fn patiently(mut call: impl FnMut() -> Result<()>) {
 fn live(panics: bool) {
     let shelf = Arc::new(Mutex::new(Shelf::default()));
     let place = Place { shelf: Arc::clone(&shelf), panics };
-    let (session, _) = Session::open(Box::new(place)).unwrap();
+    let (session, _) = Session::open(Box::new(place), &mut || true).unwrap();
     let mut threads = Vec::new();
     for giver in 0..2 {
         let session = Arc::clone(&session);

@@ -15,7 +15,7 @@ use telethon_session_rust::store::{Credentials, Query, UpdateState};
 use zeroize::Zeroizing;
 
 fn open(path: &Path) -> Arc<Session> {
-    Session::open(Box::new(SqliteFile::new(Some(path.to_owned()), VERSION_8))).unwrap().0
+    Session::open(Box::new(SqliteFile::new(Some(path.to_owned()), VERSION_8)), &mut || true).unwrap().0
 }
 
 fn people(ids: std::ops::Range<i64>) -> EntityPage {
@@ -53,7 +53,7 @@ fn what_is_given_is_there_after_closing() {
     assert_eq!(count(&path), 5000);
 
     let location = Box::new(SqliteFile::new(Some(path.clone()), VERSION_8));
-    let (session, credentials) = Session::open(location).unwrap();
+    let (session, credentials) = Session::open(location, &mut || true).unwrap();
     assert_eq!(*credentials.unwrap().auth_key, vec![7; 256]);
     assert_eq!(session.update_state(0).unwrap().pts, Some(5));
     assert_eq!(session.find(&username("user_4321")), Some((4321, Some(-4321))));

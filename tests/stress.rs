@@ -60,7 +60,7 @@ fn live(session: &Session, thread: i64, round: i64) {
 fn eight_threads_on_eight_sessions() {
     let folder = tempfile::tempdir().unwrap();
     let path = |n: usize| folder.path().join(format!("session_{n}.session"));
-    let open = |n| Session::open(Box::new(SqliteFile::new(Some(path(n)), VERSION_8))).unwrap().0;
+    let open = |n| Session::open(Box::new(SqliteFile::new(Some(path(n)), VERSION_8)), &mut || true).unwrap().0;
     let sessions: Vec<Arc<Session>> = (0..SESSIONS).map(open).collect();
     thread::scope(|scope| {
         for thread in 0..THREADS {

@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
     let path = FOLDER.join("anna.session");
     let journal = FOLDER.join("anna.session-journal");
     fs::write(&path, data).unwrap();
-    match Session::open(Box::new(SqliteFile::new(Some(path.clone()), VERSION_8))) {
+    match Session::open(Box::new(SqliteFile::new(Some(path.clone()), VERSION_8)), &mut || true) {
         Err(_) => assert!(fs::read(&path).unwrap() == data && !journal.exists(), "a refused file was changed"),
         Ok((session, _)) => {
             for query in [

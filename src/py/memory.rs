@@ -46,9 +46,9 @@ impl MemoryCore {
         self.session.get_or_init(Session::in_memory)
     }
 
-    /// Puts a session with a file in the place of the one in memory. Answers `false` if the session is in use already.
-    pub(super) fn set_session(&self, session: Arc<Session>) -> bool {
-        self.session.set(session).is_ok()
+    /// Puts a session with a file in the place of the one in memory. Gives it back if the session is in use already.
+    pub(super) fn set_session(&self, session: Arc<Session>) -> Result<(), Arc<Session>> {
+        self.session.set(session)
     }
 
     /// Looks in memory, and without the interpreter's lock where that may take time.
@@ -117,12 +117,17 @@ impl MemoryCore {
 }
 
 impl Drop for MemoryCore {
-    /// What is unsaved is written when the last reference goes.
+    /// What is unsaved is written when the last reference goes; without the interpreter's lock, for it may have to wait.
     fn drop(&mut self) {
-        if let Some(session) = self.session.get().filter(|session| session.is_stored())
-            && Python::try_attach(|py| detached(py, || session.abandon()).map_err(|error| error.print(py))).is_none()
-        {
-            let _ = guarded(|| session.abandon());
+        let mut session = self.session.take().filter(|session| session.is_stored());
+        let mut end = || {
+            if let Some(session) = session.take() {
+                session.abandon();
+            }
+        };
+        let ended = Python::try_attach(|py| detached(py, &mut end).map_err(|error| error.print(py)));
+        if ended.is_none() {
+            let _ = guarded(end);
         }
     }
 }

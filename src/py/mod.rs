@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::writer;
+use crate::{fork, writer};
 
 /// How long the end of the program waits for files that somebody else holds.
 const EXIT_LIMIT: Duration = Duration::from_secs(30);
@@ -70,12 +70,12 @@ fn save_everything(py: Python<'_>) -> PyResult<()> {
 
 #[pyfunction]
 fn before_fork(py: Python<'_>) {
-    py.detach(writer::before_fork);
+    py.detach(fork::before);
 }
 
 #[pyfunction]
 fn after_fork_in_parent() {
-    writer::after_fork_in_parent();
+    fork::after_in_parent();
 }
 
 #[pyfunction]

@@ -55,8 +55,9 @@ impl SQLiteCore {
         let path = path.map(std::path::absolute).transpose()?;
         let file = SqliteFile::new(path, version);
         let file = if exclusive { file.exclusive() } else { file };
-        let (session, login) = detached(py, || Session::open(Box::new(file)))??;
-        if !slf.as_super().get().set_session(session) {
+        let (session, login) = patiently(py, |patience| Session::open(Box::new(file), patience))?;
+        if let Err(session) = slf.as_super().get().set_session(session) {
+            detached(py, || drop(session))?;
             return Err(PyRuntimeError::new_err("this session has been opened already"));
         }
         Ok(login.map(|login| {

@@ -79,9 +79,25 @@ impl Session {
     /// background.
     ///
     /// # Errors
-    /// Whatever keeps it from being opened.
-    pub fn open(location: Box<dyn Location>) -> Result<(Arc<Self>, Option<Credentials>)> {
-        let (store, opened) = location.open(Opening { may_create: true, wait: loading::OPEN_WAIT })?;
+    /// Whatever keeps it from being opened; a lock only after five seconds, or when the caller loses patience.
+    pub fn open(location: Box<dyn Location>, patience: Patience<'_>) -> Result<(Arc<Self>, Option<Credentials>)> {
+        let mut location = Some(location);
+        saving::patiently(
+            loading::OPEN_WAIT,
+            patience,
+            |_| (),
+            || {
+                let _working = fork::working();
+                Self::open_now(&mut location)
+            },
+        )
+    }
+
+    fn open_now(location: &mut Option<Box<dyn Location>>) -> Result<(Arc<Self>, Option<Credentials>)> {
+        let opening = Opening { may_create: true, wait: Duration::ZERO };
+        let Some((store, opened)) = location.as_ref().map(|location| location.open(opening)).transpose()? else {
+            return Ok((Self::in_memory(), None));
+        };
         let slot = Slot {
             store: Some(store),
             stored_key: opened.auth_key(),
@@ -95,7 +111,7 @@ impl Session {
             generation: fork::generation(),
             ..State::default()
         };
-        let session = Self::new(Some(location), slot, state);
+        let session = Self::new(location.take(), slot, state);
         if !opened.is_new {
             session.visit_in(loading::AFTER_OPENING);
         }
@@ -319,6 +335,9 @@ impl Session {
 impl Drop for Session {
     /// The store is closed while nobody can fork; in a child it is the parent's.
     fn drop(&mut self) {
+        if self.location.is_none() {
+            return;
+        }
         let _working = fork::working();
         let slot = self.slot.get_mut().unwrap_or_else(PoisonError::into_inner);
         slot.notice_fork();

@@ -204,18 +204,9 @@ impl Session {
         &self,
         limit: Duration,
         patience: Patience<'_>,
-        mut attempt: impl FnMut() -> Result<T>,
+        attempt: impl FnMut() -> Result<T>,
     ) -> Result<T> {
-        let deadline = Instant::now() + limit;
-        loop {
-            match attempt() {
-                Err(error @ Error::Locked { .. }) if Instant::now() < deadline && patience() => {
-                    self.note_trouble(&error);
-                    sleep(PAUSE);
-                }
-                other => return other,
-            }
-        }
+        patiently(limit, patience, |error| self.note_trouble(error), attempt)
     }
 
     /// Writes all that is unsaved now. Waits at most `limit` for a lock.
@@ -336,6 +327,25 @@ impl Session {
         }
         let next = self.state().next_write().map(|due| due.saturating_duration_since(Instant::now()).max(SLOT_RETRY));
         earlier(next, self.load_some())
+    }
+}
+
+/// Tries again while something is locked, until `limit` is over or the caller loses patience.
+pub(super) fn patiently<T>(
+    limit: Duration,
+    patience: Patience<'_>,
+    note: impl Fn(&Error),
+    mut attempt: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match attempt() {
+            Err(error @ Error::Locked { .. }) if Instant::now() < deadline && patience() => {
+                note(&error);
+                sleep(PAUSE);
+            }
+            other => return other,
+        }
     }
 }
 

@@ -61,7 +61,7 @@ fn leaks(of: impl FnOnce()) -> usize {
 
 fn live(path: &Path) {
     let file = SqliteFile::new(Some(path.to_owned()), VERSION_8);
-    let (session, found) = Session::open(Box::new(file)).unwrap();
+    let (session, found) = Session::open(Box::new(file), &mut || true).unwrap();
     drop(found);
     for dc_id in 0..3 {
         session.set_credentials(Credentials { dc_id, auth_key: key(), tmp_auth_key: key(), ..Credentials::default() });
