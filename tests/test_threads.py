@@ -1,17 +1,37 @@
-"""One session used by several threads, and many closed by many."""
+"""One session used by several threads, many by many, and one file opened by many."""
 
 from __future__ import annotations
 
 import random
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
+from telethon.sessions.sqlite import CURRENT_VERSION
 from telethon.tl import types
 
 import entities
-from files import dump
+from files import dump, on_disk
+from in_threads import THREADS, Thread, check, in_threads
 from telethon_session_rust import RustMemorySession, RustSQLiteSession
+from test_real_files import FILES, version_of
+from test_saving import until
+from trying import tried
+
+
+@pytest.fixture(autouse=True)
+def hurry() -> Iterator[None]:
+    """Has the interpreter go from thread to thread more often than it likes to."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
 
 CROWD = entities.crowd(4000)
 BY_ID = {entity.id: entity for entity in CROWD}
@@ -38,16 +58,12 @@ def live(session: Any, seed: int) -> None:
 @pytest.mark.parametrize("session", [RustMemorySession, RustSQLiteSession])
 def test_eight_threads(session: Any) -> None:
     session = session()
-    with ThreadPoolExecutor(8) as threads:
-        for result in [threads.submit(live, session, seed) for seed in range(8)]:
-            result.result()
+    in_threads(lambda seed: live(session, seed))
 
 
 def test_eight_threads_and_the_file() -> None:
     session = RustSQLiteSession("anna")
-    with ThreadPoolExecutor(8) as threads:
-        for result in [threads.submit(live, session, seed) for seed in range(8)]:
-            result.result()
+    in_threads(lambda seed: live(session, seed))
     session.process_entities(CROWD)
     session.close()
     rows = dump("anna.session")
@@ -61,6 +77,141 @@ def test_a_hundred_sessions_are_closed_by_threads() -> None:
         session.save()
         session.close()
 
-    with ThreadPoolExecutor(8) as threads:
+    tried("threads", THREADS)
+    with ThreadPoolExecutor(THREADS) as threads:
         list(threads.map(visit, range(100)))
     assert all(len(dump(f"session_{n}.session")["entities"]) == 10 for n in range(100))
+
+
+@pytest.mark.parametrize("make", [RustMemorySession, RustSQLiteSession, lambda: RustSQLiteSession("anna")])
+def test_everything_at_once(make: Callable[[], Any]) -> None:
+    session = make()
+    lives = in_threads(lambda number: Thread(number, [session]).live(600))
+    for life in lives:
+        life.find(session)
+    session.save()
+    session.close()
+    if session.__class__ is RustSQLiteSession and session.filename != ":memory:":
+        check(lives, session)
+
+
+def test_everything_at_once_with_many_sessions() -> None:
+    sessions = [RustSQLiteSession(f"session_{n}") for n in range(20)]
+    lives = in_threads(lambda number: Thread(number, sessions).live(600))
+    for session in sessions:
+        session.close()
+        check(lives, session)
+
+
+def wait_for(session: Any, username: str) -> None:
+    """A lookup does not wait long for a file that others are writing, so it may take more than one."""
+
+    def is_found() -> bool:
+        try:
+            return session.get_input_entity(username).access_hash == 5
+        except ValueError:
+            return False
+
+    until(is_found)
+
+
+def test_one_file_is_opened_by_all() -> None:
+    def visit(number: int) -> None:
+        for turn in range(20):
+            session = RustSQLiteSession("anna")
+            somebody = entities.user(100 * number + turn + 1, 5, username=f"of_{number}_{turn}")
+            session.process_entities([somebody])
+            session.save()
+            for earlier in range(turn + 1):
+                wait_for(session, f"of_{number}_{earlier}")
+            session.close()
+
+    in_threads(visit)
+    assert len(dump("anna.session")["entities"]) == THREADS * 20
+
+
+def open_at_once(names: list[str]) -> None:
+    """All threads open each, together."""
+    barrier = Barrier(THREADS)
+    errors = []
+
+    def visit(number: int) -> None:
+        for name in names:
+            barrier.wait()
+            try:
+                RustSQLiteSession(name)
+            except sqlite3.Error as error:
+                errors.append(str(error))
+
+    in_threads(visit)
+    assert errors == []
+
+
+def test_new_files_are_made_by_all_at_once() -> None:
+    """The first makes the tables, and whoever comes meanwhile waits for them."""
+    open_at_once([f"session_{n}" for n in range(300)])
+
+
+def test_old_files_are_upgraded_by_all_at_once() -> None:
+    names = [f"{path.stem}_{n}" for path in FILES for n in range(5)]
+    for path in FILES:
+        for n in range(5):
+            shutil.copyfile(path, f"{path.stem}_{n}.session")
+    open_at_once(names)
+    assert {version_of(f"{name}.session") for name in names} <= {CURRENT_VERSION, 8}
+
+
+def test_lookups_while_one_saves() -> None:
+    session = RustSQLiteSession("anna")
+    session.process_entities(CROWD)
+    saved = Event()
+
+    def visit(number: int) -> int:
+        if number == 0:
+            for _ in range(5):
+                session.process_entities(CROWD)
+                session.save()
+            saved.set()
+            return 1
+        choice = random.Random(number)
+        count = 0
+        while not saved.is_set() or not count:
+            entity = choice.choice(CROWD)
+            assert session.get_input_entity(types.PeerChat(entity.id) if isinstance(entity, types.Chat) else entity)
+            count += 1
+        return count
+
+    assert all(in_threads(visit))
+    assert len(on_disk()) == len(CROWD)
+
+
+class Broken(entities.TLObject):
+    """What raises when it is looked at."""
+
+    @property
+    def users(self) -> Any:
+        raise RuntimeError("broken")
+
+
+def test_errors_of_one_thread_are_its_own() -> None:
+    session = RustSQLiteSession("anna")
+
+    def visit(number: int) -> Any:
+        life = Thread(number, [session])
+        for _ in range(100):
+            if number % 2:
+                with pytest.raises(RuntimeError, match="broken"):
+                    session.process_entities(Broken())
+                with pytest.raises(AttributeError):
+                    session.set_update_state(0, None)
+                with pytest.raises(TypeError):
+                    session.cache_file(b"1", 1, None)
+                with pytest.raises(ValueError):
+                    session.get_input_entity([])
+            else:
+                life.live(5)
+        return life
+
+    lives = in_threads(visit)
+    session.close()
+    check(lives, session)

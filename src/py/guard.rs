@@ -2,10 +2,13 @@
 //! the session can be used as before.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
+use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::session::Patience;
 
 /// Calls the core, with the interpreter's lock held: it must not wait.
 pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> PyResult<T> {
@@ -15,4 +18,30 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> PyResult<T> {
 /// Calls the core without the interpreter's lock, where it may wait.
 pub(super) fn detached<T: Send>(py: Python<'_>, call: impl FnOnce() -> T + Send) -> PyResult<T> {
     guarded(|| py.detach(call))
+}
+
+/// Calls what may wait for a lock, without the interpreter's. Ctrl-C, or a signal whose handler raises, ends the waiting.
+pub(super) fn patiently<T: Send>(py: Python<'_>, call: impl FnOnce(Patience<'_>) -> Result<T> + Send) -> PyResult<T> {
+    const ASK_EVERY: Duration = Duration::from_millis(100);
+    let mut raised = None;
+    let result = detached(py, || {
+        let mut asked = Instant::now();
+        call(&mut || {
+            if asked.elapsed() >= ASK_EVERY {
+                let signals = |py: Python<'_>| py.check_signals();
+                raised = Python::attach(signals).err();
+                asked = Instant::now();
+            }
+            raised.is_none()
+        })
+    });
+    match raised {
+        Some(error) => Err(error),
+        None => Ok(result??),
+    }
+}
+
+/// Whether an event loop runs on this thread, which must not be held up.
+pub(super) fn is_in_event_loop(py: Python<'_>) -> PyResult<bool> {
+    Ok(!py.import(intern!(py, "asyncio"))?.call_method0(intern!(py, "_get_running_loop"))?.is_none())
 }

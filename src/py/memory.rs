@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 
-use super::guard::{detached, guarded};
+use super::guard::{detached, guarded, is_in_event_loop, patiently};
 use super::lookup::{Lookup, Meaning, meaning};
 use super::read::{self, Reader, Row};
 use super::telethon::Telethon;
@@ -57,7 +57,8 @@ impl MemoryCore {
         match guarded(|| session.try_find(query))? {
             InMemory::Found(found) => Ok(Some(found)),
             InMemory::NotFound => Ok(None),
-            InMemory::Unknown => detached(py, || session.find(query)),
+            InMemory::Unknown if is_in_event_loop(py)? => detached(py, || session.find(query)),
+            InMemory::Unknown => patiently(py, |patience| Ok(session.find_patiently(query, patience))),
         }
     }
 

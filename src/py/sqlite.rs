@@ -1,7 +1,7 @@
 //! `SQLiteCore`, what `RustSQLiteSession` adds to the base: the file.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -9,12 +9,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use zeroize::Zeroizing;
 
-use super::guard::{detached, guarded};
+use super::guard::{detached, guarded, is_in_event_loop, patiently};
 use super::memory::MemoryCore;
 use super::telethon::Telethon;
 use super::{make, value};
-use crate::error::Result;
-use crate::session::{Patience, Session};
+use crate::session::Session;
 use crate::store::sqlite::SqliteFile;
 use crate::store::{Credentials, FileKey, FileKind, UpdateState};
 
@@ -162,7 +161,7 @@ impl SQLiteCore {
 
     fn save(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, session) = (slf.py(), slf.as_super().get().session());
-        let may_block = py.import(intern!(py, "asyncio"))?.call_method0(intern!(py, "_get_running_loop"))?.is_none();
+        let may_block = !is_in_event_loop(py)?;
         patiently(py, |patience| session.save(may_block, patience))
     }
 
@@ -191,27 +190,6 @@ impl SQLiteCore {
             PyTuple::new(py, objects)
         })
         .transpose()
-    }
-}
-
-/// Calls what may wait for a lock, without the interpreter's. Ctrl-C, or a signal whose handler raises, ends the waiting.
-fn patiently<T: Send>(py: Python<'_>, call: impl FnOnce(Patience<'_>) -> Result<T> + Send) -> PyResult<T> {
-    const ASK_EVERY: Duration = Duration::from_millis(100);
-    let mut raised = None;
-    let result = detached(py, || {
-        let mut asked = Instant::now();
-        call(&mut || {
-            if asked.elapsed() >= ASK_EVERY {
-                let signals = |py: Python<'_>| py.check_signals();
-                raised = Python::attach(signals).err();
-                asked = Instant::now();
-            }
-            raised.is_none()
-        })
-    });
-    match raised {
-        Some(error) => Err(error),
-        None => Ok(result??),
     }
 }
 

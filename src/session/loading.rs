@@ -16,8 +16,11 @@ use crate::sync::{MutexGuard, Ordering};
 const ROWS: usize = 1000;
 /// How long the background leaves a session alone that has just been opened: who opens one often opens many.
 pub(super) const AFTER_OPENING: Duration = Duration::from_millis(50);
-/// How long a lookup waits for another program's lock. A longer wait would hold up the event loop.
-const LOCKED_WAIT: Duration = Duration::from_millis(10);
+/// How long a lookup waits for another program's lock. A longer wait would hold up the event loop; whoever is asked for may be a username
+/// or a name, and so looked up twice.
+const LOCKED_WAIT: Duration = Duration::from_millis(4);
+/// The same outside an event loop. Python's `sqlite3`, and so Telethon, waits as long.
+pub(super) const FIND_WAIT: Duration = Duration::from_secs(5);
 /// How long the background waits before it tries a locked store again.
 const RETRY: Duration = Duration::from_millis(100);
 /// How long the background waits before it tries a store again that somebody of this program uses.
@@ -62,16 +65,21 @@ impl Session {
     }
 
     /// Looks in the store, unless it is sure that memory knows as much. Only to be called for stored sessions.
-    pub(super) fn find_in_store(&self, query: &Query<'_>) -> Option<IdAndHash> {
+    ///
+    /// # Errors
+    /// Only that the store is locked; what else keeps it from being read is said once, and memory answers.
+    pub(super) fn find_in_store(&self, query: &Query<'_>) -> Result<Option<IdAndHash>> {
         let is_complete = matches!(self.state().mirror, Mirror::Complete);
         let mut slot = match self.try_slot() {
             Some(slot) => slot,
             // Memory held everything when the transaction began, and nobody else has written since.
-            None if is_complete && self.is_writing.load(Ordering::Acquire) => return None,
+            None if is_complete && self.is_writing.load(Ordering::Acquire) => return Ok(None),
             None => self.slot_urgently(),
         };
-        let found = self.ask_store(&mut slot, query, is_complete);
-        self.or_memory(&mut slot, found, || self.answer(&mut self.whole_state(), query))
+        match self.ask_store(&mut slot, query, is_complete) {
+            Err(error @ Error::Locked { .. }) => Err(error),
+            found => Ok(self.or_memory(&mut slot, found, || self.answer(&mut self.whole_state(), query))),
+        }
     }
 
     /// What was found in the store or, where it cannot be read, in memory. That it is locked is no news; anything else is said once.

@@ -155,11 +155,21 @@ impl Session {
         if self.is_stored() { InMemory::Unknown } else { InMemory::NotFound }
     }
 
-    /// Answers from memory, and from the store where it may know more and can be read.
+    /// Answers from memory, and from the store where it may know more and can be read at once.
     #[must_use]
     pub fn find(&self, query: &Query<'_>) -> Option<IdAndHash> {
-        let _working = fork::working();
+        self.find_within(Duration::ZERO, query, &mut || true)
+    }
+
+    /// The same, for somebody who may be held up: a locked store is waited for, for some seconds.
+    #[must_use]
+    pub fn find_patiently(&self, query: &Query<'_>, patience: Patience<'_>) -> Option<IdAndHash> {
+        self.find_within(loading::FIND_WAIT, query, patience)
+    }
+
+    fn find_within(&self, limit: Duration, query: &Query<'_>, patience: Patience<'_>) -> Option<IdAndHash> {
         {
+            let _working = fork::working();
             let mut state = self.whole_state();
             if state.mirror.answers(query)
                 && let Some(found) = self.answer(&mut state, query)
@@ -167,7 +177,20 @@ impl Session {
                 return Some(found);
             }
         }
-        if self.is_stored() { self.find_in_store(query) } else { None }
+        if !self.is_stored() {
+            return None;
+        }
+        let found = saving::patiently(
+            limit,
+            patience,
+            |_| (),
+            || {
+                let _working = fork::working();
+                self.find_in_store(query)
+            },
+        );
+        let _working = fork::working();
+        found.unwrap_or_else(|_| self.answer(&mut self.whole_state(), query))
     }
 
     fn answer(&self, state: &mut State, query: &Query<'_>) -> Option<IdAndHash> {

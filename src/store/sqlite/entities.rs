@@ -9,9 +9,9 @@ use rusqlite::{Connection, Params, Row, Statement, ToSql, params};
 use crate::entity_cache::{EntityPage, TextKey, Unsaved};
 use crate::store::Query;
 
-const PUT: &str = "insert or replace into entities values (?,?,?,?,?,?)";
+const PUT: &str = "insert or replace into entities (id, hash, username, phone, name, date) values (?,?,?,?,?,?)";
 /// An input peer tells no names. Those that the file may have stay.
-const PUT_HASH_AND_DATE: &str = "insert into entities values (?1,?2,null,null,null,?3) \
+const PUT_HASH_AND_DATE: &str = "insert into entities (id, hash, date) values (?1,?2,?3) \
      on conflict(id) do update set hash = excluded.hash, date = excluded.date";
 const PUT_DATE: &str = "update entities set date = ?2 where id = ?1";
 const FORGET_USERNAME: &str = "update entities set username = null where id = ?";

@@ -1,5 +1,6 @@
 //! The tables `sessions` and `update_state`.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use rusqlite::types::{Value as SqlValue, ValueRef};
@@ -11,6 +12,9 @@ use super::sqlite_error;
 use crate::error::{Error, Result};
 use crate::store::{Credentials, UpdateState};
 
+/// The seconds since 1970 that are a date of Python's, with a day to spare at either end: the years 1 to 9999.
+const DATES: RangeInclusive<f64> = -62_135_510_400.0..=253_402_214_400.0;
+
 /// There is one row, whatever its data centre.
 pub(super) fn write_credentials(
     connection: &Connection,
@@ -21,10 +25,12 @@ pub(super) fn write_credentials(
     connection.execute("delete from sessions", [])?;
     if version >= VERSION_8 {
         let values = params![dc_id, server_address, port, **auth_key, takeout_id, **tmp_auth_key];
-        connection.execute("insert or replace into sessions values (?,?,?,?,?,?)", values)?;
+        let columns = "dc_id, server_address, port, auth_key, takeout_id, tmp_auth_key";
+        connection.execute(&format!("insert or replace into sessions ({columns}) values (?,?,?,?,?,?)"), values)?;
     } else {
         let values = params![dc_id, server_address, port, **auth_key, takeout_id];
-        connection.execute("insert or replace into sessions values (?,?,?,?,?)", values)?;
+        let columns = "dc_id, server_address, port, auth_key, takeout_id";
+        connection.execute(&format!("insert or replace into sessions ({columns}) values (?,?,?,?,?)"), values)?;
     }
     Ok(())
 }
@@ -76,7 +82,7 @@ fn credentials_of(row: Vec<SqlValue>) -> Option<Credentials> {
     })
 }
 
-/// The update states; a row whose id is no number, or whose values are none, is passed over.
+/// The update states; a row whose id is no number, whose values are none, or whose date is no date, is passed over.
 pub(super) fn read_update_states(connection: &Connection) -> rusqlite::Result<Vec<(i64, UpdateState)>> {
     let mut statement = connection.prepare_cached("select id, pts, qts, date, seq from update_state")?;
     let states = statement.query_map([], |row| {
@@ -87,7 +93,8 @@ pub(super) fn read_update_states(connection: &Connection) -> rusqlite::Result<Ve
             };
             Ok((row.get(0)?, UpdateState { pts: row.get(1)?, qts: row.get(2)?, date, seq: row.get(4)? }))
         };
-        Ok(state().ok())
+        let has_date = |state: &UpdateState| state.date.is_some_and(|date| DATES.contains(&date));
+        Ok(state().ok().filter(|(_, state)| has_date(state)))
     })?;
     states.filter_map(std::result::Result::transpose).collect()
 }

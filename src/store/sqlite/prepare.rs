@@ -13,7 +13,7 @@ use crate::store::{Credentials, Opened};
 
 /// What a file is, by its table `version`.
 enum Found {
-    /// It has no tables at all.
+    /// It has no such table.
     Nothing,
     Version(i64),
 }
@@ -86,10 +86,10 @@ fn read_version(connection: &Connection, path: &Path) -> Result<Found> {
         Ok(Some(Some(version))) => Err(Error::TooNew { path: path.to_owned(), version, newest: VERSION_8 }),
         Ok(Some(None)) => Err(not_a_session("the version in its table `version` is no number")),
         Ok(None) => Err(not_a_session("its table `version` is empty")),
-        Err(error) => match schema::kind(connection) {
-            Ok(schema::Kind::Empty) => Ok(Found::Nothing),
-            Ok(schema::Kind::Foreign(what)) => Err(not_a_session(&what)),
-            Ok(schema::Kind::HasVersion) | Err(_) => Err(sqlite_error(path, error)),
+        Err(error) => match schema::why_no_version(connection) {
+            Ok(None) => Ok(Found::Nothing),
+            Ok(Some(why)) => Err(not_a_session(&format!("{why} ({error})"))),
+            Err(_) => Err(sqlite_error(path, error)),
         },
     }
 }

@@ -44,33 +44,21 @@ fn table(name: &str, columns: &[&str], indent: usize) -> String {
     format!("create table {name} (\n{:indent$}{columns}\n{:outdent$})", "", "", outdent = indent - 4)
 }
 
-/// Whose a database is that does not tell its version.
-pub(super) enum Kind {
-    /// Nobody's yet.
-    Empty,
-    /// It has a table `version` with such a column, so it is Telethon's, and something else is wrong.
-    HasVersion,
-    /// Another program's; in words.
-    Foreign(String),
-}
-
-/// Finds out whose a database is that does not tell its version.
-pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
-    const MOST: usize = 5;
-    let names = tables_and_views(connection)?;
-    let has = |table: &str| names.iter().any(|(name, ..)| name == table);
-    let version = if has("version") { columns(connection, "version")? } else { String::new() };
-    if names.is_empty() {
-        Ok(Kind::Empty)
-    } else if version.split(", ").any(|column| column == "version") {
-        Ok(Kind::HasVersion)
-    } else if version == "number" && has("sessions") && has("peers") {
-        Ok(Kind::Foreign("it is a session of Pyrogram, which Telethon cannot read".to_owned()))
-    } else {
-        let first: Vec<&str> = names.iter().map(|(name, ..)| name.as_str()).take(MOST).collect();
-        let more = if names.len() > MOST { ", ..." } else { "" };
-        Ok(Kind::Foreign(format!("it is another program's database, with the tables {}{more}", first.join(", "))))
+/// Why a database does not tell its version, in words; `None` if it has no table for it, and so is nobody's session yet.
+pub(super) fn why_no_version(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let found = tables_and_views(connection)?;
+    let has = |table: &str| found.iter().any(|(name, ..)| name == table);
+    if !has("version") {
+        return Ok(None);
     }
+    let columns = columns(connection, "version")?;
+    Ok(Some(if columns == ["number"] && has("sessions") && has("peers") {
+        "it is a session of Pyrogram, which Telethon cannot read".to_owned()
+    } else if !columns.iter().any(|column| column == "version") {
+        "its table `version` has no column `version`".to_owned()
+    } else {
+        "its table `version` cannot be read".to_owned()
+    }))
 }
 
 /// What is wrong with the tables of a file, in words; `None` if they are as they must be.
@@ -89,11 +77,11 @@ pub(super) fn fault(connection: &Connection, version: i64) -> rusqlite::Result<O
         if squeezed(text) == squeezed(&table(name, wanted, NEW)) {
             continue;
         }
-        let wanted = wanted.iter().filter_map(|column| column.split(' ').next());
-        let wanted = wanted.filter(|name| *name != "primary").collect::<Vec<_>>().join(", ");
         let found = columns(connection, name)?;
-        if found != wanted {
-            return Ok(Some(format!("its table `{name}` has the columns {found}, where Telethon's has {wanted}")));
+        let wanted = wanted.iter().filter_map(|column| column.split(' ').next()).filter(|name| *name != "primary");
+        // Who has added columns of their own keeps them.
+        if let Some(missing) = wanted.into_iter().find(|column| !found.iter().any(|found| found == column)) {
+            return Ok(Some(format!("its table `{name}` has no column `{missing}`")));
         }
     }
     Ok(None)
@@ -111,10 +99,9 @@ fn tables_and_views(connection: &Connection) -> rusqlite::Result<Vec<(String, bo
     connection.prepare(SELECT)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
 }
 
-/// The names of a table's columns, in order.
-fn columns(connection: &Connection, table: &str) -> rusqlite::Result<String> {
-    const SELECT: &str = "select coalesce(group_concat(name, ', '), '') from pragma_table_info(?)";
-    connection.query_row(SELECT, [table], |row| row.get(0))
+/// The names of a table's columns, in lower case.
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    connection.prepare("select lower(name) from pragma_table_info(?)")?.query_map([table], |row| row.get(0))?.collect()
 }
 
 /// Makes the tables of a new file. To be called in a transaction.

@@ -172,17 +172,21 @@ fn from_sql(value: ValueRef<'_>) -> Value {
     }
 }
 
+const PUT_UPDATE_STATE: &str = "insert or replace into update_state (id, pts, qts, date, seq) values (?,?,?,?,?)";
+const PUT_SENT_FILE: &str =
+    "insert or replace into sent_files (md5_digest, file_size, type, id, hash) values (?,?,?,?,?)";
+
 fn write_changes(connection: &Connection, changes: &Changes, version: i64) -> rusqlite::Result<()> {
     if let Some(credentials) = &changes.credentials {
         login::write_credentials(connection, credentials, version)?;
     }
     entities::write(connection, &changes.entities)?;
     for (id, state) in &changes.update_states {
-        let mut put = connection.prepare_cached("insert or replace into update_state values (?,?,?,?,?)")?;
+        let mut put = connection.prepare_cached(PUT_UPDATE_STATE)?;
         put.execute(params![id, state.pts, state.qts, state.date, state.seq])?;
     }
     for (key, (id, hash)) in &changes.sent_files {
-        let mut put = connection.prepare_cached("insert or replace into sent_files values (?,?,?,?,?)")?;
+        let mut put = connection.prepare_cached(PUT_SENT_FILE)?;
         put.execute(params![key.md5_digest, key.size, key.kind as i64, id, hash])?;
     }
     Ok(())

@@ -1,0 +1,194 @@
+"""Files that are sound databases and hold what Telethon never wrote, as after somebody's script: the rest is found."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from telethon.sessions.sqlite import CURRENT_VERSION
+from telethon.tl import types
+
+import entities
+from lives import Lives, fast_folder
+from living import KEY
+from telethon_session_rust import RustSQLiteSession
+from test_saving import OTHER_KEY, tell_everything
+from trying import tried
+
+TABLES = {
+    "version": ["version"],
+    "sessions": ["dc_id", "server_address", "port", "auth_key", "takeout_id"],
+    "entities": ["id", "hash", "username", "phone", "name", "date"],
+    "sent_files": ["md5_digest", "file_size", "type", "id", "hash"],
+    "update_state": ["id", "pts", "qts", "date", "seq"],
+}
+COLUMNS = [(table, column) for table, columns in TABLES.items() for column in columns]
+STRANGE = [
+    *[None, 0, -1, 2**31, 2**62, 2**63 - 1, -(2**63), 1.5, 1e300, float("inf"), -1e-300],
+    *["", "text", "7", "a\0b", "\ufffd\U0010ffff", "x" * 10**6, b"", b"blob", b"\xff" * 256, b"\0" * 10**6],
+]
+# By these the second of the crowd is found.
+KEYS = [2, "+79990000002", "Анна 2 Π"]
+SECOND = types.InputPeerUser(2, -2 * 104729).to_dict()
+
+
+@pytest.fixture(scope="module")
+def lives() -> Iterator[Lives]:
+    with fast_folder() as folder, Lives(folder) as lives:
+        yield lives
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file with a login and everything else."""
+    path = tmp_path_factory.mktemp("sound") / "anna.session"
+    session = RustSQLiteSession(path)
+    session.set_dc(2, "149.154.167.51", 443)
+    session.auth_key = OTHER_KEY
+    tell_everything(session)
+    session.set_update_state(5, types.updates.State(1, 2, entities.DATE, 3, 0))
+    session.cache_file(b"2" * 16, 1, types.InputPhoto(1, 2, b""))
+    session.close()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(lives: Lives, sound: bytes) -> Path:
+    path = lives.new_path()
+    path.write_bytes(sound)
+    return path
+
+
+def changed(path: Path, *statements: Any) -> Path:
+    """Each a statement, or one with its values."""
+    with closing(sqlite3.connect(path)) as file, file:
+        for statement in statements:
+            file.execute(*((statement,) if isinstance(statement, str) else statement))
+    return path
+
+
+def loosened(table: str, columns: list[str]) -> list[str]:
+    """Statements that make a table anew, of these of its columns, without types, keys and other constraints."""
+    names = ", ".join(columns)
+    return [
+        f"create table loose ({names})",
+        f"insert into loose select {names} from {table}",
+        f"drop table {table}",
+        f"alter table loose rename to {table}",
+    ]
+
+
+def columns_of(table: str) -> list[str]:
+    more = table == "sessions" and CURRENT_VERSION > 7
+    return [*TABLES[table], *(["tmp_auth_key"] if more else [])]
+
+
+def rows_of(path: Path, what: str) -> list[Any]:
+    with closing(sqlite3.connect(path)) as file:
+        return file.execute(f"select {what}").fetchall()
+
+
+@pytest.mark.parametrize("is_loose", [False, True], ids=["declared", "loose"])
+@pytest.mark.parametrize(("table", "column"), COLUMNS)
+def test_a_strange_value(table: str, column: str, is_loose: bool, sound: bytes, lives: Lives) -> None:
+    """In one row; the others are found, and who is stored again is stored as ever."""
+    paths = []
+    for value in STRANGE:
+        path = lives.new_path()
+        path.write_bytes(sound)
+        statements = loosened(table, columns_of(table)) if is_loose else []
+        which = "id = 1" if table == "entities" else f"rowid = (select min(rowid) from {table})"
+        put = f"update {table} set {column} = ? where {which}"
+        # What its declaration does not allow cannot be there.
+        with suppress(sqlite3.IntegrityError):
+            paths.append(changed(path, *statements, (put, [value])))
+    for path, life in zip(paths, lives.of(*paths, keys=KEYS), strict=True):
+        assert (life.faults, life.changed) == ([], [])
+        if not life.refused:
+            assert life.found == [[SECOND] * len(KEYS)] * 2
+        if not life.errors:
+            assert rows_of(path, "auth_key from sessions") == [(KEY.key,)]
+            assert (1, 5, "user1", "Анна 1 Π") in rows_of(path, "id, hash, username, name from entities")
+        path.unlink()
+    tried("bad files", len(paths))
+
+
+@pytest.mark.parametrize(("table", "column"), [column for column in COLUMNS if column != ("version", "version")])
+def test_a_column_is_missing(table: str, column: str, path: Path, lives: Lives) -> None:
+    changed(path, *loosened(table, [name for name in columns_of(table) if name != column]))
+    (life,) = lives.of(path)
+    tried("bad files")
+    assert (life.faults, life.changed) == ([], [])
+    assert life.errors
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_column_more(table: str, path: Path, lives: Lives) -> None:
+    (life,) = lives.of(changed(path, f"alter table {table} add column remark text"), keys=KEYS)
+    tried("bad files")
+    assert (life.faults, life.changed) == ([], [])
+    # It can be read; by a statement that says no columns, Telethon's or ours, it cannot be written.
+    assert life.refused is None
+    assert life.found == [[SECOND] * len(KEYS)] * 2
+
+
+@pytest.mark.parametrize("table", [table for table in TABLES if table != "version"])
+def test_a_table_is_missing(table: str, path: Path, lives: Lives) -> None:
+    (life,) = lives.of(changed(path, f"drop table {table}"))
+    tried("bad files")
+    assert (life.faults, life.changed) == ([], [])
+    assert any(table in text for _, _, text in life.errors)
+
+
+def test_no_login_in_the_file(path: Path, lives: Lives) -> None:
+    """Telethon deletes the row and inserts it again: a program that was killed in between has left none."""
+    (life,) = lives.of(changed(path, "delete from sessions"))
+    assert (life.errors, life.refused) == ([], None)
+    assert life.ours == life.theirs == [None, 0, None, None]
+    assert rows_of(path, "auth_key from sessions") == [(KEY.key,)]
+
+
+@pytest.mark.parametrize("is_loose", [False, True], ids=["declared", "loose"])
+def test_several_logins(is_loose: bool, path: Path, lives: Lives) -> None:
+    """Telethon reads the first, and leaves one when it writes."""
+    more = "insert into sessions (dc_id, server_address, port, auth_key) values (?, ?, ?, ?)"
+    logins = [[dc, f"10.0.0.{dc}", 443 + dc, bytes([dc]) * 256] for dc in (4, 1, 5)]
+    statements = loosened("sessions", columns_of("sessions")) if is_loose else []
+    (life,) = lives.of(changed(path, *statements, *((more, login) for login in logins)))
+    assert (life.errors, life.refused) == ([], None)
+    assert life.ours == life.theirs
+    assert rows_of(path, "auth_key from sessions") == [(KEY.key,)]
+
+
+@pytest.mark.parametrize("table", ["entities", "sent_files", "update_state"])
+def test_rows_twice(table: str, path: Path, lives: Lives) -> None:
+    changed(path, *loosened(table, TABLES[table]), f"insert into {table} select * from {table}")
+    (life,) = lives.of(path, keys=KEYS)
+    assert (life.faults, life.refused) == ([], None)
+    assert life.found == [[SECOND] * len(KEYS)] * 2
+
+
+KEY_SIZES = [0, 1, 255, 256, 257, 10_000]
+PORTS = [None, 0, -1, 65535, 65536, 2**63 - 1]
+ADDRESSES = [None, "", "no address", "300.1.1.1", "telegram.org", "2001:67c:4e8:f002::a", "x" * 1000, "a\0b"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *[("auth_key", b"k" * size) for size in KEY_SIZES],
+        *[("port", port) for port in PORTS],
+        *[("server_address", address) for address in ADDRESSES],
+        *[("dc_id", dc) for dc in (0, -1, 10_000, 2**63 - 1)],
+    ],
+)
+def test_a_login_that_is_none(column: str, value: Any, path: Path, lives: Lives) -> None:
+    """What Telethon takes without a question is the client's to try."""
+    (life,) = lives.of(changed(path, (f"update sessions set {column} = ?", [value])))
+    tried("bad files")
+    assert (life.errors, life.refused) == ([], None)
+    assert life.ours == life.theirs
