@@ -6,8 +6,6 @@ import asyncio
 import gc
 import sqlite3
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -42,8 +40,8 @@ def tell_everything(session: Any) -> None:
     session.cache_file(b"1" * 16, 1, types.InputDocument(1, 2, b""))
 
 
-def everything_is_on_disk(path: str = "anna.session") -> bool:
-    return [len(on_disk(table, path)) for table in ("entities", "update_state", "sent_files")] == [100, 1, 1]
+def everything_is_on_disk() -> bool:
+    return [len(on_disk(table)) for table in ("entities", "update_state", "sent_files")] == [100, 1, 1]
 
 
 def test_save_outside_a_loop_returns_when_all_is_on_disk() -> None:
@@ -125,36 +123,6 @@ def test_the_last_reference_goes() -> None:
     del session
     gc.collect()
     until(everything_is_on_disk)
-
-
-PROGRAM = """
-import asyncio, entities
-from test_saving import tell_everything
-from telethon_session_rust import RustSQLiteSession
-
-session = RustSQLiteSession("anna")
-async def main():
-    tell_everything(session)
-    session.save()
-{how}
-"""
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        "tell_everything(session)",
-        "asyncio.run(main())",
-        "asyncio.run(main()); raise SystemExit(0)",
-        "asyncio.run(main()); session = [session]; session.append(session)",
-        "import threading; threading.Thread(target=lambda: asyncio.run(main())).start()",
-    ],
-    ids=["plainly", "after its loop", "by exit", "with a cycle", "in another thread"],
-)
-def test_a_program_ends_without_close(how: str) -> None:
-    tests = str(Path(__file__).parent)
-    subprocess.run([sys.executable, "-c", PROGRAM.format(how=how)], check=True, env={"PYTHONPATH": tests})
-    assert everything_is_on_disk()
 
 
 def test_a_new_file_is_its_owners_alone() -> None:

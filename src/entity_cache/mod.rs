@@ -213,6 +213,15 @@ impl EntityCache {
         }
     }
 
+    /// Counts all entities as unsaved, and tells their marked ids.
+    pub fn count_all_as_unsaved(&mut self, mut unsaved: impl FnMut(i64)) {
+        let rows: Vec<RowId> = self.rows.iter().collect();
+        for row in rows {
+            self.rows.set_unsaved(row, Unsaved::Row);
+            unsaved(self.rows.id(row));
+        }
+    }
+
     /// Copies of all entities.
     #[must_use]
     pub fn copy_all(&self) -> EntityPage {

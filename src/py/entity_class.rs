@@ -16,7 +16,7 @@ pub(super) struct EntityClass {
     has_dict: bool,
 }
 
-/// The values of the attributes, in the order of [`EntityClass::attributes`]; those that the class has not are `None`.
+/// The values of the attributes, in the order of [`EntityClass::attributes`]; those that the class, or the object, has not are `None`.
 pub(super) type Values<'py> = [Option<Bound<'py, PyAny>>; 7];
 
 /// An object of one of the classes, and its dictionary if that is read.
@@ -63,17 +63,18 @@ impl<'py> Holder<'py> {
     pub(super) fn read(&self, values: &mut Values<'py>) -> PyResult<()> {
         let py = self.object.py();
         for (name, value) in self.class.attributes.iter().zip(values) {
-            *value = Some(self.get(name.bind(py))?);
+            *value = self.get(name.bind(py))?;
         }
         Ok(())
     }
 
-    fn get(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+    /// What somebody has deleted is not there, and means what Telethon's functions make of that.
+    fn get(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
         if let Some(dict) = &self.dict
             && let Some(value) = dict.get_item(name)?
         {
-            return Ok(value);
+            return Ok(Some(value));
         }
-        self.object.getattr(name)
+        self.object.getattr_opt(name)
     }
 }

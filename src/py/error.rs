@@ -65,7 +65,8 @@ fn in_use(error: &Error, path: &Path, pid: u32) -> PyErr {
     })
 }
 
-fn sqlite3_exception(name: &str, message: String) -> PyErr {
+/// An error of Python's `sqlite3`.
+pub(super) fn sqlite3_exception(name: &str, message: String) -> PyErr {
     Python::attach(|py| match py.import("sqlite3").and_then(|module| module.getattr(name)) {
         Ok(class) => PyErr::from_value(
             class.call1((message,)).unwrap_or_else(|error| error.into_value(py).into_bound(py).into_any()),

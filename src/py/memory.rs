@@ -11,6 +11,7 @@ use super::guard::{detached, guarded, is_in_event_loop, patiently};
 use super::lookup::{Lookup, Meaning, meaning};
 use super::read::{self, Reader, Row};
 use super::telethon::Telethon;
+use super::value::Truth;
 use super::{flush, make};
 use crate::entity::candidates;
 use crate::entity_cache::{EntityPage, IdAndHash, TextKey};
@@ -79,14 +80,13 @@ impl MemoryCore {
     fn id_of(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
         let is_stored = self.session().is_stored();
         if let Ok(float) = id.cast::<PyFloat>() {
-            return if float.call_method0("is_integer")?.is_truthy()? {
-                self.id_of(&float.call_method0("__int__")?)
-            } else {
-                Ok(None)
-            };
+            let whole = float.call_method0("is_integer")?.is_truthy()?;
+            let number = if whole { Some(float.call_method0("__int__")?) } else { None };
+            return Ok(number.and_then(|number| number.extract().ok()));
         }
         if let Ok(text) = id.cast::<PyString>() {
-            return Ok(text.to_str()?.parse().ok().filter(|_| is_stored));
+            let text = self.session().phone_form(text.to_str()?);
+            return Ok(text.parse().ok().filter(|_| is_stored));
         }
         match id.extract() {
             Ok(id) => Ok(Some(id)),
@@ -204,8 +204,8 @@ impl MemoryCore {
 
     fn get_entity_rows_by_phone(&self, phone: &Bound<'_, PyAny>) -> PyResult<Option<IdAndHash>> {
         let py = phone.py();
-        if phone.is_instance_of::<PyInt>() && self.session().is_stored() {
-            return self.find_phone(py, phone.str()?.to_str()?);
+        if self.session().is_stored() && (phone.is_instance_of::<PyInt>() || phone.is_instance_of::<PyFloat>()) {
+            return self.find_phone(py, read::digits(phone)?.to_str()?);
         }
         let Ok(phone) = phone.cast::<PyString>() else { return Ok(None) };
         self.find_phone(py, phone.to_str()?)
@@ -221,9 +221,9 @@ impl MemoryCore {
         self.find(name.py(), &Query::Text(TextKey::Name, name.to_str()?))
     }
 
-    #[pyo3(signature = (id, exact = true))]
-    fn get_entity_rows_by_id(&self, id: &Bound<'_, PyAny>, exact: bool) -> PyResult<Option<IdAndHash>> {
-        self.find_id(id, exact)
+    #[pyo3(signature = (id, exact = Truth(true)), text_signature = "($self, id, exact=True)")]
+    fn get_entity_rows_by_id(&self, id: &Bound<'_, PyAny>, exact: Truth) -> PyResult<Option<IdAndHash>> {
+        self.find_id(id, exact.0)
     }
 
     fn get_input_entity<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

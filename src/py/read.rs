@@ -6,7 +6,7 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use super::entity_class::{Holder, Values};
 use super::telethon::Telethon;
@@ -233,7 +233,7 @@ impl<'a, 'py> Reader<'a, 'py> {
         let name: Option<&str> = name.extract()?;
         let digits;
         let phone = if phone.is_instance_of::<PyInt>() {
-            digits = phone.str()?;
+            digits = self::digits(phone)?;
             Some(digits.to_str()?)
         } else {
             phone.extract()?
@@ -251,6 +251,14 @@ impl<'a, 'py> Reader<'a, 'py> {
         }
         Ok((id, hash))
     }
+}
+
+/// A number as text: of `True` it is 1.
+pub(super) fn digits<'py>(number: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+    let py = number.py();
+    let class = if number.is_instance_of::<PyInt>() { py.get_type::<PyInt>() } else { py.get_type::<PyFloat>() };
+    // Whatever a class of one's own says of itself.
+    Ok(class.call_method1(intern!(py, "__repr__"), (number,))?.cast_into()?)
 }
 
 /// Why an entity was not read attribute by attribute.

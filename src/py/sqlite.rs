@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use zeroize::Zeroizing;
 
+use super::error::sqlite3_exception;
 use super::guard::{detached, guarded, is_in_event_loop, patiently};
 use super::memory::MemoryCore;
 use super::telethon::Telethon;
@@ -52,6 +53,9 @@ impl SQLiteCore {
         let py = slf.py();
         // Where the program goes to later must not decide which file is opened again.
         let path = path.map(std::path::absolute).transpose()?;
+        if path.as_ref().is_some_and(|path| path.as_os_str().as_encoded_bytes().contains(&0)) {
+            return Err(PyValueError::new_err("a session's name cannot hold a null byte"));
+        }
         let file = SqliteFile::new(path, version);
         let file = if exclusive { file.exclusive() } else { file };
         let (session, login) = patiently(py, |patience| Session::open(Box::new(file), patience))?;
@@ -76,20 +80,20 @@ impl SQLiteCore {
     #[pyo3(signature = (dc_id, server_address, port, auth_key, takeout_id, tmp_auth_key, /))]
     fn _set_credentials(
         slf: &Bound<'_, Self>,
-        dc_id: i64,
+        dc_id: &Bound<'_, PyAny>,
         server_address: Option<String>,
-        port: Option<i64>,
-        auth_key: Vec<u8>,
+        port: Option<&Bound<'_, PyAny>>,
+        auth_key: &Bound<'_, PyAny>,
         takeout_id: Option<i64>,
-        tmp_auth_key: Vec<u8>,
+        tmp_auth_key: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let credentials = Credentials {
-            dc_id,
+            dc_id: value::number(dc_id)?,
             server_address,
-            port,
-            auth_key: auth_key.into(),
+            port: port.map(value::number).transpose()?,
+            auth_key: value::bytes(auth_key)?,
             takeout_id,
-            tmp_auth_key: tmp_auth_key.into(),
+            tmp_auth_key: value::bytes(tmp_auth_key)?,
         };
         let session = slf.as_super().get().session();
         detached(slf.py(), || session.set_credentials(credentials))
@@ -129,7 +133,7 @@ impl SQLiteCore {
 
     fn cache_file(
         slf: &Bound<'_, Self>,
-        md5_digest: Vec<u8>,
+        md5_digest: &Bound<'_, PyAny>,
         file_size: i64,
         instance: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
@@ -141,7 +145,8 @@ impl SQLiteCore {
         {
             return Err(PyTypeError::new_err(format!("Cannot cache {} instance", class.repr()?)));
         }
-        let key = FileKey { md5_digest, size: file_size, kind: kind_of(telethon, class.as_any())? };
+        let kind = kind_of(telethon, class.as_any())?;
+        let key = FileKey { md5_digest: value::bytes(md5_digest)?.to_vec(), size: file_size, kind };
         let file =
             (instance.getattr(intern!(py, "id"))?.extract()?, instance.getattr(intern!(py, "access_hash"))?.extract()?);
         detached(py, || session.set_sent_file(key, file))
@@ -149,12 +154,13 @@ impl SQLiteCore {
 
     fn get_file<'py>(
         slf: &Bound<'py, Self>,
-        md5_digest: Vec<u8>,
+        md5_digest: &Bound<'py, PyAny>,
         file_size: i64,
         cls: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (py, session) = (slf.py(), slf.as_super().get().session());
-        let key = FileKey { md5_digest, size: file_size, kind: kind_of(Telethon::get(py)?, cls)? };
+        let kind = kind_of(Telethon::get(py)?, cls)?;
+        let key = FileKey { md5_digest: value::bytes(md5_digest)?.to_vec(), size: file_size, kind };
         let file = detached(py, || session.sent_file(&key))?;
         file.map(|file| cls.call1(file)).transpose()
     }
@@ -182,6 +188,9 @@ impl SQLiteCore {
         stmt: &str,
         values: &Bound<'py, PyTuple>,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        if stmt.contains('\0') {
+            return Err(sqlite3_exception("ProgrammingError", "the query contains a null character".to_owned()));
+        }
         let (py, session) = (slf.py(), slf.as_super().get().session());
         let values = values.iter().map(|object| value::from_python(&object)).collect::<PyResult<Vec<_>>>()?;
         let row = patiently(py, |patience| session.execute(stmt, &values, patience))?;

@@ -2,27 +2,40 @@
 
 use std::net::IpAddr;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyString};
 use zeroize::Zeroizing;
 
+use super::value;
 use crate::error::Error;
 use crate::session_string::{KEY_LEN, Login, decode, encode};
 
 /// Url-safe base64 of the bytes.
 #[pyfunction]
 #[pyo3(signature = (data, /))]
-pub(super) fn encode_base64<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyString> {
-    PyString::new(py, &encode(data))
+pub(super) fn encode_base64<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+    let bytes = value::bytes_or_none(data, false)?.ok_or_else(|| no_bytes(data))?;
+    Ok(PyString::new(data.py(), &encode(&bytes)))
+}
+
+fn no_bytes(object: &Bound<'_, PyAny>) -> PyErr {
+    let class = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!("a bytes-like object is required, not '{class}'"))
 }
 
 /// The bytes of url-safe base64. Raises `ValueError` for anything else.
 #[pyfunction]
 #[pyo3(signature = (text, /))]
-pub(super) fn decode_base64<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyBytes>> {
-    let bytes = decode(text).map_err(Error::from)?;
-    Ok(PyBytes::new(py, &bytes))
+pub(super) fn decode_base64<'py>(text: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let decoded = if let Ok(text) = text.cast::<PyString>() {
+        decode(text.to_str()?)
+    } else {
+        let bytes = value::bytes_or_none(text, true)?.ok_or_else(|| no_bytes(text))?;
+        // What is no text is no base64 either; it is said so below.
+        decode(std::str::from_utf8(&bytes).unwrap_or("\u{fffd}"))
+    };
+    Ok(PyBytes::new(text.py(), &decoded.map_err(Error::from)?))
 }
 
 /// The bytes of a login: data centre, packed address, port and key. Raises `ValueError` for what does not fit them.
@@ -33,7 +46,7 @@ pub(super) fn pack_login<'py>(
     dc_id: i64,
     ip: &[u8],
     port: i64,
-    key: &[u8],
+    key: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let wrong = |what: String| PyValueError::new_err(format!("a string session cannot hold {what}"));
     let ip: IpAddr = match (<[u8; 4]>::try_from(ip), <[u8; 16]>::try_from(ip)) {
@@ -41,9 +54,13 @@ pub(super) fn pack_login<'py>(
         (_, Ok(ip)) => ip.into(),
         _ => return Err(wrong(format!("an address of {} bytes", ip.len()))),
     };
+    if !key.is_instance_of::<PyBytes>() && !key.is_instance_of::<PyByteArray>() {
+        return Err(no_bytes(key));
+    }
+    let key = value::bytes(key)?;
     let mut padded = Zeroizing::new([0; KEY_LEN]);
     let room = padded.get_mut(..key.len()).ok_or_else(|| wrong(format!("a key of {} bytes", key.len())))?;
-    room.copy_from_slice(key);
+    room.copy_from_slice(&key);
     let login = Login {
         dc_id: u8::try_from(dc_id).map_err(|_| wrong(format!("the data centre number {dc_id}")))?,
         ip,

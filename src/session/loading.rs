@@ -53,6 +53,10 @@ impl Session {
             slot.stored_key = key;
             slot.others_commits = opened.others_commits;
             slot.store = Some(store);
+            if opened.is_new {
+                // Made anew after it was deleted: what is still known goes into it too.
+                self.count_all_as_unsaved();
+            }
             let mut state = self.state();
             state.put_stored_update_states(opened.update_states);
             state.mirror.may_be_behind();

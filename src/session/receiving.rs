@@ -1,6 +1,6 @@
 //! Entities that were just received: into the inbox, and from there into the cache and the journal.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::inbox::{self, Call, Waiting};
 use super::state::State;
@@ -43,6 +43,13 @@ impl Session {
         if self.inbox.is_overfull() {
             drop(self.whole_state());
         }
+    }
+
+    /// Has all that is known written again.
+    pub(super) fn count_all_as_unsaved(&self) {
+        let mut state = self.whole_state();
+        state.count_all_as_unsaved();
+        self.note_change(&mut state, Instant::now());
     }
 
     /// Puts some of what was received into the cache, and stops when somebody else wants to look at the state. Answers whether that was all.

@@ -103,12 +103,12 @@ impl Session {
     pub fn delete(&self) -> bool {
         let _working = fork::working();
         let mut slot = self.slot();
-        let Some(location) = &self.location else { return true };
-        if !location.is_lost_when_closed() {
-            slot.store = None;
-            slot.may_create = true;
-            slot.is_gone = false;
-        }
+        let Some(location) = self.location.as_ref().filter(|location| !location.is_lost_when_closed()) else {
+            return true;
+        };
+        slot.store = None;
+        slot.may_create = true;
+        slot.is_gone = false;
         let waiters = {
             let mut state = self.whole_state();
             state.forget_unsaved();

@@ -156,6 +156,20 @@ impl State {
         }
     }
 
+    /// Counts all as unsaved, but for the credentials.
+    pub(super) fn count_all_as_unsaved(&mut self) {
+        let Self { cache, journal, update_states, sent_files, .. } = self;
+        journal.entities.clear();
+        journal.dates.clear();
+        cache.count_all_as_unsaved(|id| journal.entities.push_back(id));
+        for id in update_states.keys() {
+            journal.update_states.add(*id);
+        }
+        for key in sent_files.keys() {
+            journal.sent_files.add(key.clone());
+        }
+    }
+
     /// Counts all as saved.
     pub(super) fn forget_unsaved(&mut self) {
         drop(self.unsaved_entities());

@@ -121,7 +121,10 @@ impl Store for SqliteStore {
         self.wait_at_most(Duration::ZERO)?;
         self.prepare_for_writing()?;
         let run = || {
-            let mut statement = self.connection.prepare(statement)?;
+            let mut statement = match self.connection.prepare(statement) {
+                Err(rusqlite::Error::Empty) => return Ok((None, false)),
+                prepared => prepared?,
+            };
             let changes = !statement.readonly();
             let columns = statement.column_count();
             let mut rows = statement.query(params_from_iter(values.iter().map(to_sql)))?;
@@ -135,7 +138,12 @@ impl Store for SqliteStore {
             while rows.next()?.is_some() {}
             Ok((first, changes))
         };
-        self.explain(run())
+        let done = self.explain(run())?;
+        if !self.connection.is_autocommit() {
+            // No transaction of the user's own stays open: it would keep everybody else from writing.
+            self.explain(self.connection.execute_batch("commit"))?;
+        }
+        Ok(done)
     }
 }
 
