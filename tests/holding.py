@@ -13,7 +13,7 @@ import sqlite3, sys
 file = sqlite3.connect(sys.argv[1], isolation_level=None)
 file.execute("begin exclusive")
 print("held", flush=True)
-sys.stdin.read()
+sys.stdin.readline()
 file.execute("rollback")
 """
 
@@ -24,6 +24,7 @@ def held_by_another_program(path: str = "anna.session") -> Iterator[Callable[[],
     command = [sys.executable, "-c", HOLD, path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout.readline() == "held\n"
-        yield program.communicate
+        # A line, for a child that this process has forked meanwhile keeps the pipe open.
+        yield lambda: program.communicate("\n")
         if program.returncode is None:
-            program.communicate()
+            program.communicate("\n")

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from telethon.tl import types
 
 import entities
-from files import dump
+from files import dump, on_disk
+from forking import Gate, ends_well, fork, in_a_child
 from holding import held_by_another_program
 from telethon_session_rust import RustMemorySession, RustSQLiteSession
+from test_saving import KEY
 
 CROWD = entities.crowd(100)
-
-
-def in_a_child(call: Any) -> None:
-    """Calls in a forked process, which then ends without any of the interpreter's own last words."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            call()
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(pid, 0)[1] == 0
 
 
 def test_a_child_goes_on_by_itself() -> None:
@@ -118,3 +111,99 @@ def test_memory_is_the_childs_own() -> None:
 
     in_a_child(child)
     assert session.get_entity_rows_by_id(10**6) is None
+
+
+async def flush(session: Any) -> None:
+    await session.flush()
+
+
+USES: dict[str, Callable[[Any], Any]] = {
+    "save": lambda session: session.save(),
+    "close": lambda session: session.close(),
+    "flush": lambda session: asyncio.run(flush(session)),
+    "_execute": lambda session: session._execute("select 1"),
+    "save in a loop": lambda session: asyncio.run(save_and_flush(session)),
+}
+
+
+async def save_and_flush(session: Any) -> None:
+    session.save()
+    await session.flush()
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("is_grandchild", [False, True], ids=["child", "grandchild"])
+def test_whoever_is_forked_uses_the_session(use: str, is_grandchild: bool) -> None:
+    session = RustSQLiteSession("anna")
+    session.process_entities(CROWD)
+
+    def live(id: int) -> None:
+        assert session.get_input_entity("user1") == types.InputPeerUser(1, -104729)
+        session.process_entities([entities.user(id, 7, username=f"user_{id}")])
+        session.auth_key = KEY
+        USES[use](session)
+        assert session.get_input_entity(f"user_{id}") == types.InputPeerUser(id, 7)
+
+    def child() -> None:
+        live(10**6)
+        if is_grandchild:
+            in_a_child(lambda: live(10**6 + 1))
+            assert session.get_input_entity(f"user_{10**6 + 1}") == types.InputPeerUser(10**6 + 1, 7)
+            session.close()
+
+    in_a_child(child)
+    live(10**6 + 2)
+    session.close()
+    assert len(dump("anna.session")["entities"]) == 102 + is_grandchild
+
+
+def test_a_file_that_another_program_holds() -> None:
+    """Parent, child and grandchild wait for it, and each writes its own."""
+    session = RustSQLiteSession("anna")
+    gates = [Gate(), Gate()]
+
+    def grandchild() -> None:
+        session.process_entities([entities.user(10**6 + 1, 7)])
+        gates[1].wait()
+        session.close()
+
+    def child() -> None:
+        session.process_entities([entities.user(10**6, 7)])
+        pid = fork(grandchild)
+        gates[0].wait()
+        session.close()
+        ends_well(pid)
+
+    with held_by_another_program() as let_go:
+        session.process_entities(CROWD)
+        pid = fork(child)
+        # They begin to wait for the file while it is held, and go on when it is not.
+        for gate in gates:
+            gate.open()
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+        let_go()
+    session.close()
+    ends_well(pid)
+    assert len(dump("anna.session")["entities"]) == 102
+
+
+def test_a_fork_while_another_thread_closes() -> None:
+    session, gate = RustSQLiteSession("anna"), Gate()
+
+    def child() -> None:
+        assert session.get_input_entity("user1") == types.InputPeerUser(1, -104729)
+        session.process_entities([entities.user(10**6, 7)])
+        gate.wait()
+        session.close()
+
+    with ThreadPoolExecutor(1) as threads:
+        with held_by_another_program():
+            session.process_entities(CROWD)
+            closed = threads.submit(session.close)
+            in_a_child(lambda: session.get_input_entity("user1"))
+            pid = fork(child)
+        closed.result()
+    assert len(on_disk()) == 100
+    gate.open()
+    ends_well(pid)
+    assert len(on_disk()) == 101

@@ -161,14 +161,14 @@ impl Session {
         self.find_within(Duration::ZERO, query, &mut || true)
     }
 
-    /// The same, for somebody who may be held up: a locked store is waited for, for some seconds.
+    /// The same, for somebody who may be held up: a locked store that has not been read yet is waited for, for some seconds.
     #[must_use]
     pub fn find_patiently(&self, query: &Query<'_>, patience: Patience<'_>) -> Option<IdAndHash> {
         self.find_within(loading::FIND_WAIT, query, patience)
     }
 
     fn find_within(&self, limit: Duration, query: &Query<'_>, patience: Patience<'_>) -> Option<IdAndHash> {
-        {
+        let limit = {
             let _working = fork::working();
             let mut state = self.whole_state();
             if state.mirror.answers(query)
@@ -176,7 +176,9 @@ impl Session {
             {
                 return Some(found);
             }
-        }
+            // Once everything has been read, a miss is worth a look and no waiting.
+            if state.mirror.is_loading() { limit } else { Duration::ZERO }
+        };
         if !self.is_stored() {
             return None;
         }
