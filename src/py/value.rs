@@ -10,6 +10,7 @@ use super::error::sqlite3_exception;
 use crate::store::Value;
 
 /// Whether an object, of whatever class, is true.
+#[derive(Clone, Copy)]
 pub(super) struct Truth(pub(super) bool);
 
 impl<'py> FromPyObject<'_, 'py> for Truth {
