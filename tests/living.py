@@ -30,7 +30,8 @@ STUCK = 60
 # What a life may take, in bytes, over what the process has at its beginning.
 MEMORY = 2**31
 KEY = AuthKey(bytes(7 * n % 256 for n in range(256)))
-CROWD = entities.crowd(30)
+# One of them has another name now.
+CROWD = [*entities.crowd(30), entities.user(4, 9, username="renamed")]
 DIGEST = b"1" * 16
 STATE = types.updates.State(1, 2, entities.DATE, 3, 0)
 # By id, marked id, username, phone and name, and nobody.
@@ -124,7 +125,7 @@ def look(path: Path) -> dict[str, Any]:
     about = path.lstat()
     can_be_read = path.is_file() and os.access(path, os.R_OK)
     return {
-        "content": hashlib.sha256(path.read_bytes()).hexdigest() if can_be_read else None,
+        "content": digest_of(path.read_bytes()) if can_be_read else None,
         "mode": about.st_mode,
         "time": about.st_mtime_ns,
         "beside": sorted(other.name for other in Path().iterdir() if other.name.startswith(path.name)),
@@ -132,9 +133,12 @@ def look(path: Path) -> dict[str, Any]:
 
 
 def login_of(session: Any) -> list[Any]:
-    key = session.auth_key and session.auth_key.key
-    digest = hashlib.sha256(key).hexdigest() if key else None
-    return [digest, session.dc_id or 0, session.server_address, session.port]
+    key = digest_of(session.auth_key.key) if session.auth_key else None
+    return [key, session.dc_id or 0, session.server_address, session.port]
+
+
+def digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def login_of_a_copy(path: Path) -> list[Any] | None:

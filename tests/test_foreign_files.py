@@ -136,7 +136,7 @@ def test_a_database_of_another_program_with_our_names(script: str, path: Path, l
 
 
 def test_a_database_of_another_program(lives: Lives) -> None:
-    """Telethon's tables are added to it, as by Telethon: there are users who keep their own tables in the file."""
+    """Telethon's tables are added to it, as by Telethon."""
     paths = [lives.new_path(), lives.new_path()]
     for path in paths:
         write(path, "create table notes (x); insert into notes values (1); create view seen as select * from notes")
@@ -145,6 +145,17 @@ def test_a_database_of_another_program(lives: Lives) -> None:
     assert (life.errors, life.refused) == ([], None)
     theirs, ours = map(dump, paths)
     assert (ours["schema"], ours["notes"]) == (theirs["schema"], [(1,)])
+
+
+def test_tables_of_ones_own_in_a_session(path: Path, lives: Lives) -> None:
+    """There are users who keep some there: they stay."""
+    SQLiteSession(str(path)).close()
+    write(path, "create table notes (x); insert into notes values (1); create view seen as select * from notes")
+    before = dump(path)
+    (life,) = lives.of(path)
+    assert (life.errors, life.refused) == ([], None)
+    after = dump(path)
+    assert (after["schema"], after["notes"]) == (before["schema"], [(1,)])
 
 
 VERSIONS = [None, "", "seven", "7", "8", 7.5, 8.5, b"", b"\x07", 10**18, -(2**63), 2**63 - 1]

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 from telethon.crypto import AuthKey
-from telethon.sessions import MemorySession, StringSession
+from telethon.sessions import StringSession
 from telethon.tl import types
 
 import entities
 from files import dump
+from reference import ReferenceMemorySession
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
 from test_saving import until
 from trying import tried
@@ -107,7 +108,7 @@ def test_taken_and_found(session: Any) -> None:
 
 
 def test_the_same_answers_as_telethons(session: Any) -> None:
-    theirs = MemorySession()
+    theirs = ReferenceMemorySession()
     theirs.process_entities(CROWD)
     for _ in range(100):
         assert answers(session) == answers(theirs)

@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from telethon.sessions.sqlite import CURRENT_VERSION
-from telethon.tl import types
 
-import entities
 from lives import Lives, fast_folder
 from living import KEY
-from telethon_session_rust import RustSQLiteSession
-from test_saving import OTHER_KEY, tell_everything
+from strange import KEYS, SECOND, TABLES, changed, columns_of, loosened, rows_of, sound_file
 from trying import tried
 
-TABLES = {
-    "version": ["version"],
-    "sessions": ["dc_id", "server_address", "port", "auth_key", "takeout_id"],
-    "entities": ["id", "hash", "username", "phone", "name", "date"],
-    "sent_files": ["md5_digest", "file_size", "type", "id", "hash"],
-    "update_state": ["id", "pts", "qts", "date", "seq"],
-}
 COLUMNS = [(table, column) for table, columns in TABLES.items() for column in columns]
 STRANGE = [
     *[None, 0, -1, 2**31, 2**62, 2**63 - 1, -(2**63), 1.5, 1e300, float("inf"), -1e-300],
     *["", "text", "7", "a\0b", "\ufffd\U0010ffff", "x" * 10**6, b"", b"blob", b"\xff" * 256, b"\0" * 10**6],
 ]
-# By these the second of the crowd is found.
-KEYS = [2, "+79990000002", "Анна 2 Π"]
-SECOND = types.InputPeerUser(2, -2 * 104729).to_dict()
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +30,7 @@ def lives() -> Iterator[Lives]:
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A file with a login and everything else."""
-    path = tmp_path_factory.mktemp("sound") / "anna.session"
-    session = RustSQLiteSession(path)
-    session.set_dc(2, "149.154.167.51", 443)
-    session.auth_key = OTHER_KEY
-    tell_everything(session)
-    session.set_update_state(5, types.updates.State(1, 2, entities.DATE, 3, 0))
-    session.cache_file(b"2" * 16, 1, types.InputPhoto(1, 2, b""))
-    session.close()
-    return path.read_bytes()
+    return sound_file(tmp_path_factory.mktemp("sound") / "anna.session")
 
 
 @pytest.fixture
@@ -61,35 +38,6 @@ def path(lives: Lives, sound: bytes) -> Path:
     path = lives.new_path()
     path.write_bytes(sound)
     return path
-
-
-def changed(path: Path, *statements: Any) -> Path:
-    """Each a statement, or one with its values."""
-    with closing(sqlite3.connect(path)) as file, file:
-        for statement in statements:
-            file.execute(*((statement,) if isinstance(statement, str) else statement))
-    return path
-
-
-def loosened(table: str, columns: list[str]) -> list[str]:
-    """Statements that make a table anew, of these of its columns, without types, keys and other constraints."""
-    names = ", ".join(columns)
-    return [
-        f"create table loose ({names})",
-        f"insert into loose select {names} from {table}",
-        f"drop table {table}",
-        f"alter table loose rename to {table}",
-    ]
-
-
-def columns_of(table: str) -> list[str]:
-    more = table == "sessions" and CURRENT_VERSION > 7
-    return [*TABLES[table], *(["tmp_auth_key"] if more else [])]
-
-
-def rows_of(path: Path, what: str) -> list[Any]:
-    with closing(sqlite3.connect(path)) as file:
-        return file.execute(f"select {what}").fetchall()
 
 
 @pytest.mark.parametrize("is_loose", [False, True], ids=["declared", "loose"])
@@ -117,33 +65,6 @@ def test_a_strange_value(table: str, column: str, is_loose: bool, sound: bytes, 
     tried("bad files", len(paths))
 
 
-@pytest.mark.parametrize(("table", "column"), [column for column in COLUMNS if column != ("version", "version")])
-def test_a_column_is_missing(table: str, column: str, path: Path, lives: Lives) -> None:
-    changed(path, *loosened(table, [name for name in columns_of(table) if name != column]))
-    (life,) = lives.of(path)
-    tried("bad files")
-    assert (life.faults, life.changed) == ([], [])
-    assert life.errors
-
-
-@pytest.mark.parametrize("table", TABLES)
-def test_a_column_more(table: str, path: Path, lives: Lives) -> None:
-    (life,) = lives.of(changed(path, f"alter table {table} add column remark text"), keys=KEYS)
-    tried("bad files")
-    assert (life.faults, life.changed) == ([], [])
-    # It can be read; by a statement that says no columns, Telethon's or ours, it cannot be written.
-    assert life.refused is None
-    assert life.found == [[SECOND] * len(KEYS)] * 2
-
-
-@pytest.mark.parametrize("table", [table for table in TABLES if table != "version"])
-def test_a_table_is_missing(table: str, path: Path, lives: Lives) -> None:
-    (life,) = lives.of(changed(path, f"drop table {table}"))
-    tried("bad files")
-    assert (life.faults, life.changed) == ([], [])
-    assert any(table in text for _, _, text in life.errors)
-
-
 def test_no_login_in_the_file(path: Path, lives: Lives) -> None:
     """Telethon deletes the row and inserts it again: a program that was killed in between has left none."""
     (life,) = lives.of(changed(path, "delete from sessions"))
@@ -162,14 +83,6 @@ def test_several_logins(is_loose: bool, path: Path, lives: Lives) -> None:
     assert (life.errors, life.refused) == ([], None)
     assert life.ours == life.theirs
     assert rows_of(path, "auth_key from sessions") == [(KEY.key,)]
-
-
-@pytest.mark.parametrize("table", ["entities", "sent_files", "update_state"])
-def test_rows_twice(table: str, path: Path, lives: Lives) -> None:
-    changed(path, *loosened(table, TABLES[table]), f"insert into {table} select * from {table}")
-    (life,) = lives.of(path, keys=KEYS)
-    assert (life.faults, life.refused) == ([], None)
-    assert life.found == [[SECOND] * len(KEYS)] * 2
 
 
 KEY_SIZES = [0, 1, 255, 256, 257, 10_000]

@@ -83,7 +83,11 @@ def test_a_hundred_sessions_are_closed_by_threads() -> None:
     assert all(len(dump(f"session_{n}.session")["entities"]) == 10 for n in range(100))
 
 
-@pytest.mark.parametrize("make", [RustMemorySession, RustSQLiteSession, lambda: RustSQLiteSession("anna")])
+@pytest.mark.parametrize(
+    "make",
+    [RustMemorySession, RustSQLiteSession, lambda: RustSQLiteSession("anna")],
+    ids=["memory", "no file", "file"],
+)
 def test_everything_at_once(make: Callable[[], Any]) -> None:
     session = make()
     lives = in_threads(lambda number: Thread(number, [session]).live(600))

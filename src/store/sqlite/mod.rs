@@ -57,6 +57,8 @@ impl SqliteFile {
         };
         let set_up = || {
             connection.busy_timeout(opening.wait)?;
+            // As in Python's: a table of the user's own that refers to a row must not lose its own when that is replaced.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
             // What a file says is not to be believed: it may come from anybody.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
         };
