@@ -178,6 +178,16 @@ def saving_entities(session: Any, value: Any) -> Any:
     return session.get_entity_rows_by_id(3)
 
 
+def clone_to(session: Any, value: Any) -> Any:
+    try:
+        return session.clone(value)
+    finally:
+        if is_a(value, type):
+            # It has been told whether to save entities, and with it all of its kind.
+            with suppress(AttributeError, TypeError):
+                del value.save_entities
+
+
 Call = Callable[[Any, Any], Any]
 CALLS: dict[str, tuple[str, Call]] = {
     "get_input_entity": ("", lambda session, value: session.get_input_entity(value)),
@@ -212,7 +222,7 @@ CALLS: dict[str, tuple[str, Call]] = {
     "get_file, digest": ("bytes", lambda session, value: session.get_file(value, 1, types.InputDocument)),
     "get_file, size": ("number", lambda session, value: session.get_file(b"1" * 16, value, types.InputDocument)),
     "get_file, class": ("class", lambda session, value: session.get_file(b"1" * 16, 1, value)),
-    "clone": ("", lambda session, value: session.clone(value)),
+    "clone": ("", clone_to),
     "save": ("", lambda session, value: session.save(value)),
     "close": ("", lambda session, value: session.close(value)),
     "delete": ("", lambda session, value: session.delete(value)),

@@ -17,8 +17,8 @@ from test_saving import PATIENCE, everything_is_on_disk
 from trying import tried
 
 ENDINGS = Path(__file__).parent / "endings.py"
-# The programs of `endings.py`, the status with which each ends, and how the last line that it says begins; without one
-# it says nothing, and `None` is whatever asyncio says.
+# The programs of `endings.py`, the status with which each ends, and how the last line that it says begins. Without one
+# it says nothing; `None` is whatever asyncio says.
 WAYS: dict[str, tuple[int, str | None]] = {
     "is_over": (0, ""),
     "loop_is_over": (0, ""),

@@ -40,8 +40,8 @@ def tell_everything(session: Any) -> None:
     session.cache_file(b"1" * 16, 1, types.InputDocument(1, 2, b""))
 
 
-def everything_is_on_disk() -> bool:
-    return [len(on_disk(table)) for table in ("entities", "update_state", "sent_files")] == [100, 1, 1]
+def everything_is_on_disk(path: str = "anna.session") -> bool:
+    return [len(on_disk(table, path)) for table in ("entities", "update_state", "sent_files")] == [100, 1, 1]
 
 
 def test_save_outside_a_loop_returns_when_all_is_on_disk() -> None:
