@@ -144,7 +144,7 @@ def held_by_a_daemon() -> None:
     def stay() -> None:
         session = told()
         is_told.set()
-        time.sleep(3600)
+        wait_for_ever()
         session.close()
 
     threading.Thread(target=stay, daemon=True).start()
@@ -271,7 +271,7 @@ def stopped_by_a_handler() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
     keep()
     print("told", flush=True)
-    time.sleep(3600)
+    wait_for_ever()
 
 
 def stopped_by_a_handler_in_a_loop() -> None:
@@ -288,12 +288,18 @@ def stopped_by_a_handler_of_the_loop() -> None:
     asyncio.run(main())
 
 
+def wait_for_ever() -> None:
+    """In short sleeps: a signal that comes just before one does not end it."""
+    while True:
+        time.sleep(0.1)
+
+
 def interrupted() -> None:
     # It is ignored in a program that a shell has put into the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     keep()
     print("told", flush=True)
-    time.sleep(3600)
+    wait_for_ever()
 
 
 def interrupted_in_a_loop() -> None:

@@ -84,8 +84,10 @@ class ReferenceMemorySession(_KeepsNames):
     def get_entity_rows_by_id(self, id: int, exact: bool = True) -> Any:
         """In 1.24 this answers the id that was asked, not the marked one that was found."""
         found = super().get_entity_rows_by_id(id, exact)
-        if found is None or exact:
-            return found
+        if found is None:
+            return None
+        if exact:
+            return next((row[:2] for row in self._entities if row[0] == id), found)
         ids = [utils.get_peer_id(peer(id)) for peer in (types.PeerUser, types.PeerChat, types.PeerChannel)]
         return next(row[:2] for row in self._entities if row[0] in ids)
 
