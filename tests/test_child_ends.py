@@ -175,6 +175,8 @@ def test_a_program_that_is_a_child_ends(how: str) -> None:
             _, said = program.communicate("\n", timeout=PATIENCE)
         finally:
             program.kill()
-    assert (program.returncode, said) == (0, "")
+    assert program.returncode == 0, said
+    # A machine that is slow may have it say that it waits for the file.
+    assert not any(word in said for word in ("Traceback", "panicked", "Fatal Python error"))
     assert numbers_on_disk() == [2, 2, 2]
     tried("forks")

@@ -18,7 +18,7 @@ from trying import tried
 
 ENDINGS = Path(__file__).parent / "endings.py"
 # The programs of `endings.py`, the status with which each ends, and how the last line that it says begins. Without one
-# it says nothing; `None` is whatever asyncio says.
+# it says nothing; `None` is whatever asyncio says, or who waits for a file.
 WAYS: dict[str, tuple[int, str | None]] = {
     "is_over": (0, ""),
     "loop_is_over": (0, ""),
@@ -43,7 +43,7 @@ WAYS: dict[str, tuple[int, str | None]] = {
     "used_after_close": (0, ""),
     "while_it_is_flushed": (0, ""),
     "while_a_thread_tells": (0, ""),
-    "while_daemons_work": (0, ""),
+    "while_daemons_work": (0, None),
     "told_at_exit": (0, ""),
     "told_late": (0, ""),
     "told_late_and_used_before": (0, ""),

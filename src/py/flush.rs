@@ -1,10 +1,11 @@
 //! `await session.flush()`.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
@@ -15,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{ContextExt, JoinError, Runtime, future_into_py};
 
-use super::guard::detached;
+use super::guard::{attach_foreign_thread, detached};
 use crate::fork;
 use crate::session::Session;
 
@@ -62,8 +63,15 @@ fn spawn_on_pool(future: impl Future<Output = ()> + Send + 'static) {
         Some(Pool { thread, busy, .. }) => {
             let busy = Arc::clone(busy);
             busy.fetch_add(1, Ordering::AcqRel);
+            let mut future = Box::pin(future);
+            // It attaches to the interpreter when it is done, which the thread must be already then.
+            let attached = poll_fn(move |context| {
+                let waker = context.waker().clone();
+                let mut turn = || future.as_mut().poll(&mut Context::from_waker(&waker));
+                attach_foreign_thread(|py| py.detach(&mut turn)).unwrap_or(Poll::Ready(()))
+            });
             thread.spawn_ok(async move {
-                future.await;
+                attached.await;
                 busy.fetch_sub(1, Ordering::AcqRel);
             });
         }

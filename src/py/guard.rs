@@ -8,11 +8,24 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::session::Patience;
 
 /// Calls the core, with the interpreter's lock held: it must not wait.
 pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> PyResult<T> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| Error::from_panic(panic.as_ref()).into())
+}
+
+/// Attaches a thread that is not Python's own to the interpreter; `None` if there is none any more.
+///
+/// To be attached for the first time it takes a lock of the interpreter's that a fork must not find taken: up to Python 3.11
+/// a child would wait for it for ever. So nobody forks in that moment.
+pub(super) fn attach_foreign_thread<T>(call: impl FnOnce(Python<'_>) -> T) -> Option<T> {
+    let working = fork::working();
+    Python::try_attach(|py| {
+        drop(working);
+        call(py)
+    })
 }
 
 /// Calls the core without the interpreter's lock, where it may wait.

@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use pyo3::prelude::*;
 
+use super::guard::attach_foreign_thread;
 use crate::fork;
 
 /// The name of the logger.
@@ -57,7 +58,7 @@ impl Log for ToPython {
         speakers.threads.retain(|thread| !thread.is_finished());
         let speak = move || {
             // If there is no interpreter any more, nobody is left to be told.
-            let _ = Python::try_attach(|py| {
+            let _ = attach_foreign_thread(|py| {
                 if let Err(error) = say(py, method, &message) {
                     error.print(py);
                 }
