@@ -18,9 +18,11 @@ const ROWS: usize = 1000;
 pub(super) const AFTER_OPENING: Duration = Duration::from_millis(50);
 /// How long a lookup waits for another program's lock. A longer wait would hold up the event loop; whoever is asked for may be a username
 /// or a name, and so looked up twice.
-const LOCKED_WAIT: Duration = Duration::from_millis(4);
+const LOCKED_WAIT: Duration = Duration::from_millis(8);
 /// The same outside an event loop. Python's `sqlite3`, and so Telethon, waits as long.
 pub(super) const FIND_WAIT: Duration = Duration::from_secs(5);
+/// The same where all has been read before: somebody else's commit takes less.
+pub(super) const COMMIT_WAIT: Duration = Duration::from_millis(250);
 /// How long the background waits before it tries a locked store again.
 const RETRY: Duration = Duration::from_millis(100);
 /// How long the background waits before it tries a store again that somebody of this program uses.

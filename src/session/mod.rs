@@ -161,7 +161,7 @@ impl Session {
         self.find_within(Duration::ZERO, query, &mut || true)
     }
 
-    /// The same, for somebody who may be held up: a locked store that has not been read yet is waited for, for some seconds.
+    /// The same, for somebody who may be held up: a locked store is waited for, for some seconds if it has not been read yet.
     #[must_use]
     pub fn find_patiently(&self, query: &Query<'_>, patience: Patience<'_>) -> Option<IdAndHash> {
         self.find_within(loading::FIND_WAIT, query, patience)
@@ -176,8 +176,8 @@ impl Session {
             {
                 return Some(found);
             }
-            // Once everything has been read, a miss is worth a look and no waiting.
-            if state.mirror.is_loading() { limit } else { Duration::ZERO }
+            // Once everything has been read, a miss is worth waiting for somebody else's commit, and no more.
+            if state.mirror.is_loading() { limit } else { limit.min(loading::COMMIT_WAIT) }
         };
         if !self.is_stored() {
             return None;
