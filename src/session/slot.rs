@@ -33,7 +33,7 @@ impl Slot {
         }
     }
 
-    /// A connection does not survive a fork, and closing it would drop the parent's locks.
+    /// A connection does not survive a fork, and is not the child's to close.
     pub(super) fn notice_fork(&mut self) {
         if self.generation != fork::generation() {
             std::mem::forget(self.store.take());
