@@ -36,7 +36,7 @@ help: ## say what there is to make
 demo: $(VENV)/.built ## a client signs in, takes 50,000 entities and comes back, with Telethon's session and with ours
 	$(BIN)/python demo/demo.py
 
-test: test-core test-schedules test-python test-parallel ## all tests, in less than ten minutes
+test: test-core test-schedules test-python test-parallel ## all tests
 
 test-core: ## the tests of the core, on a machine that might as well have no Python
 	PYO3_PYTHON=/nonexistent cargo test --workspace --no-default-features
