@@ -16,7 +16,7 @@ SHUTTLE := RUSTFLAGS='--cfg shuttle' CARGO_TARGET_DIR=target/schedules PYO3_PYTH
 # A core that can be told to panic, for one test.
 export FAULTY_CORE := $(CURDIR)/target/debug/libtelethon_session_rust.$(if $(filter Darwin,$(shell uname)),dylib,so)
 # Those tests that a longer look makes sense of.
-LONG := $(addprefix tests/test_,bad_files bad_arguments kills power_cuts random_lives lookup_keys strings)
+LONG := $(patsubst %,tests/test_%.py,bad_files bad_arguments kills power_cuts random_lives lookup_keys strings)
 
 FUZZ_SECONDS ?= 60
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
@@ -75,7 +75,7 @@ lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtes
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --workspace --all-targets --no-default-features -- -D warnings
-	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo clippy --features faults -- -D warnings
+	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo clippy -p telethon-session-rust -p plain-attributes --features faults -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

@@ -22,6 +22,7 @@ from telethon_session_rust import RustSQLiteSession
 THEMES = (
     "ingest",
     "lookups",
+    "entity_cache",
     "saving",
     "longest_page",
     "memory",

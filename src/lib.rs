@@ -9,6 +9,7 @@ pub mod entity_cache;
 pub mod error;
 pub mod fork;
 pub mod lookup_key;
+pub mod peer_cache;
 #[cfg(feature = "python")]
 mod py;
 pub mod session;

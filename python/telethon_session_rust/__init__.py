@@ -7,7 +7,9 @@ Give one to the client in the place of Telethon's own:
 
 from importlib.metadata import version as _version
 
+from .entity_cache import RustEntityCache, accelerate
 from .errors import SessionInUseError
+from .installing import install, uninstall
 from .memory import RustMemorySession
 from .sqlite import RustSQLiteSession
 from .string import RustStringSession
@@ -15,9 +17,13 @@ from .string import RustStringSession
 __version__ = _version("telethon-session-rust")
 
 __all__ = [
+    "RustEntityCache",
     "RustMemorySession",
     "RustSQLiteSession",
     "RustStringSession",
     "SessionInUseError",
     "__version__",
+    "accelerate",
+    "install",
+    "uninstall",
 ]

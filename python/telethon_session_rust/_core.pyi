@@ -1,12 +1,12 @@
 """The extension. The classes of the package are made of what is here; use those."""
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from os import PathLike
 from typing import Any
 
 from typing_extensions import Self, disjoint_base
 
-__all__ = ["MemoryCore", "SQLiteCore", "decode_base64", "encode_base64", "pack_login", "unpack_login"]
+__all__ = ["MemoryCore", "PeerCacheCore", "SQLiteCore", "decode_base64", "encode_base64", "pack_login", "unpack_login"]
 
 @disjoint_base
 class MemoryCore:
@@ -123,6 +123,33 @@ class SQLiteCore(MemoryCore):
 
     def _execute(self, stmt: str, *values: Any) -> tuple[Any, ...] | None:
         """Saves everything, executes a statement on the file, and answers its first row."""
+
+@disjoint_base
+class PeerCacheCore:
+    """The client's own entity cache: the part of it that is Rust."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def extend(self, users: Iterable[Any], chats: Iterable[Any]) -> None:
+        """Takes in what has an access hash and is not `min`; all of it or, if an error is raised, nothing."""
+
+    def put(self, entity: Any) -> None:
+        """Takes in an `Entity`."""
+
+    def get(self, id: Any) -> Any:
+        """The `Entity` with an id, not marked; `None` if it is not known."""
+
+    def retain(self, filter: Callable[[int], Any]) -> None:
+        """Forgets those whose id `filter` does not answer with something true."""
+
+    def __len__(self) -> int: ...
+    def _find(self, id: Any, /) -> tuple[int | None, Any] | None:
+        """Access hash and `EntityType` of an id."""
+
+    def _set(self, id: int, hash: int | None, ty: int, /) -> None:
+        """Puts one in, with the value of its `EntityType`."""
+
+    def _ids(self) -> list[int]:
+        """All ids, in the order in which they came."""
 
 def decode_base64(text: str, /) -> bytes:
     """The bytes of url-safe base64. Raises `ValueError` for anything else."""

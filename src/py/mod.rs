@@ -8,6 +8,7 @@ mod log;
 mod lookup;
 mod make;
 mod memory;
+mod peer_cache;
 mod read;
 mod sqlite;
 mod string;
@@ -28,6 +29,8 @@ const EXIT_LIMIT: Duration = Duration::from_secs(30);
 mod _core {
     #[pymodule_export]
     use super::memory::MemoryCore;
+    #[pymodule_export]
+    use super::peer_cache::PeerCacheCore;
     #[pymodule_export]
     use super::sqlite::SQLiteCore;
     #[pymodule_export]

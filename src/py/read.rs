@@ -3,12 +3,12 @@
 //! The exact classes `User`, `Channel` and `Chat` make up nearly all of the traffic and are read attribute by attribute. Anything rarer,
 //! and any attribute of another type than Telethon's own, goes through Telethon's functions.
 
+use plain_attributes::Plain;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use super::entity_class::{Holder, Values};
 use super::telethon::Telethon;
 use crate::entity::{Entity, PeerKind};
 use crate::entity_cache::EntityPage;
@@ -36,10 +36,13 @@ const BLOCK: usize = 16;
 
 /// An entity that has been looked at.
 enum Ahead<'py> {
-    /// Of one of the three exact classes.
-    Usual(Holder<'py>),
+    /// Of one of the three exact classes, with its dictionary if that is read.
+    Usual(PeerKind, Bound<'py, PyAny>, Option<Bound<'py, PyDict>>),
     Rare(Bound<'py, PyAny>),
 }
+
+/// The values of an entity's attributes, in the order of those of its class.
+type Values<'py> = [Plain<'py>; 7];
 
 /// Calls `each` with the entities that lie in an object: its items if it is a list, else what it holds as `user`, `chat`, `chats`,
 /// `users`.
@@ -152,23 +155,34 @@ impl<'a, 'py> Reader<'a, 'py> {
 
     fn look_at(&self, entity: &Bound<'py, PyAny>) -> PyResult<Ahead<'py>> {
         let Telethon { user, channel, chat, .. } = self.telethon;
-        match [user, channel, chat].into_iter().find(|class| class.is_class_of(entity)) {
-            Some(class) => Ok(Ahead::Usual(class.hold(entity)?)),
-            None => Ok(Ahead::Rare(entity.clone())),
-        }
+        let (kind, dict) = if user.is_class_of(entity) {
+            (PeerKind::User, user.dict_of(entity)?)
+        } else if channel.is_class_of(entity) {
+            (PeerKind::Channel, channel.dict_of(entity)?)
+        } else if chat.is_class_of(entity) {
+            (PeerKind::Chat, chat.dict_of(entity)?)
+        } else {
+            return Ok(Ahead::Rare(entity.clone()));
+        };
+        Ok(Ahead::Usual(kind, entity.clone(), dict))
     }
 
     fn read_block(&mut self) -> PyResult<()> {
         let mut block = std::mem::take(&mut self.ahead);
         let mut values: [Values<'py>; BLOCK] = Default::default();
         for (ahead, values) in block.iter().zip(&mut values) {
-            if let Ahead::Usual(holder) = ahead {
-                holder.read(values)?;
+            if let Ahead::Usual(kind, object, dict) = ahead {
+                let (object, dict) = (object, dict.as_ref());
+                match kind {
+                    PeerKind::User => self.telethon.user.read(object, dict, values)?,
+                    PeerKind::Channel => self.telethon.channel.read(object, dict, values)?,
+                    PeerKind::Chat => self.telethon.chat.read(object, dict, values)?,
+                }
             }
         }
         for (ahead, values) in block.drain(..).zip(&values) {
             let (object, read) = match &ahead {
-                Ahead::Usual(holder) => (&holder.object, self.read_values(holder.class.kind, values)),
+                Ahead::Usual(kind, object, _) => (object, self.read_values(*kind, values)),
                 Ahead::Rare(object) => (object, Err(Unread::Foreign)),
             };
             match read {
@@ -183,10 +197,7 @@ impl<'a, 'py> Reader<'a, 'py> {
 
     fn read_values(&mut self, kind: PeerKind, values: &Values<'py>) -> Result<(), Unread> {
         match (kind, values) {
-            (
-                PeerKind::User,
-                [Some(id), Some(hash), Some(min), Some(username), Some(phone), Some(first), Some(last)],
-            ) => {
+            (PeerKind::User, [id, hash, min, username, phone, first, last]) => {
                 let Some(hash) = usable_hash(hash, min)? else { return Ok(()) };
                 let id = integer(id)?;
                 let (first, last) = (non_empty(first)?, non_empty(last)?);
@@ -196,17 +207,16 @@ impl<'a, 'py> Reader<'a, 'py> {
                 let user = Entity { id, hash: Some(hash), username, phone: phone.as_deref(), name };
                 self.page.push_named(&user, last_name);
             }
-            (PeerKind::Channel, [Some(id), Some(hash), Some(min), Some(username), Some(title), ..]) => {
+            (PeerKind::Channel, [id, hash, min, username, title, ..]) => {
                 let Some(hash) = usable_hash(hash, min)? else { return Ok(()) };
                 let id = PeerKind::Channel.mark(integer(id)?).ok_or(Unread::Foreign)?;
                 let username = lowered(self.py, non_empty(username)?, &mut self.username)?;
                 self.page.push(&Entity { id, hash: Some(hash), username, phone: None, name: non_empty(title)? });
             }
-            (PeerKind::Chat, [Some(id), Some(title), ..]) => {
+            (PeerKind::Chat, [id, title, ..]) => {
                 let id = PeerKind::Chat.mark(integer(id)?).ok_or(Unread::Foreign)?;
                 self.page.push(&Entity { id, hash: Some(0), name: non_empty(title)?, ..Entity::default() });
             }
-            _ => return Err(Unread::Foreign),
         }
         Ok(())
     }
@@ -276,27 +286,29 @@ impl From<PyErr> for Unread {
 }
 
 /// The access hash; `None` if there is none, or one that opens nothing.
-fn usable_hash(hash: &Bound<'_, PyAny>, is_min: &Bound<'_, PyAny>) -> Result<Option<i64>, Unread> {
-    if hash.is_none() || (!is_min.is_none() && is_min.cast_exact::<PyBool>().map_err(|_| Unread::Foreign)?.is_true()) {
-        return Ok(None);
+fn usable_hash(hash: &Plain<'_>, is_min: &Plain<'_>) -> Result<Option<i64>, Unread> {
+    match (hash, is_min) {
+        (Plain::Missing, _) | (_, Plain::Missing) => Err(Unread::Foreign),
+        (Plain::None, _) | (_, Plain::Bool(true)) => Ok(None),
+        (Plain::Int(hash), Plain::None | Plain::Bool(false)) => Ok(Some(*hash)),
+        _ => Err(Unread::Foreign),
     }
-    integer(hash).map(Some)
 }
 
-/// The number, if it is exactly an `int` and fits.
-fn integer(value: &Bound<'_, PyAny>) -> Result<i64, Unread> {
-    value.cast_exact::<PyInt>().ok().and_then(|value| value.extract().ok()).ok_or(Unread::Foreign)
+fn integer(value: &Plain<'_>) -> Result<i64, Unread> {
+    if let Plain::Int(number) = value { Ok(*number) } else { Err(Unread::Foreign) }
 }
 
 /// The text, if it is exactly a `str`, or `None`.
-fn text<'v>(value: &'v Bound<'_, PyAny>) -> Result<Option<&'v str>, Unread> {
-    if value.is_none() {
-        return Ok(None);
+fn text<'v>(value: &'v Plain<'_>) -> Result<Option<&'v str>, Unread> {
+    match value {
+        Plain::None => Ok(None),
+        Plain::Object(text) => Ok(Some(text.cast_exact::<PyString>().map_err(|_| Unread::Foreign)?.to_str()?)),
+        _ => Err(Unread::Foreign),
     }
-    Ok(Some(value.cast_exact::<PyString>().map_err(|_| Unread::Foreign)?.to_str()?))
 }
 
-fn non_empty<'v>(value: &'v Bound<'_, PyAny>) -> Result<Option<&'v str>, Unread> {
+fn non_empty<'v>(value: &'v Plain<'_>) -> Result<Option<&'v str>, Unread> {
     Ok(text(value)?.filter(|text| !text.is_empty()))
 }
 

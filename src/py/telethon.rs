@@ -6,15 +6,19 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};
 
 use super::entity_class::EntityClass;
-use crate::entity::PeerKind;
 use crate::lookup_key::Dialect;
+
+// What is read of each of them.
+const USER: [&str; 7] = ["id", "access_hash", "min", "username", "phone", "first_name", "last_name"];
+const CHANNEL: [&str; 5] = ["id", "access_hash", "min", "username", "title"];
+const CHAT: [&str; 2] = ["id", "title"];
 
 /// Classes and functions of the Telethon that is installed.
 pub(super) struct Telethon {
     pub(super) tl_object: Py<PyType>,
-    pub(super) user: EntityClass,
-    pub(super) chat: EntityClass,
-    pub(super) channel: EntityClass,
+    pub(super) user: EntityClass<7>,
+    pub(super) chat: EntityClass<2>,
+    pub(super) channel: EntityClass<5>,
     pub(super) peer_user: Py<PyType>,
     pub(super) peer_channel: Py<PyType>,
     pub(super) input_peer_user: Py<PyType>,
@@ -45,9 +49,9 @@ impl Telethon {
         let utils = py.import("telethon.utils")?;
         Ok(Self {
             tl_object: py.import("telethon.tl")?.getattr("TLObject")?.cast_into::<PyType>()?.unbind(),
-            user: EntityClass::new(class("User")?.into_bound(py), PeerKind::User)?,
-            chat: EntityClass::new(class("Chat")?.into_bound(py), PeerKind::Chat)?,
-            channel: EntityClass::new(class("Channel")?.into_bound(py), PeerKind::Channel)?,
+            user: EntityClass::new(class("User")?.bind(py), USER)?,
+            chat: EntityClass::new(class("Chat")?.bind(py), CHAT)?,
+            channel: EntityClass::new(class("Channel")?.bind(py), CHANNEL)?,
             peer_user: class("PeerUser")?,
             peer_channel: class("PeerChannel")?,
             input_peer_user: class("InputPeerUser")?,

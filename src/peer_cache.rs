@@ -1,0 +1,134 @@
+//! The peers that a client has met: of each user and channel the access hash and what it is. Every update goes through it.
+//!
+//! It is smaller than an [`entity_cache`](crate::entity_cache): nobody is looked up by a text, and nothing of it is stored.
+
+use std::hash::BuildHasher as _;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+/// A user or channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The id, unmarked, as Telethon's own cache has it.
+    pub id: i64,
+    /// The access hash; `None` where whoever put the peer here knew none.
+    pub hash: Option<i64>,
+    /// The letter of its `telethon._updates.EntityType`.
+    pub kind: u8,
+}
+
+/// A peer in less memory.
+#[derive(Debug)]
+struct Row {
+    id: i64,
+    hash: i64,
+    has_hash: bool,
+    kind: u8,
+}
+
+/// Peers by id, in the order in which each came first.
+#[derive(Debug, Default)]
+pub struct PeerCache {
+    rows: Vec<Row>,
+    /// The numbers of the rows.
+    by_id: HashTable<u32>,
+    hasher: RandomState,
+}
+
+impl PeerCache {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The peer with an id.
+    #[must_use]
+    pub fn get(&self, id: i64) -> Option<Peer> {
+        let is_it = |row: &u32| self.rows[*row as usize].id == id;
+        self.by_id.find(self.hasher.hash_one(id), is_it).map(|row| self.rows[*row as usize].peer())
+    }
+
+    /// Puts a peer in, in the place of the one with its id.
+    pub fn put(&mut self, peer: Peer) {
+        let Self { rows, by_id, hasher } = self;
+        let hash = hasher.hash_one(peer.id);
+        if let Some(row) = by_id.find(hash, |row| rows[*row as usize].id == peer.id) {
+            rows[*row as usize] = Row::of(peer);
+            return;
+        }
+        // Memory ends long before 32 bits do.
+        let row = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        rows.push(Row::of(peer));
+        by_id.insert_unique(hash, row, |row| hasher.hash_one(rows[*row as usize].id));
+    }
+
+    /// Takes out those that `keep` does not want.
+    pub fn retain(&mut self, mut keep: impl FnMut(i64) -> bool) {
+        let Self { rows, by_id, hasher } = self;
+        let before = rows.len();
+        rows.retain(|row| keep(row.id));
+        if rows.len() == before {
+            return;
+        }
+        rows.shrink_to_fit();
+        *by_id = HashTable::with_capacity(rows.len());
+        for (number, row) in (0..).zip(&*rows) {
+            by_id.insert_unique(hasher.hash_one(row.id), number, |row| hasher.hash_one(rows[*row as usize].id));
+        }
+    }
+
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Peer> {
+        self.rows.iter().map(Row::peer)
+    }
+}
+
+impl Row {
+    fn of(Peer { id, hash, kind }: Peer) -> Self {
+        Self { id, hash: hash.unwrap_or(0), has_hash: hash.is_some(), kind }
+    }
+
+    fn peer(&self) -> Peer {
+        Peer { id: self.id, hash: self.has_hash.then_some(self.hash), kind: self.kind }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn answers_as_a_map_in_order() {
+        let mut cache = PeerCache::default();
+        let (mut model, mut order) = (HashMap::new(), Vec::new());
+        let mut state = 1_u64;
+        for step in 0..50_000_i64 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let id = i64::try_from(state >> 50).unwrap() - 5_000;
+            let peer = Peer { id, hash: (step % 5 != 0).then_some(step), kind: u8::try_from(step % 7).unwrap() };
+            cache.put(peer);
+            if model.insert(id, peer).is_none() {
+                order.push(id);
+            }
+            if step % 9_000 == 8_999 {
+                let keep = |id: i64| id % 3 != step % 3;
+                cache.retain(keep);
+                model.retain(|id, _| keep(*id));
+                order.retain(|id| keep(*id));
+            }
+        }
+        assert!(cache.iter().map(|peer| peer.id).eq(order));
+        assert_eq!(cache.len(), model.len());
+        assert!((-6_000..20_000).all(|id| cache.get(id) == model.get(&id).copied()));
+    }
+}

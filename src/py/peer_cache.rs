@@ -1,0 +1,278 @@
+//! `PeerCacheCore`, what `RustEntityCache` is made of: the client's own cache of users and channels.
+//!
+//! Reads what `telethon._updates.EntityCache` reads, of the exact classes `User` and `Channel` natively.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use arrayvec::ArrayVec;
+use plain_attributes::Plain;
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyFloat, PyList, PyTuple, PyType};
+
+use super::entity_class::{EntityClass, read_each};
+use super::guard::guarded;
+use crate::peer_cache::{Peer, PeerCache};
+
+const USER_ATTRIBUTES: [&str; 4] = ["access_hash", "min", "id", "bot"];
+const CHANNEL_ATTRIBUTES: [&str; 5] = ["access_hash", "min", "id", "megagroup", "gigagroup"];
+
+// The letters of `EntityType`.
+const USER: u8 = b'U';
+const BOT: u8 = b'B';
+const CHANNEL: u8 = b'C';
+const MEGAGROUP: u8 = b'M';
+const GIGAGROUP: u8 = b'E';
+const COMMUNITY: u8 = b'N';
+
+/// What is used of Telethon's `_updates`, which only its client knows otherwise.
+struct Updates {
+    user: EntityClass<4>,
+    channel: EntityClass<5>,
+    /// A basic group, which has no access hash.
+    chat: Py<PyType>,
+    /// From Telethon 1.45 on.
+    community: Option<Py<PyType>>,
+    entity: Py<PyAny>,
+    /// The members of `EntityType`, by their values.
+    kinds: Vec<(u8, Py<PyAny>)>,
+}
+
+impl Updates {
+    fn get(py: Python<'_>) -> PyResult<&'static Self> {
+        static UPDATES: PyOnceLock<Updates> = PyOnceLock::new();
+        UPDATES.get_or_try_init(py, || Self::import(py))
+    }
+
+    fn import(py: Python<'_>) -> PyResult<Self> {
+        let types = py.import("telethon.tl.types")?;
+        let class = |name| -> PyResult<Bound<'_, PyType>> { Ok(types.getattr(name)?.cast_into()?) };
+        let updates = py.import("telethon._updates")?;
+        let members = updates.getattr("EntityType")?.try_iter()?;
+        Ok(Self {
+            user: EntityClass::new(&class("User")?, USER_ATTRIBUTES)?,
+            channel: EntityClass::new(&class("Channel")?, CHANNEL_ATTRIBUTES)?,
+            chat: class("Chat")?.unbind(),
+            community: types.getattr_opt("Community")?.map(Bound::cast_into).transpose()?.map(Bound::unbind),
+            entity: updates.getattr("Entity")?.unbind(),
+            kinds: members
+                .map(|member| {
+                    let member = member?;
+                    Ok((member.getattr("value")?.extract()?, member.unbind()))
+                })
+                .collect::<PyResult<_>>()?,
+        })
+    }
+
+    fn kind<'py>(&self, py: Python<'py>, kind: u8) -> PyResult<&Bound<'py, PyAny>> {
+        let found = self.kinds.iter().find(|(letter, _)| *letter == kind);
+        found
+            .map(|(_, member)| member.bind(py))
+            .ok_or_else(|| PyValueError::new_err(format!("this Telethon has no EntityType {:?}", char::from(kind))))
+    }
+
+    /// The user, if there is anything to be kept.
+    fn read_user(&self, Ahead { object: user, dict, hash }: &Ahead<'_>) -> PyResult<Option<Peer>> {
+        if let (Some(dict), Some(hash)) = (dict, *hash) {
+            let [_, min, id, bot] = &self.user.attributes;
+            if let Some(is_min) = min.read_flag(dict)
+                && let Some(id) = id.read_integer(dict)
+                && let Some(is_bot) = bot.read_flag(dict)
+            {
+                return Ok((hash != 0 && !is_min).then(|| Peer { id, hash: Some(hash), kind: kind_of_user(is_bot) }));
+            }
+        }
+        let mut values = [const { Plain::Missing }; 4];
+        read_each(&self.user.attributes, user, None, &mut values)?;
+        let [hash, min, id, bot] = &values;
+        if !hash.is_truthy()? || min.is_truthy()? {
+            return Ok(None);
+        }
+        Ok(Some(Peer { id: id.number()?, hash: Some(hash.number()?), kind: kind_of_user(bot.is_truthy()?) }))
+    }
+
+    /// The channel or whatever else is among the chats, if there is anything to be kept.
+    fn read_chat(&self, Ahead { object: chat, dict, hash }: &Ahead<'_>) -> PyResult<Option<Peer>> {
+        if let (Some(dict), Some(hash)) = (dict, *hash) {
+            let [_, min, id, megagroup, gigagroup] = &self.channel.attributes;
+            if let Some(is_min) = min.read_flag(dict)
+                && let Some(id) = id.read_integer(dict)
+                && let Some(is_megagroup) = megagroup.read_flag(dict)
+                && let Some(is_gigagroup) = gigagroup.read_flag(dict)
+            {
+                let kind = kind_of_channel(is_megagroup, is_gigagroup);
+                return Ok((hash != 0 && !is_min).then_some(Peer { id, hash: Some(hash), kind }));
+            }
+        }
+        if chat.get_type().is(&self.chat) {
+            return Ok(None);
+        }
+        let mut values = [const { Plain::Missing }; 5];
+        read_each(&self.channel.attributes, chat, None, &mut values)?;
+        let [hash, min, id, megagroup, gigagroup] = &values;
+        if !hash.is_truthy()? || min.is_truthy()? {
+            return Ok(None);
+        }
+        let kind = match &self.community {
+            Some(community) if chat.is_instance(community.bind(chat.py()))? => COMMUNITY,
+            _ => kind_of_channel(megagroup.is_truthy()?, gigagroup.is_truthy()?),
+        };
+        Ok(Some(Peer { id: id.number()?, hash: Some(hash.number()?), kind }))
+    }
+}
+
+fn kind_of_user(is_bot: bool) -> u8 {
+    if is_bot { BOT } else { USER }
+}
+
+fn kind_of_channel(is_megagroup: bool, is_gigagroup: bool) -> u8 {
+    match (is_megagroup, is_gigagroup) {
+        (true, _) => MEGAGROUP,
+        (false, true) => GIGAGROUP,
+        (false, false) => CHANNEL,
+    }
+}
+
+/// The users and channels that a client has met. `RustEntityCache` is made of it; see its documentation.
+#[pyclass(frozen, subclass, module = "telethon_session_rust._core")]
+pub(super) struct PeerCacheCore {
+    /// Locked with the interpreter's lock held, for moments, and never while Python's code runs.
+    cache: Mutex<PeerCache>,
+}
+
+impl PeerCacheCore {
+    fn cache(&self) -> MutexGuard<'_, PeerCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<Peer>> {
+        let Some(id) = key(id)? else { return Ok(None) };
+        guarded(|| self.cache().get(id))
+    }
+}
+
+#[pymethods]
+impl PeerCacheCore {
+    /// Takes whatever the subclass's `__init__` takes.
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __new__(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { cache: Mutex::default() }
+    }
+
+    fn extend(&self, users: &Bound<'_, PyAny>, chats: &Bound<'_, PyAny>) -> PyResult<()> {
+        let updates = Updates::get(users.py())?;
+        let mut peers = Vec::new();
+        for_each(&updates.user, users, |user| {
+            peers.extend(updates.read_user(user)?);
+            Ok(())
+        })?;
+        for_each(&updates.channel, chats, |chat| {
+            peers.extend(updates.read_chat(chat)?);
+            Ok(())
+        })?;
+        guarded(|| {
+            let mut cache = self.cache();
+            for peer in peers {
+                cache.put(peer);
+            }
+        })
+    }
+
+    fn put(&self, entity: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = entity.py();
+        let (id, hash) = (entity.getattr(intern!(py, "id"))?, entity.getattr(intern!(py, "hash"))?);
+        let peer =
+            Peer { id: id.extract()?, hash: hash.extract()?, kind: entity.getattr(intern!(py, "ty"))?.extract()? };
+        guarded(|| self.cache().put(peer))
+    }
+
+    fn get<'py>(&self, id: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = id.py();
+        let Some(Peer { id, hash, kind }) = self.find(id)? else { return Ok(None) };
+        let updates = Updates::get(py)?;
+        updates.entity.bind(py).call1((updates.kind(py, kind)?, id, hash)).map(Some)
+    }
+
+    fn retain(&self, filter: &Bound<'_, PyAny>) -> PyResult<()> {
+        let ids = guarded(|| self.cache().iter().map(|peer| peer.id).collect::<Vec<_>>())?;
+        let mut unwanted = std::collections::HashSet::new();
+        for id in ids {
+            if !filter.call1((id,))?.is_truthy()? {
+                unwanted.insert(id);
+            }
+        }
+        guarded(|| self.cache().retain(|id| !unwanted.contains(&id)))
+    }
+
+    fn __len__(&self) -> PyResult<usize> {
+        guarded(|| self.cache().len())
+    }
+
+    /// Access hash and `EntityType` of an id.
+    #[pyo3(signature = (id, /))]
+    fn _find<'py>(&self, id: &Bound<'py, PyAny>) -> PyResult<Option<(Option<i64>, Bound<'py, PyAny>)>> {
+        let Some(Peer { hash, kind, .. }) = self.find(id)? else { return Ok(None) };
+        Ok(Some((hash, Updates::get(id.py())?.kind(id.py(), kind)?.clone())))
+    }
+
+    /// Puts one in.
+    #[pyo3(signature = (id, hash, ty, /))]
+    fn _set(&self, id: i64, hash: Option<i64>, ty: u8) -> PyResult<()> {
+        guarded(|| self.cache().put(Peer { id, hash, kind: ty }))
+    }
+
+    /// All ids, in the order in which they came.
+    fn _ids(&self) -> PyResult<Vec<i64>> {
+        guarded(|| self.cache().iter().map(|peer| peer.id).collect())
+    }
+}
+
+/// The number that a dictionary of numbers would look for: of `7.0` and `True` too.
+fn key(id: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
+    if let Ok(float) = id.cast::<PyFloat>() {
+        let whole = float.call_method0("is_integer")?.is_truthy()?;
+        return Ok(if whole { float.call_method0("__int__")?.extract().ok() } else { None });
+    }
+    if id.is_instance_of::<pyo3::types::PyInt>() {
+        return Ok(id.extract().ok());
+    }
+    // What cannot be a key at all is an error there.
+    id.hash().map(|_| None)
+}
+
+/// An object that has been looked at: its dictionary and access hash, if it is of the usual class and they are the usual ones.
+struct Ahead<'py> {
+    object: Bound<'py, PyAny>,
+    dict: Option<Bound<'py, PyDict>>,
+    hash: Option<i64>,
+}
+
+/// Calls `each` with all objects. They lie all over the memory, so some are looked at together, and it is waited for once.
+fn for_each<'py, const N: usize>(
+    class: &EntityClass<N>,
+    objects: &Bound<'py, PyAny>,
+    mut each: impl FnMut(&Ahead<'py>) -> PyResult<()>,
+) -> PyResult<()> {
+    const TOGETHER: usize = 8;
+    let mut ahead = ArrayVec::new();
+    let mut read = |ahead: &mut ArrayVec<Ahead<'py>, TOGETHER>| {
+        for Ahead { dict, hash, .. } in &mut *ahead {
+            *hash = dict.as_ref().and_then(|dict| class.attributes[0].read_integer(dict));
+        }
+        ahead.drain(..).try_for_each(|object| each(&object))
+    };
+    let mut look_at = |object: Bound<'py, PyAny>| {
+        let dict = class.dict_of(&object)?;
+        ahead.push(Ahead { object, dict, hash: None });
+        if ahead.is_full() { read(&mut ahead) } else { Ok(()) }
+    };
+    if let Ok(list) = objects.cast_exact::<PyList>() {
+        list.iter().try_for_each(&mut look_at)?;
+    } else {
+        objects.try_iter()?.try_for_each(|object| look_at(object?))?;
+    }
+    read(&mut ahead)
+}
