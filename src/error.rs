@@ -58,6 +58,15 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file was to hold entities alone.
+    #[error(
+        "{} holds a login, and an entity file holds none: give a file of its own, which is made if it is not there",
+        .path.display()
+    )]
+    HoldsLogin {
+        /// The session file.
+        path: PathBuf,
+    },
     /// The file was written by a Telethon that is newer than anything we know.
     #[error(
         "{} has database version {version}, and the newest this release of telethon-session-rust knows is \

@@ -73,6 +73,11 @@ class SQLiteCore(MemoryCore):
         Answers data centre, address, port, key, takeout id and temporary key, or `None` for a new file.
         """
 
+    def _open_entity_file(self, path: str | PathLike[str], version: int, /) -> None:
+        """Opens a file for entities, update states and sent files alone, making or upgrading it. Raises `ValueError` if
+        there is a login in it.
+        """
+
     def _is_loaded(self) -> bool:
         """Whether all entities of the file are in memory. Until they are, names are looked for in the file."""
 

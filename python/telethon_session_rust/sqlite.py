@@ -14,6 +14,12 @@ from ._core import SQLiteCore
 from .memory import RustMemorySession
 
 
+def file_name(session_id: str | os.PathLike[str]) -> str:
+    """The name of a session's file, which may be given without its ending."""
+    name = os.fspath(session_id)
+    return name if name.endswith(EXTENSION) else name + EXTENSION
+
+
 class RustSQLiteSession(SQLiteCore, RustMemorySession):
     """A session in a file, in the place of `telethon.sessions.SQLiteSession`, and the same file.
 
@@ -48,9 +54,7 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
         self.save_entities = True
         self.store_tmp_auth_key_on_disk = store_tmp_auth_key_on_disk
         if session_id:
-            self.filename = os.fspath(session_id)
-            if not self.filename.endswith(EXTENSION):
-                self.filename += EXTENSION
+            self.filename = file_name(session_id)
         login = self._open(self.filename if session_id else None, CURRENT_VERSION, bool(exclusive))
         if login is not None:
             self._dc_id, self._server_address, self._port, key, self._takeout_id, tmp_key = login

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+from collections.abc import Iterable
 from typing import Any
 
 from telethon.crypto import AuthKey
 from telethon.sessions import StringSession
+from telethon.sessions.sqlite import CURRENT_VERSION
 
-from ._core import decode_base64, encode_base64, pack_login, unpack_login
+from ._core import SQLiteCore, decode_base64, encode_base64, pack_login, unpack_login
 from .memory import RustMemorySession
+from .sqlite import file_name
 
 _VERSION = "1"
 
 
-class RustStringSession(RustMemorySession):
+class RustStringSession(SQLiteCore, RustMemorySession):
     """A login as a string, in the place of `telethon.sessions.StringSession`, and the same string.
 
     Whoever has the string is logged in: never give it away. It holds data centre, address, port and key, and no
-    entities.
+    entities: those are forgotten when the program ends, unless there is an `entity_file`.
 
     `encode` (bytes to text) and `decode` (text to bytes) may be overridden in a subclass.
     """
 
-    def __init__(self, string: str | None = None) -> None:
+    # Who keeps what is no entity and not in the string: a class whose methods do, the file's if there is one.
+    _keeper: type[SQLiteCore] | type[RustMemorySession] = RustMemorySession
+
+    def __init__(self, string: str | None = None, *, entity_file: str | os.PathLike[str] | None = None) -> None:
         """Reads `string`; without one the session is new.
 
-        Raises `ValueError` if it is not a string that `save()` made.
+        `entity_file` is the name of a file, with or without `.session`, that keeps whom the account has met, how far
+        its updates were received and what files it sent, but no login; it is made if it is not there. Access hashes
+        are an account's own, so each account needs a file of its own. `log_out()` removes it.
+
+        Raises `ValueError` if it is not a string that `save()` made, or if there is a login in the file, and
+        `sqlite3.DatabaseError`, naming the file, if that cannot be opened.
         """
         super().__init__()
+        self.entity_file: str | None = None
+        self.save_entities = True
         if string:
             if not isinstance(string, str) or string[0] != _VERSION:
                 raise ValueError(f"Not a valid string: a string session begins with {_VERSION!r}")
@@ -36,6 +50,10 @@ class RustStringSession(RustMemorySession):
             self._server_address = ipaddress.ip_address(ip).compressed
             if key is not None:
                 self._auth_key = AuthKey(key)
+        if entity_file:
+            name = file_name(entity_file)
+            self._open_entity_file(name, CURRENT_VERSION)
+            self.entity_file, self._keeper = name, SQLiteCore
 
     @staticmethod
     def encode(x: bytes) -> str:
@@ -52,13 +70,51 @@ class RustStringSession(RustMemorySession):
 
         It can be called unbound on any session: `RustStringSession.save(client.session)`.
 
+        What belongs into the entity file is written as `RustSQLiteSession.save` writes it.
+
         Raises `ValueError` if the session's address, port, data centre or key do not fit a string.
         """
+        is_ours = isinstance(self, RustStringSession)
+        if is_ours and self.entity_file:
+            SQLiteCore.save(self)
         if not self.auth_key:
             return ""
-        encode = self.encode if isinstance(self, RustStringSession) else RustStringSession.encode
+        encode = self.encode if is_ours else RustStringSession.encode
         ip = ipaddress.ip_address(self.server_address).packed
         return _VERSION + encode(pack_login(self.dc_id, ip, self.port, self.auth_key.key))
+
+    def close(self) -> None:
+        """Writes what belongs into the entity file and closes that. A session that is used again opens it again."""
+        self._keeper.close(self)
+
+    def delete(self) -> bool | None:  # type: ignore[override]
+        """Removes the entity file; `False` if that is not possible."""
+        return self._keeper.delete(self)
+
+    def get_update_state(self, entity_id: int) -> Any:
+        """The `updates.State` of a channel, or (0) of the account; `None` if none is known."""
+        return self._keeper.get_update_state(self, entity_id)
+
+    def set_update_state(self, entity_id: int, state: Any) -> None:
+        """Keeps the `updates.State` of a channel, or (0) of the account."""
+        self._keeper.set_update_state(self, entity_id, state)
+
+    def get_update_states(self) -> Iterable[tuple[int, Any]]:  # type: ignore[override]
+        """All pairs of id and `updates.State`."""
+        return self._keeper.get_update_states(self)
+
+    def cache_file(self, md5_digest: bytes, file_size: int, instance: Any) -> None:
+        """Keeps what the server calls a file that was sent: an `InputDocument` or `InputPhoto`."""
+        self._keeper.cache_file(self, md5_digest, file_size, instance)
+
+    def get_file(self, md5_digest: bytes, file_size: int, cls: Any) -> Any:
+        """Makes a `cls` of what the server calls a file that was sent; `None` if it is not known."""
+        return self._keeper.get_file(self, md5_digest, file_size, cls)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.entity_file:
+            raise TypeError(f"a {type(self).__name__} with an entity file cannot be copied: use its string")
+        return super().__getstate__()
 
 
 StringSession.register(RustStringSession)

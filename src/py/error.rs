@@ -12,6 +12,7 @@ impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         let name = match &error {
             Error::SessionString(error) => return PyValueError::new_err(error.to_string()),
+            Error::HoldsLogin { .. } => return PyValueError::new_err(error.to_string()),
             Error::Defect { .. } => return PyRuntimeError::new_err(error.to_string()),
             Error::InUse { path, pid } => return in_use(&error, path, *pid),
             Error::Sqlite { code: ffi::SQLITE_NOMEM, .. } => {

@@ -1,4 +1,4 @@
-//! `SQLiteCore`, what `RustSQLiteSession` adds to the base: the file.
+//! `SQLiteCore`, what sessions with a file add to the base.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::store::{Credentials, FileKey, FileKind, UpdateState};
 /// How long `close()` waits for a file that somebody else holds.
 const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 
-/// The file of a session. `RustSQLiteSession` is made of it; see its documentation.
+/// The file of a session. `RustSQLiteSession` is made of it, and `RustStringSession` for its entity file; see their documentation.
 #[pyclass(frozen, subclass, extends = MemoryCore, module = "telethon_session_rust._core")]
 pub(super) struct SQLiteCore;
 
@@ -51,23 +51,19 @@ impl SQLiteCore {
         exclusive: bool,
     ) -> PyResult<Option<Login<'py>>> {
         let py = slf.py();
-        // Where the program goes to later must not decide which file is opened again.
-        let path = path.map(std::path::absolute).transpose()?;
-        if path.as_ref().is_some_and(|path| path.as_os_str().as_encoded_bytes().contains(&0)) {
-            return Err(PyValueError::new_err("a session's name cannot hold a null byte"));
-        }
-        let file = SqliteFile::new(path, version);
-        let file = if exclusive { file.exclusive() } else { file };
-        let (session, login) = patiently(py, |patience| Session::open(Box::new(file), patience))?;
-        if let Err(session) = slf.as_super().get().set_session(session) {
-            detached(py, || drop(session))?;
-            return Err(PyRuntimeError::new_err("this session has been opened already"));
-        }
+        let file = SqliteFile::new(checked(path)?, version);
+        let login = open(slf, if exclusive { file.exclusive() } else { file })?;
         Ok(login.map(|login| {
             let Credentials { dc_id, server_address, port, auth_key, takeout_id, tmp_auth_key } = login;
             let key = |key: Zeroizing<Vec<u8>>| PyBytes::new(py, &key);
             (dc_id, server_address, port, key(auth_key), takeout_id, key(tmp_auth_key))
         }))
+    }
+
+    /// Opens a file for entities, update states and sent files alone.
+    #[pyo3(signature = (path, version, /))]
+    fn _open_entity_file(slf: &Bound<'_, Self>, path: PathBuf, version: i64) -> PyResult<()> {
+        open(slf, SqliteFile::new(checked(Some(path))?, version).without_login()).map(drop)
     }
 
     /// Whether all entities of the file are in memory. Until they are, names are looked for in the file.
@@ -100,10 +96,11 @@ impl SQLiteCore {
     }
 
     fn process_entities<'py>(slf: &Bound<'py, Self>, tlo: &Bound<'py, PyAny>) -> PyResult<()> {
-        if slf.getattr(intern!(slf.py(), "save_entities"))?.is_truthy()? {
-            MemoryCore::process_entities(slf.as_super(), tlo)?;
+        let is_stored = slf.as_super().get().session().is_stored();
+        if is_stored && !slf.getattr(intern!(slf.py(), "save_entities"))?.is_truthy()? {
+            return Ok(());
         }
-        Ok(())
+        MemoryCore::process_entities(slf.as_super(), tlo)
     }
 
     fn get_update_state<'py>(slf: &Bound<'py, Self>, entity_id: i64) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -200,6 +197,26 @@ impl SQLiteCore {
         })
         .transpose()
     }
+}
+
+/// Where the program goes to later must not decide which file is opened again.
+fn checked(path: Option<PathBuf>) -> PyResult<Option<PathBuf>> {
+    let path = path.map(std::path::absolute).transpose()?;
+    if path.as_ref().is_some_and(|path| path.as_os_str().as_encoded_bytes().contains(&0)) {
+        return Err(PyValueError::new_err("a session's name cannot hold a null byte"));
+    }
+    Ok(path)
+}
+
+/// Opens a file for a session that has none yet.
+fn open(slf: &Bound<'_, SQLiteCore>, file: SqliteFile) -> PyResult<Option<Credentials>> {
+    let py = slf.py();
+    let (session, login) = patiently(py, |patience| Session::open(Box::new(file), patience))?;
+    if let Err(session) = slf.as_super().get().set_session(session) {
+        detached(py, || drop(session))?;
+        return Err(PyRuntimeError::new_err("this session has been opened already"));
+    }
+    Ok(login)
 }
 
 /// Telethon compares the classes themselves: a subclass is neither.

@@ -32,6 +32,14 @@ pub struct Credentials {
     pub tmp_auth_key: Zeroizing<Vec<u8>>,
 }
 
+impl Credentials {
+    /// Whether somebody could log in with them.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        !(self.auth_key.is_empty() && self.tmp_auth_key.is_empty())
+    }
+}
+
 impl Debug for Credentials {
     /// Says nothing of the keys but whether there are any.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -31,6 +31,8 @@ pub struct SqliteFile {
     version: i64,
     /// Whether nobody else may have it who asks for the same.
     is_exclusive: bool,
+    /// Whether there may be a login in it.
+    may_hold_login: bool,
 }
 
 impl SqliteFile {
@@ -38,13 +40,19 @@ impl SqliteFile {
     /// or the newest that we know if that is higher.
     #[must_use]
     pub fn new(path: Option<PathBuf>, version: i64) -> Self {
-        Self { path, version: version.clamp(VERSION_7, VERSION_8), is_exclusive: false }
+        Self { path, version: version.clamp(VERSION_7, VERSION_8), is_exclusive: false, may_hold_login: true }
     }
 
     /// The same, for one alone: while it is open, another that asks for this too gets [`Error::InUse`].
     #[must_use]
     pub fn exclusive(self) -> Self {
         Self { is_exclusive: true, ..self }
+    }
+
+    /// The same, for entities alone: a file with a login is refused with [`Error::HoldsLogin`].
+    #[must_use]
+    pub fn without_login(self) -> Self {
+        Self { may_hold_login: false, ..self }
     }
 
     fn connect(&self, opening: Opening) -> Result<Connection> {
@@ -143,7 +151,7 @@ impl Location for SqliteFile {
             }
         }
         let mut connection = self.connect(opening)?;
-        let (version, opened) = prepare::prepare(&mut connection, &path, self.version)?;
+        let (version, opened) = prepare::prepare(&mut connection, &path, self.version, self.may_hold_login)?;
         Ok((Box::new(SqliteStore::new(connection, path, version, claim)), opened))
     }
 

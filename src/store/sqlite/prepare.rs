@@ -19,15 +19,27 @@ enum Found {
 }
 
 /// Prepares a database, new and older ones for the database version `wanted`. Answers its version and what was read.
-pub(super) fn prepare(connection: &mut Connection, path: &Path, wanted: i64) -> Result<(i64, Opened)> {
+pub(super) fn prepare(
+    connection: &mut Connection,
+    path: &Path,
+    wanted: i64,
+    may_hold_login: bool,
+) -> Result<(i64, Opened)> {
     let explained = |error| sqlite_error(path, error);
+    let read = |reading: &Transaction<'_>, version, others_commits| {
+        let opened = read(reading, path, version, others_commits)?;
+        if !may_hold_login && opened.credentials.as_ref().is_some_and(Credentials::has_key) {
+            return Err(Error::HoldsLogin { path: path.to_owned() });
+        }
+        Ok(opened)
+    };
     // One look at the file, and one lock.
     let looking = connection.transaction().map_err(explained)?;
     let others_commits = store::others_commits(&looking).map_err(explained)?;
     if let Found::Version(version) = read_version(&looking, path)?
         && version >= wanted
     {
-        let opened = read(&looking, path, version, others_commits)?;
+        let opened = read(&looking, version, others_commits)?;
         looking.commit().map_err(explained)?;
         return Ok((version, opened));
     }
@@ -46,7 +58,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, wanted: i64) -> 
         }
         Found::Version(version) => (version, false),
     };
-    let mut opened = read(&making, path, version, others_commits)?;
+    let mut opened = read(&making, version, others_commits)?;
     making.commit().map_err(explained)?;
     if is_new {
         opened = Opened { credentials: None, is_new, ..opened };
