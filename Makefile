@@ -27,8 +27,8 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix
 FUZZERS := session_string lookup_key session_file
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-schedules test-python test-parallel test-long test-releases fuzz bench lint format \
-  wheel clean $(RELEASES:%=test-release-%) $(FUZZERS:%=fuzz-%)
+.PHONY: help demo test test-core test-schedules test-python test-parallel test-long test-releases fuzz bench docs lint \
+  format wheel clean $(RELEASES:%=test-release-%) $(FUZZERS:%=fuzz-%)
 
 help: ## say what there is to make
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ test-releases: $(RELEASES:%=test-release-%) ## the tests against each supported 
 bench: $(VENV)/.built ## measure ours beside Telethon's, in one run; with QUICK=1 in about a minute
 	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(VENV)/.docs ## the documentation as a site, in target/docs
+	$(BIN)/mkdocs build --strict
+
 lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtest
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
@@ -106,6 +110,10 @@ $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade 'pip>=25.1'
 	$(PIP) --group test --group demo --group bench --group lint
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.ready
+	$(PIP) --group docs
 	touch $@
 
 $(VENV)/.built: $(VENV)/.ready $(RUST)
