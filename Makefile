@@ -27,8 +27,8 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix
 FUZZERS := session_string lookup_key session_file
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-schedules test-python test-parallel test-long test-releases fuzz bench lint format \
-  wheel clean $(RELEASES:%=test-release-%) $(FUZZERS:%=fuzz-%)
+.PHONY: help demo test test-core test-schedules test-python test-parallel test-long test-releases fuzz bench docs lint \
+  format wheel clean $(RELEASES:%=test-release-%) $(FUZZERS:%=fuzz-%)
 
 help: ## say what there is to make
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,7 +71,11 @@ test-releases: $(RELEASES:%=test-release-%) ## the tests against each supported 
 bench: $(VENV)/.built ## measure ours beside Telethon's, in one run; with QUICK=1 in about a minute
 	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 
-lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtest
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(VENV)/.docs ## the documentation as a site, in target/docs
+	$(BIN)/mkdocs build --strict
+
+lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtest; mypy and pyright on the documentation's code
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --workspace --all-targets --no-default-features -- -D warnings
@@ -80,6 +84,9 @@ lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtes
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	MYPYPATH=python $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml telethon_session_rust
+	$(BIN)/python tests/documents.py target/documents
+	$(BIN)/mypy target/documents
+	$(BIN)/pyright --pythonpath $(BIN)/python target/documents
 
 format: $(VENV)/.ready ## put the code in the shape that lint asks for
 	cargo fmt --all
@@ -108,6 +115,10 @@ $(VENV)/.ready: pyproject.toml
 	$(PIP) --group test --group demo --group bench --group lint
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.ready
+	$(PIP) --group docs
+	touch $@
+
 $(VENV)/.built: $(VENV)/.ready $(RUST)
 	$(BIN)/maturin develop --release
 	touch $@
@@ -127,6 +138,6 @@ $(WHEEL): $(VENV)/.ready $(RUST) $(wildcard python/telethon_session_rust/*)
 
 # Without what is about files, threads and the machine, whatever Telethon there is; `make test` has it.
 OF_ANY_RELEASE := $(addprefix tests/test_,kills.py power_cuts.py long_runs.py huge_files.py bad_files.py lost_files.py \
-  held_files.py forks_under_load.py child_ends.py exclusive.py one_process.py trouble.py)
+  held_files.py forks_under_load.py child_ends.py exclusive.py one_process.py trouble.py documents.py moving.py)
 $(RELEASES:%=test-release-%): test-release-%: .venvs/%/.ready
 	HYPOTHESIS_PROFILE=quick .venvs/$*/bin/python -m pytest -q $(OF_ANY_RELEASE:%=--ignore=%)
