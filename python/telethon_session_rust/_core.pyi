@@ -6,7 +6,16 @@ from typing import Any
 
 from typing_extensions import Self, disjoint_base
 
-__all__ = ["MemoryCore", "PeerCacheCore", "SQLiteCore", "decode_base64", "encode_base64", "pack_login", "unpack_login"]
+__all__ = [
+    "FileCore",
+    "MemoryCore",
+    "PeerCacheCore",
+    "SQLiteCore",
+    "decode_base64",
+    "encode_base64",
+    "pack_login",
+    "unpack_login",
+]
 
 @disjoint_base
 class MemoryCore:
@@ -61,37 +70,13 @@ class MemoryCore:
     def _flush(self) -> Awaitable[None]:
         """An awaitable of the running event loop that is done when everything given so far is on disk."""
 
-class SQLiteCore(MemoryCore):
-    """The file of a session: the part of it that is Rust."""
-
-    def _open(
-        self, path: str | PathLike[str] | None, version: int, exclusive: bool, /
-    ) -> tuple[int, str | None, int | None, bytes, int | None, bytes] | None:
-        """Opens the file, or a database in memory, making or upgrading it to the database version `version`; if
-        `exclusive`, nobody else may have it so.
-
-        Answers data centre, address, port, key, takeout id and temporary key, or `None` for a new file.
-        """
+class FileCore(MemoryCore):
+    """A file behind a session: the part of it that is Rust."""
 
     def _open_entity_file(self, path: str | PathLike[str], version: int, /) -> None:
         """Opens a file for entities, update states and sent files alone, making or upgrading it. Raises `ValueError` if
         there is a login in it.
         """
-
-    def _is_loaded(self) -> bool:
-        """Whether all entities of the file are in memory. Until they are, names are looked for in the file."""
-
-    def _set_credentials(
-        self,
-        dc_id: int,
-        server_address: str | None,
-        port: int | None,
-        auth_key: bytes,
-        takeout_id: int | None,
-        tmp_auth_key: bytes,
-        /,
-    ) -> None:
-        """Says what the table `sessions` holds after the next `save()`."""
 
     def get_update_state(self, entity_id: int) -> Any:
         """The `updates.State` of a channel, or (0) of the account; `None` if none is known."""
@@ -125,6 +110,33 @@ class SQLiteCore(MemoryCore):
 
     def delete(self) -> bool:
         """Removes the file; `False` if that is not possible."""
+
+class SQLiteCore(FileCore):
+    """A session file: the part of it that is Rust."""
+
+    def _open(
+        self, path: str | PathLike[str] | None, version: int, exclusive: bool, /
+    ) -> tuple[int, str | None, int | None, bytes, int | None, bytes] | None:
+        """Opens the file, or a database in memory, making or upgrading it to the database version `version`; if
+        `exclusive`, nobody else may have it so.
+
+        Answers data centre, address, port, key, takeout id and temporary key, or `None` for a new file.
+        """
+
+    def _is_loaded(self) -> bool:
+        """Whether all entities of the file are in memory. Until they are, names are looked for in the file."""
+
+    def _set_credentials(
+        self,
+        dc_id: int,
+        server_address: str | None,
+        port: int | None,
+        auth_key: bytes,
+        takeout_id: int | None,
+        tmp_auth_key: bytes,
+        /,
+    ) -> None:
+        """Says what the table `sessions` holds after the next `save()`."""
 
     def _execute(self, stmt: str, *values: Any) -> tuple[Any, ...] | None:
         """Saves everything, executes a statement on the file, and answers its first row."""

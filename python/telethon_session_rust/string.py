@@ -11,14 +11,14 @@ from telethon.crypto import AuthKey
 from telethon.sessions import StringSession
 from telethon.sessions.sqlite import CURRENT_VERSION
 
-from ._core import SQLiteCore, decode_base64, encode_base64, pack_login, unpack_login
+from ._core import FileCore, decode_base64, encode_base64, pack_login, unpack_login
 from .memory import RustMemorySession
 from .sqlite import file_name
 
 _VERSION = "1"
 
 
-class RustStringSession(SQLiteCore, RustMemorySession):
+class RustStringSession(FileCore, RustMemorySession):
     """A login as a string, in the place of `telethon.sessions.StringSession`, and the same string.
 
     Whoever has the string is logged in: never give it away. It holds data centre, address, port and key, and no
@@ -28,7 +28,7 @@ class RustStringSession(SQLiteCore, RustMemorySession):
     """
 
     # Who keeps what is no entity and not in the string: a class whose methods do, the file's if there is one.
-    _keeper: type[SQLiteCore] | type[RustMemorySession] = RustMemorySession
+    _keeper: type[FileCore] | type[RustMemorySession] = RustMemorySession
 
     def __init__(self, string: str | None = None, *, entity_file: str | os.PathLike[str] | None = None) -> None:
         """Reads `string`; without one the session is new.
@@ -53,7 +53,7 @@ class RustStringSession(SQLiteCore, RustMemorySession):
         if entity_file:
             name = file_name(entity_file)
             self._open_entity_file(name, CURRENT_VERSION)
-            self.entity_file, self._keeper = name, SQLiteCore
+            self.entity_file, self._keeper = name, FileCore
 
     @staticmethod
     def encode(x: bytes) -> str:
@@ -76,7 +76,7 @@ class RustStringSession(SQLiteCore, RustMemorySession):
         """
         is_ours = isinstance(self, RustStringSession)
         if is_ours and self.entity_file:
-            SQLiteCore.save(self)
+            FileCore.save(self)
         if not self.auth_key:
             return ""
         encode = self.encode if is_ours else RustStringSession.encode

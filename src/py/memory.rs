@@ -142,7 +142,19 @@ fn find_by_override<'py>(slf: &Bound<'py, MemoryCore>, lookup: &Lookup<'_, 'py>)
         Lookup::Name(name) => slf.call_method1(intern!(py, "get_entity_rows_by_name"), (name,)),
         Lookup::Id { id, exact } => slf.call_method1(intern!(py, "get_entity_rows_by_id"), (id, *exact)),
     }?;
-    if row.is_truthy()? { row.extract().map(Some) } else { Ok(None) }
+    if !row.is_truthy()? {
+        return Ok(None);
+    }
+    let [id, hash] = unpacked(&row)?;
+    Ok(Some((id.extract()?, hash)))
+}
+
+/// The values of a row, which may be of any class: a database's own, for one.
+fn unpacked<'py, const N: usize>(row: &Bound<'py, PyAny>) -> PyResult<[Bound<'py, PyAny>; N]> {
+    let values = row.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+    <[_; N]>::try_from(values).map_err(|values| {
+        PyValueError::new_err(format!("a row of {N} values is needed, and this one has {}", values.len()))
+    })
 }
 
 #[pymethods]
@@ -283,8 +295,7 @@ impl MemoryCore {
 fn rows_to_page(session: &Session, rows: &Bound<'_, PyAny>) -> PyResult<EntityPage> {
     let mut reader = Reader::new(rows.py(), session)?;
     for row in rows.try_iter()? {
-        let row: Row<'_> = row?.extract()?;
-        reader.read_row(&row)?;
+        reader.read_row(&unpacked(&row?)?)?;
     }
     reader.into_page()
 }

@@ -2,6 +2,7 @@
 
 mod entity_class;
 mod error;
+mod file;
 mod flush;
 mod guard;
 mod log;
@@ -27,6 +28,8 @@ const EXIT_LIMIT: Duration = Duration::from_secs(30);
 /// The core of telethon-session-rust. Use the classes of the package instead.
 #[pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use super::file::FileCore;
     #[pymodule_export]
     use super::memory::MemoryCore;
     #[pymodule_export]

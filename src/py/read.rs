@@ -233,11 +233,11 @@ impl<'a, 'py> Reader<'a, 'py> {
             self.page.push_input_peer(id, hash);
             return Ok(());
         }
-        self.read_row(&row)
+        self.read_row(&row.into())
     }
 
     /// Reads a row as `_entity_to_row`, or an override of it, makes them.
-    pub(super) fn read_row(&mut self, (id, hash, username, phone, name): &Row<'py>) -> PyResult<()> {
+    pub(super) fn read_row(&mut self, [id, hash, username, phone, name]: &[Bound<'py, PyAny>; 5]) -> PyResult<()> {
         let (id, hash) = self.id_and_hash(id, hash)?;
         let username: Option<&str> = username.extract()?;
         let name: Option<&str> = name.extract()?;

@@ -1,28 +1,20 @@
-//! `SQLiteCore`, what sessions with a file add to the base.
+//! `SQLiteCore`, what `RustSQLiteSession` adds to a file: the login in it.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use zeroize::Zeroizing;
 
 use super::error::sqlite3_exception;
-use super::guard::{detached, guarded, is_in_event_loop, patiently};
-use super::memory::MemoryCore;
-use super::telethon::Telethon;
-use super::{make, value};
-use crate::session::Session;
+use super::file::{FileCore, checked, open};
+use super::guard::{detached, patiently};
+use super::value;
+use crate::store::Credentials;
 use crate::store::sqlite::SqliteFile;
-use crate::store::{Credentials, FileKey, FileKind, UpdateState};
 
-/// How long `close()` waits for a file that somebody else holds.
-const CLOSE_LIMIT: Duration = Duration::from_secs(30);
-
-/// The file of a session. `RustSQLiteSession` is made of it, and `RustStringSession` for its entity file; see their documentation.
-#[pyclass(frozen, subclass, extends = MemoryCore, module = "telethon_session_rust._core")]
+/// A session file. `RustSQLiteSession` is made of it; see its documentation.
+#[pyclass(frozen, subclass, extends = FileCore, module = "telethon_session_rust._core")]
 pub(super) struct SQLiteCore;
 
 /// Data centre, address, port, key, takeout id and temporary key.
@@ -39,7 +31,7 @@ impl SQLiteCore {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        Ok(PyClassInitializer::from(MemoryCore::new(cls)?).add_subclass(Self))
+        Ok(FileCore::new(cls)?.add_subclass(Self))
     }
 
     /// Opens the file, or a database in memory, and answers the login in it; `None` if there was none.
@@ -52,7 +44,7 @@ impl SQLiteCore {
     ) -> PyResult<Option<Login<'py>>> {
         let py = slf.py();
         let file = SqliteFile::new(checked(path)?, version);
-        let login = open(slf, if exclusive { file.exclusive() } else { file })?;
+        let login = open(slf.as_super().as_super(), if exclusive { file.exclusive() } else { file })?;
         Ok(login.map(|login| {
             let Credentials { dc_id, server_address, port, auth_key, takeout_id, tmp_auth_key } = login;
             let key = |key: Zeroizing<Vec<u8>>| PyBytes::new(py, &key);
@@ -60,15 +52,9 @@ impl SQLiteCore {
         }))
     }
 
-    /// Opens a file for entities, update states and sent files alone.
-    #[pyo3(signature = (path, version, /))]
-    fn _open_entity_file(slf: &Bound<'_, Self>, path: PathBuf, version: i64) -> PyResult<()> {
-        open(slf, SqliteFile::new(checked(Some(path))?, version).without_login()).map(drop)
-    }
-
     /// Whether all entities of the file are in memory. Until they are, names are looked for in the file.
     fn _is_loaded(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        let session = slf.as_super().get().session();
+        let session = slf.as_super().as_super().get().session();
         detached(slf.py(), || session.is_loaded())
     }
 
@@ -91,91 +77,8 @@ impl SQLiteCore {
             takeout_id,
             tmp_auth_key: value::bytes(tmp_auth_key)?,
         };
-        let session = slf.as_super().get().session();
+        let session = slf.as_super().as_super().get().session();
         detached(slf.py(), || session.set_credentials(credentials))
-    }
-
-    fn process_entities<'py>(slf: &Bound<'py, Self>, tlo: &Bound<'py, PyAny>) -> PyResult<()> {
-        let is_stored = slf.as_super().get().session().is_stored();
-        if is_stored && !slf.getattr(intern!(slf.py(), "save_entities"))?.is_truthy()? {
-            return Ok(());
-        }
-        MemoryCore::process_entities(slf.as_super(), tlo)
-    }
-
-    fn get_update_state<'py>(slf: &Bound<'py, Self>, entity_id: i64) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let (py, session) = (slf.py(), slf.as_super().get().session());
-        detached(py, || session.update_state(entity_id))?.map(|state| make::update_state(py, &state)).transpose()
-    }
-
-    fn set_update_state(slf: &Bound<'_, Self>, entity_id: i64, state: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (py, session) = (slf.py(), slf.as_super().get().session());
-        let state = UpdateState {
-            pts: state.getattr(intern!(py, "pts"))?.extract()?,
-            qts: state.getattr(intern!(py, "qts"))?.extract()?,
-            date: Some(state.getattr(intern!(py, "date"))?.call_method0(intern!(py, "timestamp"))?.extract()?),
-            seq: state.getattr(intern!(py, "seq"))?.extract()?,
-        };
-        if !guarded(|| session.try_set_update_state(entity_id, state))? {
-            detached(py, || session.set_update_state(entity_id, state))?;
-        }
-        Ok(())
-    }
-
-    fn get_update_states<'py>(slf: &Bound<'py, Self>) -> PyResult<Vec<(i64, Bound<'py, PyAny>)>> {
-        let (py, session) = (slf.py(), slf.as_super().get().session());
-        let states = detached(py, || session.update_states())?;
-        states.iter().map(|(id, state)| Ok((*id, make::update_state(py, state)?))).collect()
-    }
-
-    fn cache_file(
-        slf: &Bound<'_, Self>,
-        md5_digest: &Bound<'_, PyAny>,
-        file_size: i64,
-        instance: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        let (py, session) = (slf.py(), slf.as_super().get().session());
-        let telethon = Telethon::get(py)?;
-        let class = instance.get_type();
-        if !instance.is_instance(telethon.input_document.bind(py))?
-            && !instance.is_instance(telethon.input_photo.bind(py))?
-        {
-            return Err(PyTypeError::new_err(format!("Cannot cache {} instance", class.repr()?)));
-        }
-        let kind = kind_of(telethon, class.as_any())?;
-        let key = FileKey { md5_digest: value::bytes(md5_digest)?.to_vec(), size: file_size, kind };
-        let file =
-            (instance.getattr(intern!(py, "id"))?.extract()?, instance.getattr(intern!(py, "access_hash"))?.extract()?);
-        detached(py, || session.set_sent_file(key, file))
-    }
-
-    fn get_file<'py>(
-        slf: &Bound<'py, Self>,
-        md5_digest: &Bound<'py, PyAny>,
-        file_size: i64,
-        cls: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let (py, session) = (slf.py(), slf.as_super().get().session());
-        let kind = kind_of(Telethon::get(py)?, cls)?;
-        let key = FileKey { md5_digest: value::bytes(md5_digest)?.to_vec(), size: file_size, kind };
-        let file = detached(py, || session.sent_file(&key))?;
-        file.map(|file| cls.call1(file)).transpose()
-    }
-
-    fn save(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let (py, session) = (slf.py(), slf.as_super().get().session());
-        let may_block = !is_in_event_loop(py)?;
-        patiently(py, |patience| session.save(may_block, patience))
-    }
-
-    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let session = slf.as_super().get().session();
-        patiently(slf.py(), |patience| session.close(CLOSE_LIMIT, patience))
-    }
-
-    fn delete(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        let session = slf.as_super().get().session();
-        detached(slf.py(), || session.delete())
     }
 
     /// Executes a statement on the file, with everything saved first, and answers its first row.
@@ -188,7 +91,7 @@ impl SQLiteCore {
         if stmt.contains('\0') {
             return Err(sqlite3_exception("ProgrammingError", "the query contains a null character".to_owned()));
         }
-        let (py, session) = (slf.py(), slf.as_super().get().session());
+        let (py, session) = (slf.py(), slf.as_super().as_super().get().session());
         let values = values.iter().map(|object| value::from_python(&object)).collect::<PyResult<Vec<_>>>()?;
         let row = patiently(py, |patience| session.execute(stmt, &values, patience))?;
         row.map(|row| {
@@ -196,36 +99,5 @@ impl SQLiteCore {
             PyTuple::new(py, objects)
         })
         .transpose()
-    }
-}
-
-/// Where the program goes to later must not decide which file is opened again.
-fn checked(path: Option<PathBuf>) -> PyResult<Option<PathBuf>> {
-    let path = path.map(std::path::absolute).transpose()?;
-    if path.as_ref().is_some_and(|path| path.as_os_str().as_encoded_bytes().contains(&0)) {
-        return Err(PyValueError::new_err("a session's name cannot hold a null byte"));
-    }
-    Ok(path)
-}
-
-/// Opens a file for a session that has none yet.
-fn open(slf: &Bound<'_, SQLiteCore>, file: SqliteFile) -> PyResult<Option<Credentials>> {
-    let py = slf.py();
-    let (session, login) = patiently(py, |patience| Session::open(Box::new(file), patience))?;
-    if let Err(session) = slf.as_super().get().set_session(session) {
-        detached(py, || drop(session))?;
-        return Err(PyRuntimeError::new_err("this session has been opened already"));
-    }
-    Ok(login)
-}
-
-/// Telethon compares the classes themselves: a subclass is neither.
-fn kind_of(telethon: &Telethon, class: &Bound<'_, PyAny>) -> PyResult<FileKind> {
-    if class.is(&telethon.input_document) {
-        Ok(FileKind::Document)
-    } else if class.is(&telethon.input_photo) {
-        Ok(FileKind::Photo)
-    } else {
-        Err(PyValueError::new_err("The cls must be either InputDocument/InputPhoto"))
     }
 }
