@@ -74,14 +74,15 @@ class RustStringSession(FileCore, RustMemorySession):
 
         Raises `ValueError` if the session's address, port, data centre or key do not fit a string.
         """
+        auth_key = self.auth_key
         is_ours = isinstance(self, RustStringSession)
         if is_ours and self.entity_file:
             FileCore.save(self)
-        if not self.auth_key:
+        if not auth_key:
             return ""
         encode = self.encode if is_ours else RustStringSession.encode
         ip = ipaddress.ip_address(self.server_address).packed
-        return _VERSION + encode(pack_login(self.dc_id, ip, self.port, self.auth_key.key))
+        return _VERSION + encode(pack_login(self.dc_id, ip, self.port, auth_key.key))
 
     def close(self) -> None:
         """Writes what belongs into the entity file and closes that. A session that is used again opens it again."""
