@@ -71,7 +71,7 @@ test-releases: $(RELEASES:%=test-release-%) ## the tests against each supported 
 bench: $(VENV)/.built ## measure ours beside Telethon's, in one run; with QUICK=1 in about a minute
 	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 
-lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtest
+lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtest, pyright
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --workspace --all-targets --no-default-features -- -D warnings
@@ -80,6 +80,7 @@ lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtes
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	MYPYPATH=python $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml telethon_session_rust
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/.ready ## put the code in the shape that lint asks for
 	cargo fmt --all

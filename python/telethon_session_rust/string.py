@@ -56,9 +56,10 @@ class RustStringSession(RustMemorySession):
         """
         if not self.auth_key:
             return ""
-        encode = self.encode if isinstance(self, RustStringSession) else RustStringSession.encode
         ip = ipaddress.ip_address(self.server_address).packed
-        return _VERSION + encode(pack_login(self.dc_id, ip, self.port, self.auth_key.key))
+        login = pack_login(self.dc_id, ip, self.port, self.auth_key.key)
+        encode = self.encode if isinstance(self, RustStringSession) else RustStringSession.encode
+        return _VERSION + encode(login)
 
 
 StringSession.register(RustStringSession)
