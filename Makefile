@@ -130,4 +130,4 @@ $(WHEEL): $(VENV)/.ready $(RUST) $(wildcard python/telethon_session_rust/*)
 OF_ANY_RELEASE := $(addprefix tests/test_,kills.py power_cuts.py long_runs.py huge_files.py bad_files.py lost_files.py \
   held_files.py forks_under_load.py child_ends.py exclusive.py one_process.py trouble.py)
 $(RELEASES:%=test-release-%): test-release-%: .venvs/%/.ready
-	HYPOTHESIS_PROFILE=quick .venvs/$*/bin/python -m pytest -q $(OF_ANY_RELEASE:%=--ignore=%)
+	INSTALLED_WHEEL=1 HYPOTHESIS_PROFILE=quick .venvs/$*/bin/python -m pytest -q $(OF_ANY_RELEASE:%=--ignore=%)
