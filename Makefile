@@ -27,8 +27,8 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix
 FUZZERS := session_string lookup_key session_file
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-schedules test-python test-parallel test-long test-releases fuzz bench lint format \
-  wheel clean $(RELEASES:%=test-release-%) $(FUZZERS:%=fuzz-%)
+.PHONY: help demo test test-core test-schedules test-python test-parallel test-long test-releases test-wheel test-sdist fuzz \
+  bench lint format wheel clean $(RELEASES:%=test-release-%) $(FUZZERS:%=fuzz-%)
 
 help: ## say what there is to make
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,14 @@ $(FUZZERS:%=fuzz-%): fuzz-%: $(FUZZ)
 
 test-releases: $(RELEASES:%=test-release-%) ## the tests against each supported release of Telethon
 
+test-wheel: $(WHEEL) ## what the wheel holds, needs and says of itself, and that it works by itself
+	$(BIN)/python -m pytest distribution/test_wheel.py
+
+# What Cargo.lock names is fetched first; nothing else is to be had then.
+test-sdist: $(VENV)/.ready ## the source distribution holds what it takes, and is built without the network
+	cargo fetch --locked
+	$(BIN)/python -m pytest distribution/test_sdist.py
+
 bench: $(VENV)/.built ## measure ours beside Telethon's, in one run; with QUICK=1 in about a minute
 	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 
@@ -106,7 +114,7 @@ $(VENV)/.ready: pyproject.toml
 	@cargo --version >/dev/null || { echo "Rust is needed: https://rustup.rs"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade 'pip>=25.1'
-	$(PIP) --group test --group demo --group bench --group lint
+	$(PIP) --group test --group demo --group bench --group lint --group distribution
 	touch $@
 
 $(VENV)/.built: $(VENV)/.ready $(RUST)
@@ -115,7 +123,7 @@ $(VENV)/.built: $(VENV)/.ready $(RUST)
 
 $(WHEEL): $(VENV)/.ready $(RUST) $(wildcard python/telethon_session_rust/*)
 	rm -rf target/wheels
-	$(BIN)/maturin build --release --out target/wheels
+	$(BIN)/maturin build --release --strip --out target/wheels
 	touch $@
 
 # Each release has an environment of its own, with the wheel in it and not this folder.
