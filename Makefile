@@ -79,7 +79,7 @@ test-sdist: $(VENV)/.ready ## the source distribution holds what it takes, and i
 bench: $(VENV)/.built ## measure ours beside Telethon's, in one run; with QUICK=1 in about a minute
 	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 
-lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtest, pyright
+lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtest, pyright, and the workflows
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --workspace --all-targets --no-default-features -- -D warnings
@@ -89,6 +89,9 @@ lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtes
 	$(BIN)/mypy
 	MYPYPATH=python $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml telethon_session_rust
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --quiet --persona pedantic .github
 
 format: $(VENV)/.ready ## put the code in the shape that lint asks for
 	cargo fmt --all
