@@ -124,7 +124,7 @@ $(VENV)/.built: $(VENV)/.ready $(RUST)
 	$(BIN)/maturin develop --release
 	touch $@
 
-$(WHEEL): $(VENV)/.ready $(RUST) $(wildcard python/telethon_session_rust/*)
+$(WHEEL): $(VENV)/.ready $(RUST) README.md $(wildcard python/telethon_session_rust/*)
 	rm -rf target/wheels
 	$(BIN)/maturin build --release --strip --out target/wheels
 	touch $@
