@@ -27,8 +27,8 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix
 FUZZERS := session_string lookup_key session_file
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-schedules test-python test-parallel test-long test-releases fuzz bench docs lint \
-  format wheel clean $(RELEASES:%=test-release-%) $(FUZZERS:%=fuzz-%)
+.PHONY: help demo test test-core test-schedules test-python test-parallel test-long test-releases test-wheel test-sdist fuzz \
+  bench docs lint format wheel clean $(RELEASES:%=test-release-%) $(FUZZERS:%=fuzz-%)
 
 help: ## say what there is to make
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,14 @@ $(FUZZERS:%=fuzz-%): fuzz-%: $(FUZZ)
 
 test-releases: $(RELEASES:%=test-release-%) ## the tests against each supported release of Telethon
 
+test-wheel: $(WHEEL) ## what the wheel holds, needs and says of itself, and that it works by itself
+	$(BIN)/python -m pytest distribution/test_wheel.py
+
+# What Cargo.lock names is fetched first; nothing else is to be had then.
+test-sdist: $(VENV)/.ready ## the source distribution holds what it takes, and is built without the network
+	cargo fetch --locked
+	$(BIN)/python -m pytest distribution/test_sdist.py
+
 bench: $(VENV)/.built ## measure ours beside Telethon's, in one run; with QUICK=1 in about a minute
 	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 
@@ -75,7 +83,7 @@ docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(VENV)/.docs ## the documentation as a site, in target/docs
 	$(BIN)/mkdocs build --strict
 
-lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtest; mypy and pyright on the documentation's code
+lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtest, pyright, the documentation's code, the workflows
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --workspace --all-targets --no-default-features -- -D warnings
@@ -87,6 +95,10 @@ lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtes
 	$(BIN)/python tests/documents.py target/documents
 	$(BIN)/mypy target/documents
 	$(BIN)/pyright --pythonpath $(BIN)/python target/documents
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --quiet --persona pedantic .github
 
 format: $(VENV)/.ready ## put the code in the shape that lint asks for
 	cargo fmt --all
@@ -112,7 +124,7 @@ $(VENV)/.ready: pyproject.toml
 	@cargo --version >/dev/null || { echo "Rust is needed: https://rustup.rs"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade 'pip>=25.1'
-	$(PIP) --group test --group demo --group bench --group lint
+	$(PIP) --group test --group demo --group bench --group lint --group distribution
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.ready
@@ -123,9 +135,9 @@ $(VENV)/.built: $(VENV)/.ready $(RUST)
 	$(BIN)/maturin develop --release
 	touch $@
 
-$(WHEEL): $(VENV)/.ready $(RUST) $(wildcard python/telethon_session_rust/*)
+$(WHEEL): $(VENV)/.ready $(RUST) README.md $(wildcard python/telethon_session_rust/*)
 	rm -rf target/wheels
-	$(BIN)/maturin build --release --out target/wheels
+	$(BIN)/maturin build --release --strip --out target/wheels
 	touch $@
 
 # Each release has an environment of its own, with the wheel in it and not this folder.
@@ -139,5 +151,5 @@ $(WHEEL): $(VENV)/.ready $(RUST) $(wildcard python/telethon_session_rust/*)
 # Without what is about files, threads and the machine, whatever Telethon there is; `make test` has it.
 OF_ANY_RELEASE := $(addprefix tests/test_,kills.py power_cuts.py long_runs.py huge_files.py bad_files.py lost_files.py \
   held_files.py forks_under_load.py child_ends.py exclusive.py one_process.py trouble.py documents.py moving.py)
-$(RELEASES:%=test-release-%): test-release-%: .venvs/%/.ready
-	HYPOTHESIS_PROFILE=quick .venvs/$*/bin/python -m pytest -q $(OF_ANY_RELEASE:%=--ignore=%)
+$(RELEASES:%=test-release-%): test-release-%: .venvs/%/.ready $(FAULTY_CORE)
+	INSTALLED_WHEEL=1 HYPOTHESIS_PROFILE=quick .venvs/$*/bin/python -m pytest -q $(OF_ANY_RELEASE:%=--ignore=%)

@@ -14,7 +14,7 @@ class SessionInUseError(sqlite3.OperationalError):
 
     def __init__(self, message: str, filename: str = "", pid: int = 0) -> None:
         super().__init__(message, filename, pid)
-        self.filename = str(filename)
+        self.filename: str = str(filename)
         self.pid = pid
 
     def __str__(self) -> str:

@@ -111,7 +111,8 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         """Keeps the `updates.State` of a channel, or (0) of the account."""
         self._update_states[entity_id] = state
 
-    def get_update_states(self) -> Iterable[tuple[int, Any]]:
+    # Telethon's base has no types, and pyright takes its empty body for the answer `None`.
+    def get_update_states(self) -> Iterable[tuple[int, Any]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """All pairs of id and `updates.State`."""
         return self._update_states.items()
 
@@ -150,8 +151,10 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         return {**self.__dict__, _ROWS: self._rows()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._put_rows(self.__dict__.pop(_ROWS))
+        # Which pyright takes for a class's, as the type of Telethon's base is not known.
+        attributes: dict[str, Any] = self.__dict__  # pyright: ignore[reportAssignmentType]
+        attributes.update(state)
+        self._put_rows(attributes.pop(_ROWS))
 
     @property
     def _entities(self) -> MutableSet[EntityRow]:

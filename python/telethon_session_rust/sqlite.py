@@ -50,7 +50,7 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
         it cannot be opened, and `SessionInUseError` if it is `exclusive` to somebody else.
         """
         super().__init__()
-        self.filename = ":memory:"
+        self.filename: str = ":memory:"
         self.save_entities = True
         self.store_tmp_auth_key_on_disk = store_tmp_auth_key_on_disk
         if session_id:

@@ -74,15 +74,10 @@ class RustStringSession(FileCore, RustMemorySession):
 
         Raises `ValueError` if the session's address, port, data centre or key do not fit a string.
         """
-        auth_key = self.auth_key
-        is_ours = isinstance(self, RustStringSession)
-        if is_ours and self.entity_file:
+        string = _string_of(self)
+        if isinstance(self, RustStringSession) and self.entity_file:
             FileCore.save(self)
-        if not auth_key:
-            return ""
-        encode = self.encode if is_ours else RustStringSession.encode
-        ip = ipaddress.ip_address(self.server_address).packed
-        return _VERSION + encode(pack_login(self.dc_id, ip, self.port, auth_key.key))
+        return string
 
     def close(self) -> None:
         """Writes what belongs into the entity file and closes that. A session that is used again opens it again."""
@@ -116,6 +111,15 @@ class RustStringSession(FileCore, RustMemorySession):
         if self.entity_file:
             raise TypeError(f"a {type(self).__name__} with an entity file cannot be copied: use its string")
         return super().__getstate__()
+
+
+def _string_of(session: Any) -> str:
+    if not session.auth_key:
+        return ""
+    ip = ipaddress.ip_address(session.server_address).packed
+    login = pack_login(session.dc_id, ip, session.port, session.auth_key.key)
+    encode = session.encode if isinstance(session, RustStringSession) else RustStringSession.encode
+    return _VERSION + encode(login)
 
 
 StringSession.register(RustStringSession)
