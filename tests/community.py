@@ -177,7 +177,6 @@ class TelemongoStore:
 
     def close(self) -> None:
         self._client.drop_database("anna")
-        mongoengine.disconnect_all()
 
 
 def _without_id(row: dict[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def others(reader: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     one_server = {"mongo_client_class": mongomock.MongoClient, "_store": ServerStore()}
     connect = functools.partial(mongoengine.connect, **one_server)
     monkeypatch.setattr(telemongo.telemongo, "connect", connect)
+    # Others' tests may have connected too.
+    mongoengine.disconnect_all()
     engine = sqlalchemy.create_engine("sqlite:///old.db")
     container = AlchemySessionContainer(engine, manage_tables=False)
     container.Entity.metadata.create_all(engine)
