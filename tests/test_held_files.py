@@ -5,6 +5,7 @@ held up, all of it is on disk once the file is free, and other files are written
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
@@ -57,7 +58,7 @@ class Holder:
 
     def __init__(self, paths: list[str]) -> None:
         command = [sys.executable, "-c", HOLD, *paths]
-        environment = {"PYTHONPATH": str(Path(__file__).parent)}
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
         pipe = subprocess.PIPE
         self.program = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 

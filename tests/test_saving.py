@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sqlite3
 import stat
 import time
@@ -25,6 +26,7 @@ KEY, OTHER_KEY = (AuthKey(bytes((seed * n + 1) % 256 for n in range(256))) for s
 STATE = types.updates.State(1, 2, entities.DATE, 3, 0)
 # Long enough for any machine: a wait ends as soon as there is what is waited for.
 PATIENCE = 60
+posix_only = pytest.mark.skipif(os.name != "posix", reason="Windows has no file modes")
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -125,6 +127,7 @@ def test_the_last_reference_goes() -> None:
     until(everything_is_on_disk)
 
 
+@posix_only
 def test_a_new_file_is_its_owners_alone() -> None:
     session = RustSQLiteSession("anna")
     tell_everything(session)
@@ -132,6 +135,7 @@ def test_a_new_file_is_its_owners_alone() -> None:
     assert stat.S_IMODE(Path("anna.session").stat().st_mode) == 0o600
 
 
+@posix_only
 @pytest.mark.parametrize("mode", [0o644, 0o660, 0o600])
 def test_an_existing_file_keeps_its_mode(mode: int) -> None:
     RustSQLiteSession("anna").close()

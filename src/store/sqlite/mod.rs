@@ -93,6 +93,8 @@ fn connect_to(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 pub(crate) fn after_fork_in_child() {
     #[cfg(target_os = "linux")]
     ofd_vfs::after_fork_in_child();
+    #[cfg(not(target_os = "linux"))]
+    claim::after_fork_in_child();
 }
 
 /// SQLite says only that it cannot.
@@ -102,13 +104,19 @@ fn why_it_cannot_be_opened(path: &Path, error: Error) -> Error {
         return Error::CannotOpen { path: path.to_owned(), message: cause.to_string() };
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = path;
+    if let (Error::Sqlite { code: ffi::SQLITE_CANTOPEN, .. }, Err(cause)) = (&error, fs::File::open(path)) {
+        return Error::CannotOpen { path: path.to_owned(), message: cause.to_string() };
+    }
     error
 }
 
 /// Sees to it that there is a file, and that it is one.
 fn look_for(path: &Path, may_create: bool) -> Result<()> {
     let cannot_open = |message: String| Error::CannotOpen { path: path.to_owned(), message };
+    // Before it is made: SQLite could not open it.
+    if cfg!(not(unix)) && path.to_str().is_none() {
+        return Err(cannot_open("its name is not Unicode".to_owned()));
+    }
     match fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(()),
         Ok(found) if found.is_dir() => Err(cannot_open("it is a folder".to_owned())),

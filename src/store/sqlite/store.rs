@@ -151,6 +151,9 @@ impl Store for SqliteStore {
 pub(super) fn set_up_for_writing(connection: &Connection) -> rusqlite::Result<()> {
     // A replaced key is nowhere in the file then.
     connection.pragma_update(None, "secure_delete", true)?;
+    #[cfg(target_os = "macos")]
+    // Otherwise what was synced may still be in the disk's own memory.
+    connection.pragma_update(None, "fullfsync", true)?;
     // A journal whose end is not on the disk yet would come back after a power cut, and undo what was saved.
     connection.pragma_update(None, "synchronous", "extra")
 }
