@@ -50,7 +50,7 @@ fn what_is_unsaved_is_told_once_and_kept_from_the_store() {
     let mut cache = EntityCache::default();
     let seen = page(7, 1, &texts("anna", "", "Anna"));
     assert_eq!(put(&mut cache, &seen), [7]);
-    assert_eq!(put(&mut cache, &seen), []);
+    assert!(put(&mut cache, &seen).is_empty());
     let mut stored = EntityPage::default();
     stored.push_stored(7, 1, 5, [None, None, Some(b"Old")]);
     cache.put_stored(&stored);
@@ -73,7 +73,8 @@ fn ties_and_renames_answer_as_a_search_of_all_rows_does() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
-    for step in 0..30_000 {
+    // Miri takes a thousand times as long.
+    for step in 0..if cfg!(miri) { 300 } else { 30_000 } {
         let id = i64::try_from(next(60)).unwrap() - 30;
         let word = |n: u64| ["", "a", "b", "c", "a name that takes more room"][usize::try_from(n).unwrap()];
         let row = (u32::try_from(next(4)).unwrap(), texts(word(next(5)), word(next(5)), word(next(5))));

@@ -21,8 +21,6 @@ pub(super) const AFTER_OPENING: Duration = Duration::from_millis(50);
 const LOCKED_WAIT: Duration = Duration::from_millis(8);
 /// The same outside an event loop. Python's `sqlite3`, and so Telethon, waits as long.
 pub(super) const FIND_WAIT: Duration = Duration::from_secs(5);
-/// The same where all has been read before: somebody else's commit takes less.
-pub(super) const COMMIT_WAIT: Duration = Duration::from_millis(250);
 /// How long the background waits before it tries a locked store again.
 const RETRY: Duration = Duration::from_millis(100);
 /// How long the background waits before it tries a store again that somebody of this program uses.

@@ -40,11 +40,6 @@ impl Mirror {
         }
     }
 
-    /// Whether not everything has been read even once.
-    pub(super) fn is_loading(&self) -> bool {
-        matches!(self, Self::Loading(_))
-    }
-
     /// Whether what memory finds is what the store would find. Of names and usernames it cannot be known before all rows that may
     /// have them are read.
     pub(super) fn answers(&self, query: &Query<'_>) -> bool {

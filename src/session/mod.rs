@@ -168,7 +168,7 @@ impl Session {
     }
 
     fn find_within(&self, limit: Duration, query: &Query<'_>, patience: Patience<'_>) -> Option<IdAndHash> {
-        let limit = {
+        {
             let _working = fork::working();
             let mut state = self.whole_state();
             if state.mirror.answers(query)
@@ -176,9 +176,7 @@ impl Session {
             {
                 return Some(found);
             }
-            // Once everything has been read, a miss is worth waiting for somebody else's commit, and no more.
-            if state.mirror.is_loading() { limit } else { limit.min(loading::COMMIT_WAIT) }
-        };
+        }
         if !self.is_stored() {
             return None;
         }
