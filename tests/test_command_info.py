@@ -27,7 +27,7 @@ def counted(rows: list[tuple[Any, ...]]) -> dict[str, int]:
     kinds = [utils.resolve_id(row[0])[1] for row in rows if row[0] != 0]
     named = {
         f"with_{what}": sum(row[at] is not None for row in rows)
-        for what, at in zip(["username", "phone", "name"], range(2, 5))
+        for what, at in zip(["username", "phone", "name"], range(2, 5), strict=True)
     }
     of = {"users": types.PeerUser, "groups": types.PeerChat, "channels": types.PeerChannel}
     return {"entities": len(rows), **{what: kinds.count(kind) for what, kind in of.items()}, **named}

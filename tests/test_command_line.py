@@ -87,7 +87,7 @@ def test_names_of_files(name: str) -> None:
 
 
 def test_the_package_alone_loads_neither_rich_nor_argparse() -> None:
-    code = "import sys, telethon; before = set(sys.modules); import telethon_session_rust; print(set(sys.modules) - before)"
+    code = "import sys, telethon; before = {*sys.modules}; import telethon_session_rust; print({*sys.modules} - before)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "telethon_session_rust.memory" in loaded
     assert not [name for name in ("rich", "argparse", "telethon_session_rust.cli") if f"'{name}'" in loaded]

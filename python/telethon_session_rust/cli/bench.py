@@ -21,6 +21,7 @@ from . import files
 from .command import Commands, add_file, declare
 from .printing import print_table, progress, say
 from .reading import reading
+from .schema import WRONG_HASHES
 from .trouble import Trouble
 from .values import MENDERS, Row
 from .writing import writing
@@ -68,6 +69,9 @@ def _copy(path: Path, copy: Path) -> None:
     with reading(path) as file, writing(copy) as into:
         if file.version and "entities" not in file.tables:
             raise Trouble(f"{path} has no table of entities: use `telethon-session repair`")
+        # An upgrade would forget them.
+        if file.version <= WRONG_HASHES:
+            return
         with progress("copying", file.count("entities")) as done:
             for page in file.entities():
                 mended = (MENDERS["entities"](row)[0] for row in page)

@@ -16,7 +16,7 @@ from telethon.sessions.sqlite import CURRENT_VERSION
 from . import files, schema
 from .command import Commands, add_file, add_json, declare
 from .printing import print_json, print_table, progress
-from .reading import FIRST_CHANNEL, SessionFile, formats, is_in_wal_mode, reading
+from .reading import FIRST_CHANNEL, HEADER, SessionFile, header, is_in_wal_mode, reading
 from .trouble import Held, Trouble
 from .values import MENDERS, Row, mend_login
 
@@ -28,6 +28,7 @@ wrong.
 --json answers a list of objects: level ("wrong" or "note"), what, advice (or null)."""
 _REPAIR = "telethon-session repair"
 _UPGRADE = "telethon-session upgrade"
+_UTF_8 = 1
 _OF_TELEGRAM = range(1, 6)
 # So many of SQLite's complaints are enough.
 _MOST_COMPLAINTS = 5
@@ -87,8 +88,12 @@ def _about_the_file(path: Path) -> Iterator[Finding]:
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and mode & 0o077:
         yield note(f"others than its owner may use it (mode {mode:04o})", f"chmod 600 {path}")
-    if any(version > 2 for version in formats(path)):
+    head = header(path)
+    # SQLite opens it all the same, but will not write, or read texts as other texts.
+    if head[18:19] > b"\2":
         yield wrong("its header says that it may not be written")
+    if len(head) == HEADER and int.from_bytes(head[56:60], "big") != _UTF_8:
+        yield wrong("its header names another text encoding than UTF-8")
     if is_in_wal_mode(path):
         yield note("it is in WAL mode, so it is only whole together with its -wal file")
 
@@ -97,11 +102,16 @@ def _inside(file: SessionFile) -> Iterator[Finding]:
     complaints = [row[0] for row in file.select(f"pragma integrity_check({_MOST_COMPLAINTS})")]
     if complaints != ["ok"]:
         yield from (wrong(f"SQLite: {' '.join(complaint.split())}") for complaint in complaints)
+    missing = file.value("pragma page_count") * file.value("pragma page_size") - file.path.stat().st_size
+    if missing > 0 and not files.has_wal(file.path):
+        yield wrong(f"it is cut off: {missing:,} bytes are missing at its end")
     version = file.version
     if version < CURRENT_VERSION:
         yield note(f"database version {version}; Telethon {telethon.__version__} makes it {CURRENT_VERSION}", _UPGRADE)
     elif version > CURRENT_VERSION:
         yield note(f"Telethon {telethon.__version__} cannot read database version {version}", "upgrade Telethon")
+    if schema.least(file.tables) > version:
+        yield wrong(f"the tables are those of database version {schema.least(file.tables)}, not {version}")
     yield from _tables(file, version)
     yield from _login(file.logins())
     yield from _values(file)
@@ -118,7 +128,7 @@ def _tables(file: SessionFile, version: int) -> Iterator[Finding]:
             yield wrong(f"the table {table} is not as Telethon makes it: {_difference(found, columns)}")
         elif len(found) > len(columns):
             extra = ", ".join(column.name for column in found[len(columns) :])
-            yield note(f"the table {table} has columns of its own, which Telethon cannot read or write: {extra}")
+            yield note(f"the table {table} has more columns than Telethon makes and can write: {extra}")
     others = sorted(file.tables.keys() - schema.newest().keys())
     triggers = file.value("select count(*) from sqlite_master where type in ('trigger', 'view')")
     if others or triggers:

@@ -9,7 +9,7 @@ from typing import Any
 from . import files
 from .command import Commands, add_file, add_json, declare
 from .printing import print_json, print_pairs, size, utc, when
-from .reading import SessionFile, reading
+from .reading import SessionFile, is_in_wal_mode, reading
 
 _MORE = """\
 The key itself is never shown. Bots are counted as users: the file does not tell them apart.
@@ -61,7 +61,8 @@ def describe(file: SessionFile) -> dict[str, Any]:
         "size": about.st_size,
         "page_size": file.value("pragma page_size"),
         "free_pages": file.value("pragma freelist_count"),
-        "journal_mode": file.value("pragma journal_mode"),
+        # Opened for reading only it may not say so.
+        "journal_mode": "wal" if is_in_wal_mode(file.path) else file.value("pragma journal_mode"),
         "modified": about.st_mtime,
         "newest": counts.get("newest"),
         "oldest": counts.get("oldest"),

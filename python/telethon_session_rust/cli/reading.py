@@ -22,13 +22,12 @@ from .values import Login, Row, mend_login
 PATIENCE = 5.0
 PAGE = 5000
 
+HEADER = 100
 # Channels have this marked id, and all below it.
 FIRST_CHANNEL = get_peer_id(PeerChannel(1))
 
 # What a damaged file raises; SQLite's own words may hold a piece of it that is no text.
 FAULTS = (sqlite3.Error, UnicodeDecodeError)
-
-_HEADER = 100
 
 
 class SessionFile:
@@ -165,19 +164,14 @@ def connected(path: Path, patience: float | None = None) -> Iterator[sqlite3.Con
         yield connection
 
 
-def formats(path: Path) -> tuple[int, ...]:
-    """What one must know to write the file, and to read it: 1, or 2 for WAL mode."""
-    return tuple(header(path)[18:20])
-
-
 def is_in_wal_mode(path: Path) -> bool:
-    return formats(path)[1:] == (2,)
+    return header(path)[19:20] == b"\2"
 
 
 def header(path: Path) -> bytes:
     files.require(path)
     with path.open("rb") as file:
-        return file.read(_HEADER)
+        return file.read(HEADER)
 
 
 def text(data: bytes) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +15,7 @@ from . import files
 from .check import look
 from .command import Commands, add_file, declare
 from .printing import print_pairs
-from .reading import FAULTS, connected, explained
+from .reading import FAULTS, PATIENCE, connected, explained, is_in_wal_mode
 from .salvage import Salvage, salvage
 from .trouble import Held, Trouble
 from .values import MENDERS
@@ -91,9 +92,9 @@ def repair(path: Path, new: Path | None) -> tuple[Salvage, dict[str, int], Path 
         if new:
             made.rename(new)
             return result, counts, None
-        with _at_rest(old):
-            if _signs(old) != before or files.holders(old):
-                raise Held(f"{path} is in use: end the program that uses it first")
+        _claim(old)
+        if _signs(old) != before or files.holders(old):
+            raise Held(f"{path} is in use: end the program that uses it first")
         broken = files.unused(old.with_name(f"{old.name}.broken"))
         old.rename(broken)
         for side in files.SIDES:
@@ -125,18 +126,24 @@ def _signs(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def _at_rest(path: Path) -> Iterator[None]:
-    """Nobody writes during the block, as far as a damaged file can be locked."""
+    """Nobody changes the file during the block, as far as a damaged one can be locked."""
     with connected(path) as connection:
-        try:
-            connection.execute("begin")
-            connection.execute("select count(*) from sqlite_master").fetchall()
-            is_open = True
-        except FAULTS as error:
-            trouble = explained(path, error)
-            if isinstance(trouble, Held):
-                raise trouble from error
-            is_open = False
-        # One that nobody is writing could not be opened like this.
-        if is_open and files.has_journal(path):
-            raise Held(f"{path} is being written: end the program that uses it first")
+        _unless_held(path, connection, "begin", "select count(*) from sqlite_master")
         yield
+
+
+def _claim(path: Path) -> None:
+    """Refuses what somebody is about to change. A journal that was left is not put back by that."""
+    if not (is_in_wal_mode(path) or files.has_journal(path)):
+        with closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as connection:
+            _unless_held(path, connection, "begin immediate", "rollback")
+
+
+def _unless_held(path: Path, connection: sqlite3.Connection, *statements: str) -> None:
+    """Of what SQLite has against the file, damaged as it is, one thing matters."""
+    try:
+        for statement in statements:
+            connection.execute(statement).fetchall()
+    except FAULTS as error:
+        if isinstance(trouble := explained(path, error), Held):
+            raise trouble from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from .trouble import Trouble
 from .values import MENDERS, Login, Mended, Row, is_text, mend_login
 from .writing import Writing
 
+_TABLES = ("sessions", *MENDERS)
 # So many rows are put at a time.
 _BATCH = 1000
 
@@ -28,7 +30,8 @@ class Salvage:
     """What came of it."""
 
     into: Writing
-    version: Any = None
+    # As far as it is known.
+    version: int | None = None
     login: Login | None = None
     # What was wrong with the login.
     login_faults: list[str] = field(default_factory=list)
@@ -46,7 +49,7 @@ class Salvage:
     def take(self, table: str, rows: Iterable[Row]) -> None:
         """Puts rows, without what is wrong in them."""
         mend, batch = MENDERS[table], []
-        if table == "entities" and isinstance(self.version, int) and self.version <= schema.WRONG_HASHES:
+        if table == "entities" and self.version is not None and self.version <= schema.WRONG_HASHES:
             mend = _forget
         try:
             for row in rows:
@@ -75,28 +78,39 @@ def _forget(row: Row) -> Mended:
 def salvage(copy: Path, into: Writing) -> Salvage:
     """Reads a copy of the damaged file and its journal, which is changed: what a journal has is put back first."""
     result = Salvage(into)
+    rest = _cut_to_whole_pages(copy)
     _read_tables(copy, result)
+    if rest:
+        result.unsure.update(_TABLES)
     if result.unsure:
-        _read_pages(Pages(copy.read_bytes()), result)
+        _read_pages(Pages(copy.read_bytes() + rest), result)
     # A new session has an empty login.
     into.put_login(result.login or Login())
     return result
 
 
+def _cut_to_whole_pages(copy: Path) -> bytes:
+    """Answers what is cut off. SQLite would read it with zeros for what is missing of a page, and so half of a row."""
+    data = copy.read_bytes()
+    length = len(data) // (size := Pages(data).size) * size or len(data)
+    os.truncate(copy, length)
+    return data[length:]
+
+
 def _read_tables(copy: Path, result: Salvage) -> None:
     """By SQLite, each table as far as it comes."""
-    tables = ("sessions", *MENDERS)
     with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
         try:
             file = SessionFile(copy, connection)
             is_sound = file.value("pragma integrity_check(1)") == "ok"
-            result.version = file.find_version()
+            told = file.find_version()
+            result.version = max(told, schema.least(file.tables)) if isinstance(told, int) else None
         except Trouble:
-            result.unsure.update(tables)
+            result.unsure.update(_TABLES)
             return
         _refuse_others(file, is_sound)
-        with progress("reading tables", len(tables)) as done:
-            for table in tables:
+        with progress("reading tables", len(_TABLES)) as done:
+            for table in _TABLES:
                 try:
                     _read_table(file, table, result)
                 except Trouble:
@@ -104,7 +118,7 @@ def _read_tables(copy: Path, result: Salvage) -> None:
                     result.lost.append(f"the table {table} cannot be read to its end by SQLite")
                 done(1)
         if not is_sound:
-            result.unsure.update(tables)
+            result.unsure.update(_TABLES)
         elif "sessions" not in result.unsure:
             result.login = result.login or Login()
 
@@ -121,7 +135,7 @@ def _read_table(file: SessionFile, table: str, result: Salvage) -> None:
     oldest = next(tables[table] for version in count(1) if table in (tables := schema.wanted(version)))
     if not {column.name for column in oldest} <= found:
         # What the file's version does not have is not lost.
-        if not isinstance(result.version, int) or table in schema.wanted(result.version):
+        if result.version is None or table in schema.wanted(result.version):
             result.lost.append(f"the table {table} is missing, or columns of it")
             result.unsure.add(table)
     elif table == "sessions":

@@ -58,3 +58,10 @@ def wanted(version: int) -> Tables:
         for table, columns in newest().items()
         if version >= _SINCE.get(table, 1) and table != "version"
     }
+
+
+def least(tables: Tables) -> int:
+    """The oldest version that has what these tables have."""
+    has = {(table, column.name) for table, columns in tables.items() for column in columns}
+    since = [*_COLUMNS_SINCE.items(), (("update_state", "id"), _SINCE["update_state"])]
+    return max((version for column, version in since if column in has), default=1)
