@@ -22,6 +22,7 @@ MEASURES = [
     *(f"a lookup by {kind}" for kind in ("id", "username", "phone", "name")),
     "an entity taken in again",
     "save() of all these",
+    "an entity taken in and saved",
 ]
 TIME = r"\d+(\.\d+)?(e[+-]\d+)? (s|ms|us|ns)"
 

@@ -68,7 +68,7 @@ def test_a_username_that_two_have() -> None:
     """Telethon answers with the one that was seen last."""
     path = filled()
     changed(path, "update entities set username = 'shared', date = id where id in (1, 2, 4)")
-    theirs = SQLiteSession("anna")
+    theirs = ReferenceSQLiteSession("anna")
     assert found("--username", "shared") == telethon_finds(theirs, "shared") == [4]
     theirs.close()
 

@@ -10,6 +10,7 @@ import telethon
 
 from .. import __version__
 from . import bench, check, entities, export, importing, info, listing, merge, repair, upgrade
+from .command import Commands
 
 PROGRAM = "telethon-session"
 COMMANDS = (info, listing, check, repair, upgrade, export, importing, entities, merge, bench)
@@ -24,7 +25,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     versions = f"%(prog)s {__version__} (Telethon {telethon.__version__}, SQLite {sqlite3.sqlite_version})"
     parser.add_argument("--version", action="version", version=versions)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = Commands(parser)
     for command in COMMANDS:
         command.add_to(commands)
     arguments, rest = parser.parse_known_args(argv)

@@ -14,7 +14,7 @@ import telethon
 from telethon.sessions.sqlite import CURRENT_VERSION
 
 from . import files, schema
-from .command import Commands, add_file, add_json, declare
+from .command import Commands, add_file, add_json
 from .printing import print_json, print_table, progress
 from .reading import FIRST_CHANNEL, HEADER, SessionFile, header, is_in_wal_mode, reading
 from .trouble import Held, Trouble
@@ -49,8 +49,8 @@ def note(what: str, advice: str | None = None) -> Finding:
 
 
 def add_to(commands: Commands) -> None:
-    parser = declare(
-        commands, "check", run, "look for what is wrong with a session file", _MORE, "telethon-session check anon"
+    parser = commands.declare(
+        "check", run, "look for what is wrong with a session file", _MORE, "telethon-session check anon"
     )
     add_file(parser)
     add_json(parser)

@@ -13,7 +13,7 @@ from telethon import utils
 from telethon.tl.types import PeerChannel, PeerChat, PeerUser
 
 from . import files
-from .command import Commands, add_file, add_json, count, declare
+from .command import Commands, add_file, add_json, count
 from .printing import print_table, progress, say, when
 from .reading import SessionFile, reading
 from .trouble import Trouble
@@ -34,7 +34,7 @@ _ON_A_TERMINAL = 1000
 
 def add_to(commands: Commands) -> None:
     example = "telethon-session entities anon --username @durov"
-    parser = declare(commands, "entities", run, "list or find entities", _MORE, example)
+    parser = commands.declare("entities", run, "list or find entities", _MORE, example)
     add_file(parser)
     parser.add_argument("--username", metavar="U", help="a username, with or without @, or a t.me link")
     parser.add_argument("--phone", metavar="P", help="a phone number, with or without +")

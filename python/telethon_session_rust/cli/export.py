@@ -11,7 +11,7 @@ from telethon.crypto import AuthKey
 from ..memory import RustMemorySession
 from ..string import RustStringSession
 from . import files
-from .command import Commands, add_file, declare
+from .command import Commands, add_file
 from .printing import warn
 from .reading import reading
 from .trouble import Trouble
@@ -23,7 +23,7 @@ terminal unless --yes is given. The file stays as it is and stays logged in; do 
 
 def add_to(commands: Commands) -> None:
     example = "telethon-session export anon | ssh server telethon-session import anon"
-    parser = declare(commands, "export", run, "print the login as a session string", _MORE, example)
+    parser = commands.declare("export", run, "print the login as a session string", _MORE, example)
     add_file(parser)
     parser.add_argument("--yes", action="store_true", help="even on a terminal")
 

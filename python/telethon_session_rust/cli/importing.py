@@ -10,7 +10,7 @@ from pathlib import Path
 from ..sqlite import RustSQLiteSession
 from ..string import RustStringSession
 from . import files
-from .command import Commands, declare
+from .command import Commands
 from .printing import say
 from .reading import reading
 from .trouble import Trouble
@@ -31,7 +31,7 @@ _LONGEST_NAME = 255
 def add_to(commands: Commands) -> None:
     example = "telethon-session import anon < string.txt"
     summary = "make a session file of a session string"
-    parser = declare(commands, "import", run, summary, _MORE, example, explain_rest=_NOT_HERE)
+    parser = commands.declare("import", run, summary, _MORE, example, explain_rest=_NOT_HERE)
     parser.add_argument("file", metavar="FILE", type=_name, help="the new file, with or without .session")
 
 

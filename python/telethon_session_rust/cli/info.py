@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import files
-from .command import Commands, add_file, add_json, declare
+from .command import Commands, add_file, add_json
 from .printing import print_json, print_pairs, size, utc, when
 from .reading import SessionFile, is_in_wal_mode, reading
 
@@ -23,7 +23,7 @@ What is not known is null. Keys may be added, none is taken away."""
 
 
 def add_to(commands: Commands) -> None:
-    parser = declare(commands, "info", run, "say what is in a session file", _MORE, "telethon-session info anon")
+    parser = commands.declare("info", run, "say what is in a session file", _MORE, "telethon-session info anon")
     add_file(parser)
     add_json(parser)
 

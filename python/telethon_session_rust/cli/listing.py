@@ -8,7 +8,7 @@ from typing import Any
 
 from telethon.sessions.sqlite import EXTENSION
 
-from .command import Commands, add_json, declare
+from .command import Commands, add_json
 from .info import describe
 from .printing import print_json, print_table, say, size, utc, when
 from .reading import reading
@@ -25,7 +25,7 @@ _PATIENCE = 1.0
 
 
 def add_to(commands: Commands) -> None:
-    parser = declare(commands, "list", run, "list the session files of a folder", _MORE, "telethon-session list bots")
+    parser = commands.declare("list", run, "list the session files of a folder", _MORE, "telethon-session list bots")
     parser.add_argument("folder", metavar="FOLDER", nargs="?", default=".", help="(default: where you are)")
     add_json(parser)
 

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from . import files
-from .command import Commands, declare
+from .command import Commands
 from .printing import print_pairs, progress, say, warn
 from .reading import reading
 from .schema import WRONG_HASHES
@@ -25,7 +25,7 @@ Access hashes belong to an account: merge only files of one account, or nobody i
 
 def add_to(commands: Commands) -> None:
     example = "telethon-session merge anon old_anon --into anon_on_the_server"
-    parser = declare(commands, "merge", run, "put the entities of several files into one", _MORE, example)
+    parser = commands.declare("merge", run, "put the entities of several files into one", _MORE, example)
     parser.add_argument("files", metavar="FILE", nargs="+", help="the session files that are read")
     parser.add_argument("--into", metavar="FILE", required=True, help="the session file that is written")
 

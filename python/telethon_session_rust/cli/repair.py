@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from . import files
 from .check import look
-from .command import Commands, add_file, declare
+from .command import Commands, add_file
 from .printing import print_pairs
 from .reading import FAULTS, PATIENCE, connected, explained, is_in_wal_mode
 from .salvage import Salvage, salvage
@@ -34,8 +34,8 @@ _NAMES = {"entities": "entities", "update_state": "update states", "sent_files":
 
 
 def add_to(commands: Commands) -> None:
-    parser = declare(
-        commands, "repair", run, "save what can be read of a damaged file", _MORE, "telethon-session repair anon"
+    parser = commands.declare(
+        "repair", run, "save what can be read of a damaged file", _MORE, "telethon-session repair anon"
     )
     add_file(parser)
     parser.add_argument("--into", metavar="NEW", help="put it into this new file, and leave the old one as it is")
@@ -57,7 +57,7 @@ def run(arguments: Namespace) -> int:
     print_pairs(
         [
             ("repaired", new or path),
-            ("the old file", broken),
+            ("the old file", broken and (broken if path.is_symlink() else path.with_name(broken.name))),
             ("login", f"data centre {login.dc_id}, with its key" if login and has_key else "no key"),
             *((_NAMES[table], f"{count:,}") for table, count in counts.items()),
             *(("dropped", f"{what}: {count:,}") for what, count in result.dropped.items()),

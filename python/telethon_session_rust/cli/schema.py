@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from typing import NamedTuple
 
 from .._core import SQLiteCore
@@ -41,14 +42,16 @@ def tables_of(rows: list[tuple[str, str, str, int]]) -> Tables:
     return tables
 
 
-@functools.cache
-def newest() -> Tables:
-    """As a new session has them."""
+def _as_new() -> Tables:
     core = SQLiteCore()
     core._open(None, NEWEST, False)
     found = core._execute(f"select json_group_array(json_array(place, name, type, key)) from ({SELECT})")
     core.close()
     return tables_of(json.loads(found[0] if found else "[]"))
+
+
+newest: Callable[[], Tables] = functools.cache(_as_new)
+"""The tables of a new session."""
 
 
 def wanted(version: int) -> Tables:

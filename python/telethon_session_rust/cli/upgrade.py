@@ -9,7 +9,7 @@ from telethon.sessions.sqlite import CURRENT_VERSION
 
 from ..sqlite import RustSQLiteSession
 from . import files
-from .command import Commands, add_file, declare
+from .command import Commands, add_file
 from .printing import say
 from .reading import reading
 from .schema import WRONG_HASHES
@@ -21,7 +21,7 @@ access hashes may be wrong."""
 
 
 def add_to(commands: Commands) -> None:
-    add_file(declare(commands, "upgrade", run, "upgrade a session file", _MORE, "telethon-session upgrade anon"))
+    add_file(commands.declare("upgrade", run, "upgrade a session file", _MORE, "telethon-session upgrade anon"))
 
 
 def run(arguments: Namespace) -> int:

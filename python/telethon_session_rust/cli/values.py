@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from telethon.sessions.memory import _SentFileType
 
 Row: TypeAlias = tuple[Any, ...]
-Mended: TypeAlias = "tuple[Row | None, Sequence[str]]"
+Mended: TypeAlias = tuple[Row | None, Sequence[str]]
 """The row without what is wrong in it, or `None`, and what that is."""
 
 KEY_SIZE = 256
