@@ -18,6 +18,7 @@ from files import dump
 from mutations import page_size
 from reference import ReferenceSQLiteSession
 from telethon_session_rust import RustSQLiteSession
+from telethon_session_rust.cli import reading
 from test_owner_only import traces
 from test_real_files import FILES, version_of
 from test_saving import KEY
@@ -139,6 +140,31 @@ def test_the_page_of_the_login_is_damaged(path: Path) -> None:
     said = repaired(path, code=1)
     assert "no key" in said
     assert {**all_rows(path), "sessions": None} == {**before, "sessions": None}
+
+
+def test_a_page_that_no_longer_tells_where_its_login_is(path: Path) -> None:
+    before, data = all_rows(path), path.read_bytes()
+    begin = (roots(path)["sessions"] - 1) * page_size(data)
+    path.write_bytes(data[:begin] + bytes(100) + data[begin + 100 :])
+    repaired(path)
+    assert all_rows(path) == before
+
+
+def test_entities_that_are_not_in_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads them a page after the other, each from where the last one ended, must not read for ever."""
+    monkeypatch.setattr(reading, "PAGE", 50)
+    changed(path, "vacuum")
+    before, data = all_rows(path), path.read_bytes()
+    size = page_size(data)
+    early, late = (data.index(f"user{n}Анна".encode()) // size * size for n in (1011, 2511))
+    path.write_bytes(data[:late] + data[early : early + size] + data[late + size :])
+    for command in ("check", "entities"):
+        answer = call(command, "anna")
+        assert answer.code == 1 and "not in order" in answer.out + answer.err
+    repaired(path)
+    lost = {*before["entities"]} - {*rows_of(path)}
+    assert {*rows_of(path)} <= {*before["entities"]}
+    assert 2511 in {row[0] for row in lost} and len(lost) < size / SHORTEST
 
 
 def test_it_says_that_one_has_to_log_in_again(path: Path) -> None:

@@ -20,7 +20,7 @@ from ..sqlite import RustSQLiteSession
 from . import files
 from .command import Commands, add_file
 from .printing import print_table, progress, say
-from .reading import reading
+from .reading import REPAIR, reading
 from .schema import WRONG_HASHES
 from .trouble import Trouble
 from .values import MENDERS, Row
@@ -71,7 +71,7 @@ def _copy(path: Path, copy: Path) -> None:
     """All but the login."""
     with reading(path) as file, writing(copy) as into:
         if file.version and "entities" not in file.tables:
-            raise Trouble(f"{path} has no table of entities: use `telethon-session repair`")
+            raise Trouble(f"{path} has no table of entities: {REPAIR}")
         # An upgrade would forget them.
         if file.version <= WRONG_HASHES:
             return

@@ -15,7 +15,7 @@ from telethon.tl.types import PeerChannel, PeerChat, PeerUser
 from . import files
 from .command import Commands, add_file, add_json, count
 from .printing import print_table, progress, say, when
-from .reading import SessionFile, reading
+from .reading import REPAIR, SessionFile, reading
 from .trouble import Trouble
 from .values import Row, mend_entity
 
@@ -53,7 +53,7 @@ def run(arguments: Namespace) -> int:
         limit = _ON_A_TERMINAL
     with reading(path) as file:
         if file.version and "entities" not in file.tables:
-            raise Trouble(f"{path} has no table of entities: use `telethon-session repair`")
+            raise Trouble(f"{path} has no table of entities: {REPAIR}")
         with closing(find(file, arguments)) as found:
             # On a terminal the progress must be over before something is printed.
             rows = iter(list(islice(found, limit + 1 if limit else None))) if sys.stdout.isatty() else found

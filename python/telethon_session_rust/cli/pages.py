@@ -6,6 +6,8 @@ table a row belongs to is told by its values.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +21,10 @@ _KINDS = (_INDEX_NODE, _TABLE_NODE, _INDEX_LEAF, _TABLE_LEAF)
 # What a page may have, the usual ones first: of SQLite today and before 2016.
 _SIZES = (4096, 1024, 512, 2048, 8192, 16384, 32768, 65536)
 _INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
+# What a broken row raises.
+_BROKEN = (IndexError, ValueError, struct.error)
+# More than a row of short columns has beside its blob.
+_LONG = 200
 _REAL, _ZERO, _ONE, _FIRST_TEXT = 7, 8, 9, 12
 
 
@@ -64,12 +70,25 @@ class Pages:
                 yield from self._rows_of(number, kind)
             done(1)
 
+    def with_blobs_of(self, size: int, column: int) -> Iterator[list[Any]]:
+        """The values of what looks like a row that has a blob of so many bytes in that column, also where a page no
+        longer tells where its rows are. The columns before it are short ones.
+        """
+        for match in re.finditer(re.escape(_as_varint(_FIRST_TEXT + 2 * size)), self._data):
+            # A row begins with the length of its head and the types of its columns, and before it is its number.
+            at = match.start() - column - 1
+            with contextlib.suppress(*_BROKEN):
+                values = _record(self._data[at : at + size + _LONG])
+                if values[0] is None:
+                    values[0] = self._data[at - 1]
+                yield values
+
     def _rows_of(self, number: int, kind: int) -> Iterator[list[Any]]:
         page = self._page(number)
         for start in self._cells(number, kind):
             try:
                 yield self._row(page, start, kind)
-            except (IndexError, ValueError, struct.error):
+            except _BROKEN:
                 # In an index there is nothing that its table has not; the first page describes the tables.
                 self.broken_rows += kind == _TABLE_LEAF and number != 1
 
@@ -189,6 +208,11 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 128:
             return number, at + length + 1
     return number << 8 | data[at + 8], at + 9
+
+
+def _as_varint(number: int) -> bytes:
+    """Of a number of two bytes."""
+    return bytes([number >> 7 | 128, number & 127])
 
 
 def _slice(data: bytes, at: int, length: int) -> bytes:

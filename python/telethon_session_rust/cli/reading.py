@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +24,7 @@ PATIENCE = 5.0
 PAGE = 5000
 
 HEADER = 100
+REPAIR = "use `telethon-session repair`"
 # Channels have this marked id, and all below it.
 FIRST_CHANNEL = get_peer_id(PeerChannel(1))
 
@@ -84,7 +86,8 @@ class SessionFile:
     def stream(self, table: str) -> Iterator[Row]:
         """The rows of a table up to where it is damaged; for a file that nobody else uses."""
         try:
-            yield from self._connection.execute(self.statement(table))
+            # Where pages are told twice there may be rows without end, but a sound file has less of them than bytes.
+            yield from islice(self._connection.execute(self.statement(table)), self.path.stat().st_size)
         except FAULTS as error:
             raise explained(self.path, error) from error
 
@@ -97,10 +100,14 @@ class SessionFile:
             yield self.rows("entities")
             return
         select = self.statement("entities")
-        page = self.select(f"{select} order by id limit {PAGE}")
+        page, before = self.select(f"{select} order by id limit {PAGE}"), None
         while page:
+            last = page[-1][0]
+            if type(last) is not int or (before is not None and last <= before):
+                # One could go on reading for ever.
+                raise Trouble(f"{self.path} is damaged (its entities are not in order): {REPAIR}")
             yield page
-            page = self.select(f"{select} where id > ? order by id limit {PAGE}", [page[-1][0]])
+            page, before = self.select(f"{select} where id > ? order by id limit {PAGE}", [last]), last
 
     def find_entities(self, condition: str, values: Sequence[Any]) -> list[Row]:
         return self.select(f"{self.statement('entities')} where {condition} order by id", values)
@@ -189,14 +196,14 @@ def explained(path: Path, error: Exception) -> Trouble:
         journal = beside_name(path, "-journal")
         return Trouble(
             f"{path}: a program ended in the middle of a write, and {journal} has what was there before: start the"
-            " program again, or use `telethon-session repair`"
+            f" program again, or {REPAIR}"
         )
     if isinstance(error, UnicodeDecodeError):
-        return Trouble(f"{path} is damaged in the description of its tables: use `telethon-session repair`")
+        return Trouble(f"{path} is damaged in the description of its tables: {REPAIR}")
     if "not a database" in said:
         return Trouble(f"{path} is no session file: {said}")
     if "malformed" in said or "corrupt" in said:
-        return Trouble(f"{path} is damaged ({said}): use `telethon-session repair`")
+        return Trouble(f"{path} is damaged ({said}): {REPAIR}")
     if "unable to open" in said and files.has_wal(path):
         wal = beside_name(path, "-wal")
         return Trouble(

@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from . import schema
+from . import files, schema
 from .pages import Pages
 from .printing import progress
 from .reading import SessionFile
 from .trouble import Trouble
-from .values import MENDERS, Login, Mended, Row, is_text, mend_login
+from .values import KEY_SIZE, MENDERS, Login, Mended, Row, is_text, mend_login
 from .writing import Writing
 
+_KEY_COLUMN = 3
 _TABLES = ("sessions", *MENDERS)
 # So many rows are put at a time.
 _BATCH = 1000
@@ -40,6 +41,8 @@ class Salvage:
     lost: list[str] = field(default_factory=list)
     # Tables of which there may be more on pages that SQLite does not find.
     unsure: set[str] = field(default_factory=set)
+    # Is told of every batch of rows.
+    done: Callable[[int], None] = lambda count: None
 
     @property
     def lost_the_key(self) -> bool:
@@ -59,6 +62,7 @@ class Salvage:
                     batch.append(mended)
                 if len(batch) == _BATCH:
                     self.into.put(table, batch)
+                    self.done(len(batch))
                     batch = []
         finally:
             # What was read before an error too.
@@ -78,7 +82,8 @@ def _forget(row: Row) -> Mended:
 def salvage(copy: Path, into: Writing) -> Salvage:
     """Reads a copy of the damaged file and its journal, which is changed: what a journal has is put back first."""
     result = Salvage(into)
-    rest = _cut_to_whole_pages(copy)
+    # What a journal puts back is whole.
+    rest = b"" if files.has_journal(copy) or files.has_wal(copy) else _cut_to_whole_pages(copy)
     _read_tables(copy, result)
     if rest:
         result.unsure.update(_TABLES)
@@ -109,18 +114,25 @@ def _read_tables(copy: Path, result: Salvage) -> None:
             result.unsure.update(_TABLES)
             return
         _refuse_others(file, is_sound)
-        with progress("reading tables", len(_TABLES)) as done:
+        with progress("reading tables", _count(file)) as result.done:
             for table in _TABLES:
                 try:
                     _read_table(file, table, result)
                 except Trouble:
                     is_sound = False
                     result.lost.append(f"the table {table} cannot be read to its end by SQLite")
-                done(1)
         if not is_sound:
             result.unsure.update(_TABLES)
         elif "sessions" not in result.unsure:
             result.login = result.login or Login()
+
+
+def _count(file: SessionFile) -> int | None:
+    """How many rows there are, if that can be told."""
+    try:
+        return sum(file.count(table) for table in MENDERS)
+    except Trouble:
+        return None
 
 
 def _refuse_others(file: SessionFile, is_sound: bool) -> None:
@@ -147,7 +159,7 @@ def _read_table(file: SessionFile, table: str, result: Salvage) -> None:
 
 def _read_pages(pages: Pages, result: Salvage) -> None:
     """Page by page, the tables of which SQLite may not have read all."""
-    before = result.dropped.copy()
+    before, result.done = result.dropped.copy(), lambda count: None
     found: dict[str, list[Row]] = {table: [] for table in MENDERS}
     with progress("reading pages", pages.count) as done:
         for values in pages.rows(done):
@@ -164,6 +176,11 @@ def _read_pages(pages: Pages, result: Salvage) -> None:
                 found[table] = []
     for table, rows in found.items():
         result.take(table, rows)
+    if not (result.login and result.login.auth_key):
+        # Where the page itself is broken, the row may not be.
+        for values in pages.with_blobs_of(KEY_SIZE, _KEY_COLUMN):
+            if table_of(values) == "sessions":
+                result.take_login((*values, None, None)[:6])
     # Most of these rows were read before.
     result.dropped = before or result.dropped
     for what, number in {

@@ -79,7 +79,6 @@ def writing(path: Path) -> Iterator[Writing]:
 
 def give_to_owner_of(path: Path, other: Path) -> None:
     """Whoever repairs somebody's file as root leaves it theirs."""
-    if hasattr(os, "chown"):
-        owner, now = other.stat(), path.stat()
-        if (owner.st_uid, owner.st_gid) != (now.st_uid, now.st_gid):
-            os.chown(path, owner.st_uid, owner.st_gid)
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        owner = other.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
