@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from telethon_session_rust import RustSQLiteSession
 from telethon_session_rust.cli import main
 from test_saving import KEY, STATE
 
+IS_POSIX = os.name == "posix"
 COMMAND = [sys.executable, "-m", "telethon_session_rust"]
 # Made when there is no other way to be in the middle of a write: a program that dies there.
 DIE_WRITING = """
@@ -144,4 +145,25 @@ def with_a_wal_left(path: Path, statement: str) -> Path:
     return path
 
 
-IS_POSIX = os.name == "posix"
+def on_a_terminal(*arguments: str, typed: str = "", prompt: str = "") -> str:
+    """All that it shows to somebody who types this when asked."""
+    import pty
+    import termios
+
+    main, side = pty.openpty()
+    # A terminal's line is up to 4,095 letters long on Linux, and 1,023 on macOS.
+    assert len(typed) < 1000
+    with subprocess.Popen([*COMMAND, *arguments], stdin=side, stdout=side, stderr=side, start_new_session=True):
+        os.close(side)
+        said = b""
+        # On Linux a terminal ends with an error, elsewhere with nothing.
+        with suppress(OSError):
+            while part := os.read(main, 4096):
+                said += part
+                if typed and prompt.encode() in said:
+                    # Asked, so it is not shown what is typed.
+                    assert not termios.tcgetattr(main)[3] & termios.ECHO
+                    os.write(main, f"{typed}\n".encode())
+                    typed = ""
+    os.close(main)
+    return said.decode()

@@ -12,7 +12,7 @@ import pytest
 import telethon
 
 import telethon_session_rust
-from calling import COMMAND, IS_POSIX, call, filled, renamed, run
+from calling import COMMAND, IS_POSIX, call, filled, on_a_terminal, renamed, run
 from telethon_session_rust.cli.arguments import COMMANDS
 
 NAMES = ["info", "list", "check", "repair", "upgrade", "export", "import", "entities", "merge", "bench"]
@@ -111,6 +111,20 @@ def test_text_of_a_file_is_nothing_but_text_to_a_terminal() -> None:
     assert "[bold]Анна[/bold]" in answer.out
     assert not any(letter in answer.out for letter in "\x1b\x9b\u202e\t")
     assert len(answer.out.splitlines()) == 2
+
+
+@pytest.mark.skipif(not IS_POSIX, reason="Windows has no pseudo terminals")
+def test_a_terminal_gets_as_much_as_can_be_read() -> None:
+    """And how far it is, before the table."""
+    filled(count=1500)
+    shown = on_a_terminal("entities", "anna")
+    progress, _, table = shown.partition("last seen")
+    assert "reading" in progress and "\x1b[1m" in progress
+    # Of a narrow terminal a row may take several lines.
+    kinds = ("account", "user", "group", "channel")
+    assert sum(map(table.count, kinds)) >= 1000
+    assert "There are more than these 1,000; --limit 0 lists all." in " ".join(table.split())
+    assert "There are more" not in on_a_terminal("entities", "anna", "--limit", "0")
 
 
 def test_an_alphabet_that_the_terminal_does_not_have() -> None:

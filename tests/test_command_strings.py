@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
 from telethon.crypto import AuthKey
 from telethon.sessions import SQLiteSession, StringSession
 
-from calling import COMMAND, IS_POSIX, Answer, call, changed, filled, rows_of, run, unchanged
+from calling import IS_POSIX, Answer, call, changed, filled, on_a_terminal, rows_of, run, unchanged
 from reference import ReferenceSQLiteSession
 from telethon_session_rust import RustSQLiteSession
 from test_real_files import FILES, telethon_can_open
@@ -150,34 +148,3 @@ def test_on_a_terminal_the_string_is_asked_for_and_not_shown() -> None:
     said = on_a_terminal("import", "anna", typed=made(), prompt="session string: ")
     assert made()[:50] not in said
     assert call("export", "anna").out.strip() == made()
-
-
-def on_a_terminal(*arguments: str, typed: str = "", prompt: str = "") -> str:
-    """All that it shows to somebody who types this when asked."""
-    import pty
-    import termios
-
-    main, side = pty.openpty()
-    # A terminal's line is up to 4,095 letters long on Linux, and 1,023 on macOS.
-    assert len(typed) < 1000
-    with subprocess.Popen(
-        [*COMMAND, *arguments], stdin=side, stdout=side, stderr=side, start_new_session=True
-    ) as program:
-        os.close(side)
-        said = b""
-        while True:
-            try:
-                said += os.read(main, 4096) or b""
-            except OSError:
-                # On Linux this is how a terminal ends.
-                break
-            if typed and prompt.encode() in said:
-                # Asked, so it is not shown what is typed.
-                assert not termios.tcgetattr(main)[3] & termios.ECHO
-                os.write(main, f"{typed}\n".encode())
-                typed = ""
-            if not said:
-                break
-        program.wait()
-    os.close(main)
-    return said.decode()

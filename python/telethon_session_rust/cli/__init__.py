@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from .arguments import PROGRAM, parse
+from .printing import shown
 from .trouble import Trouble
 
 # As a shell has it of programs that a signal ended.
@@ -36,6 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except (Trouble, OSError, sqlite3.Error) as error:
-        print(f"{PROGRAM}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{PROGRAM}: error: {' '.join(shown(error).split())}", file=sys.stderr)
         return 1
     return code

@@ -29,9 +29,9 @@ from .writing import writing
 _MORE = """\
 Works on copies in a temporary folder, without the login: the key stays where it is. Turn by turn each class opens its
 copy, looks up people of the file by id, username, phone and name, takes in its entities once more, a page of 200 at a
-time, and saves them, outside of an event loop. Ours is asked when it has read its file, which it
-does in the background. Telethon's writes while it takes in, and its save() only ends that; ours leaves the writing to
-save(), or to the background: so see what both take together. The table has medians. No names and no keys are shown."""
+time, and saves them, outside of an event loop. Ours is asked when it has read its file, which it does in the
+background. Telethon's writes while it takes in, and its save() only ends that; ours leaves the writing to save(), or to
+the background: so see what both take together. The table has medians. No names and no keys are shown."""
 _SIDES = (SQLiteSession, RustSQLiteSession)
 _ROUNDS = 3
 _PAGE, _PAGES = 200, 100

@@ -47,14 +47,13 @@ def shown(value: object) -> str:
         return ""
     if isinstance(value, int):
         return f"{value:,}"
-    return "".join(
-        letter
-        if letter.isprintable() or letter in _JOINERS
-        else " "
-        if letter.isspace()
-        else "\N{REPLACEMENT CHARACTER}"
-        for letter in str(value)
-    )
+    return "".join(map(_as_letter, str(value)))
+
+
+def _as_letter(letter: str) -> str:
+    if letter.isprintable() or letter in _JOINERS:
+        return letter
+    return " " if letter.isspace() else "\N{REPLACEMENT CHARACTER}"
 
 
 def size(count: int) -> str:
@@ -109,9 +108,7 @@ def _print_plain(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> No
     widths = [cell_len(column) for column in columns]
     head: list[Sequence[object]] = [columns] if columns else []
     rows = iter(rows)
-    while block := list(islice(rows, _BLOCK)) or head:
-        if block is not head:
-            block = head + block
+    while block := [*head, *islice(rows, _BLOCK)]:
         head = []
         texts = [[shown(value) for value in row] for row in block]
         widths = widths or [0] * len(texts[0])
