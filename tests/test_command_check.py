@@ -107,6 +107,14 @@ def test_a_table_without_types_and_keys(table: str) -> None:
     assert rows_of(path, table) == before
 
 
+def test_no_row_for_a_login() -> None:
+    """Every session has one, be it empty."""
+    changed(filled(), "delete from sessions")
+    assert "no row for a login" in said("wrong")
+    call("repair", "anna")
+    assert call("check", "anna").code == 0
+
+
 def test_a_version_that_the_tables_do_not_have() -> None:
     """An upgrade of it would fail."""
     path = changed(filled(), "update version set version = 3")

@@ -142,10 +142,11 @@ def test_the_page_of_the_login_is_damaged(path: Path) -> None:
     assert {**all_rows(path), "sessions": None} == {**before, "sessions": None}
 
 
-def test_a_page_that_no_longer_tells_where_its_login_is(path: Path) -> None:
+@pytest.mark.parametrize(("at", "count"), [(0, 100), (3, 2)], ids=["its head", "how many rows it has"])
+def test_a_page_that_no_longer_tells_where_its_login_is(path: Path, at: int, count: int) -> None:
     before, data = all_rows(path), path.read_bytes()
-    begin = (roots(path)["sessions"] - 1) * page_size(data)
-    path.write_bytes(data[:begin] + bytes(100) + data[begin + 100 :])
+    begin = (roots(path)["sessions"] - 1) * page_size(data) + at
+    path.write_bytes(data[:begin] + bytes(count) + data[begin + count :])
     repaired(path)
     assert all_rows(path) == before
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from calling import call, rows_of
@@ -29,6 +29,8 @@ def malformed(data: bytes, seed: int) -> bytes:
     )
 
 
+# SQLite says of it that there is not enough memory.
+@example(FILES[0], 447)
 @given(st.sampled_from(FILES), st.integers(0, 2**32 - 1))
 def test_anything(real: Path, seed: int) -> None:
     bad = malformed(real.read_bytes(), seed)

@@ -148,7 +148,8 @@ def _difference(found: list[schema.Column], wanted: list[schema.Column]) -> str:
 
 def _login(rows: list[Row]) -> Iterator[Finding]:
     if not rows:
-        yield note("it has no row for a login")
+        # A session that is not logged in has an empty one.
+        yield wrong("it has no row for a login")
         return
     login, faults = mend_login(rows[0])
     yield from map(wrong, faults)

@@ -28,8 +28,8 @@ REPAIR = "use `telethon-session repair`"
 # Channels have this marked id, and all below it.
 FIRST_CHANNEL = get_peer_id(PeerChannel(1))
 
-# What a damaged file raises; SQLite's own words may hold a piece of it that is no text.
-FAULTS = (sqlite3.Error, UnicodeDecodeError)
+# What a damaged file raises. SQLite's own words may hold a piece of it that is no text, and it may tell any length.
+FAULTS = (sqlite3.Error, UnicodeDecodeError, MemoryError)
 
 
 class SessionFile:
@@ -198,6 +198,8 @@ def explained(path: Path, error: Exception) -> Trouble:
             f"{path}: a program ended in the middle of a write, and {journal} has what was there before: start the"
             f" program again, or {REPAIR}"
         )
+    if isinstance(error, MemoryError):
+        return Trouble(f"{path} is damaged, or takes more memory than there is: {REPAIR}")
     if isinstance(error, UnicodeDecodeError):
         return Trouble(f"{path} is damaged in the description of its tables: {REPAIR}")
     if "not a database" in said:

@@ -123,8 +123,6 @@ def _read_tables(copy: Path, result: Salvage) -> None:
                     result.lost.append(f"the table {table} cannot be read to its end by SQLite")
         if not is_sound:
             result.unsure.update(_TABLES)
-        elif "sessions" not in result.unsure:
-            result.login = result.login or Login()
 
 
 def _count(file: SessionFile) -> int | None:
@@ -153,6 +151,9 @@ def _read_table(file: SessionFile, table: str, result: Salvage) -> None:
     elif table == "sessions":
         for row in file.stream(table):
             result.take_login(row)
+        if result.login is None:
+            # Every session has one, be it empty.
+            result.unsure.add(table)
     else:
         result.take(table, file.stream(table))
 
