@@ -16,7 +16,8 @@ SHUTTLE := RUSTFLAGS='--cfg shuttle' CARGO_TARGET_DIR=target/schedules PYO3_PYTH
 # A core that can be told to panic, for one test.
 export FAULTY_CORE := $(CURDIR)/target/debug/libtelethon_session_rust.$(if $(filter Darwin,$(shell uname)),dylib,so)
 # Those tests that a longer look makes sense of.
-LONG := $(patsubst %,tests/test_%.py,bad_files bad_arguments kills power_cuts random_lives lookup_keys strings)
+LONG := $(patsubst %,tests/test_%.py,bad_files bad_arguments command_repair_anything kills power_cuts \
+  random_lives lookup_keys strings)
 
 FUZZ_SECONDS ?= 60
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
@@ -135,7 +136,7 @@ $(VENV)/.built: $(VENV)/.ready $(RUST)
 	$(BIN)/maturin develop --release
 	touch $@
 
-$(WHEEL): $(VENV)/.ready $(RUST) README.md $(wildcard python/telethon_session_rust/*)
+$(WHEEL): $(VENV)/.ready $(RUST) README.md $(wildcard python/telethon_session_rust/* python/telethon_session_rust/cli/*)
 	rm -rf target/wheels
 	$(BIN)/maturin build --release --strip --out target/wheels
 	touch $@
@@ -150,6 +151,7 @@ $(WHEEL): $(VENV)/.ready $(RUST) README.md $(wildcard python/telethon_session_ru
 
 # Without what is about files, threads and the machine, whatever Telethon there is; `make test` has it.
 OF_ANY_RELEASE := $(addprefix tests/test_,kills.py power_cuts.py long_runs.py huge_files.py bad_files.py lost_files.py \
-  held_files.py forks_under_load.py child_ends.py exclusive.py one_process.py trouble.py documents.py moving.py)
+  held_files.py forks_under_load.py child_ends.py exclusive.py one_process.py trouble.py documents.py moving.py \
+  command_bench.py)
 $(RELEASES:%=test-release-%): test-release-%: .venvs/%/.ready $(FAULTY_CORE)
 	INSTALLED_WHEEL=1 HYPOTHESIS_PROFILE=quick .venvs/$*/bin/python -m pytest -q $(OF_ANY_RELEASE:%=--ignore=%)

@@ -95,7 +95,8 @@ async def main() -> None:
     with closing(sqlite3.connect("bots.db")) as database:
         token = os.environ["BOT_TOKEN"]
         session = DatabaseSession(database, account=token.partition(":")[0])
-        client = TelegramClient(session, int(os.environ["API_ID"]), os.environ["API_HASH"])
+        # Telethon carries no types, and what pyright makes of its methods is not what they are.
+        client: Any = TelegramClient(session, int(os.environ["API_ID"]), os.environ["API_HASH"])
         client.add_event_handler(tell_how_many, events.NewMessage(incoming=True))
         await client.start(bot_token=token)
         print(f"@{(await client.get_me()).username} is there. Ctrl-C ends it.")

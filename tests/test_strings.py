@@ -161,6 +161,8 @@ def test_what_does_not_fit_is_refused() -> None:
             StringSession.save(logged_in(StringSession(), login))
         with pytest.raises(ValueError, match="cannot hold"):
             RustStringSession.save(logged_in(RustStringSession(), login))
+    with pytest.raises(ValueError, match="without a port"):
+        RustStringSession.save(logged_in(RustStringSession(), (*LOGIN[:2], None, LOGIN[3])))
     for session in (StringSession, RustStringSession):
         with pytest.raises(ValueError, match="does not appear to be an IPv4 or IPv6 address"):
             logged_in(session(), (2, "venus.web.telegram.org", 443, LOGIN[3])).save()

@@ -174,7 +174,7 @@ def decode_base64(text: str, /) -> bytes:
 def encode_base64(data: bytes, /) -> str:
     """Url-safe base64 of the bytes."""
 
-def pack_login(dc_id: int, ip: bytes, port: int, key: bytes, /) -> bytes:
+def pack_login(dc_id: int, ip: bytes, port: int | None, key: bytes, /) -> bytes:
     """The bytes of a login: data centre, packed address, port and key. Raises `ValueError` for what does not fit."""
 
 def unpack_login(data: bytes, /) -> tuple[int, bytes, int, bytes | None]:

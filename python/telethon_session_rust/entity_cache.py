@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import telethon
@@ -11,10 +13,10 @@ from telethon.tl import types
 
 from ._core import PeerCacheCore
 
-try:
-    import telethon._updates as _updates
-except ImportError:  # Telethon 1.27 and older, or one to come: it is a private part.
-    _updates = None
+_updates: Any = None
+with suppress(ImportError):
+    # Not in Telethon 1.27 and older, nor perhaps in one to come: it is a private part.
+    _updates = import_module("telethon._updates")
 
 TELETHONS_CACHE: Any = getattr(_updates, "EntityCache", None)
 _Base: Any = TELETHONS_CACHE or object

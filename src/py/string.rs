@@ -45,7 +45,7 @@ pub(super) fn pack_login<'py>(
     py: Python<'py>,
     dc_id: i64,
     ip: &[u8],
-    port: i64,
+    port: Option<i64>,
     key: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let wrong = |what: String| PyValueError::new_err(format!("a string session cannot hold {what}"));
@@ -57,6 +57,7 @@ pub(super) fn pack_login<'py>(
     if !key.is_instance_of::<PyBytes>() && !key.is_instance_of::<PyByteArray>() {
         return Err(no_bytes(key));
     }
+    let port = port.ok_or_else(|| wrong("a login without a port".to_owned()))?;
     let key = value::bytes(key)?;
     let mut padded = Zeroizing::new([0; KEY_LEN]);
     let room = padded.get_mut(..key.len()).ok_or_else(|| wrong(format!("a key of {} bytes", key.len())))?;

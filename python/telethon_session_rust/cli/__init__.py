@@ -10,6 +10,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from .arguments import PROGRAM, parse
 from .printing import shown
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Does what the arguments say, and answers how the process should end."""
     for stream in (sys.stdout, sys.stderr):
         # A name in an alphabet that the terminal does not have is no reason to fail.
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     arguments = parse(argv)
     try:

@@ -72,7 +72,7 @@ def mend_entity(row: Row) -> Mended:
     if username is not None and not is_text(username):
         username = None
         faults.append("usernames that are no text")
-    elif username != (username and username.lower()):
+    elif username is not None and username != username.lower():
         username = username.lower()
         faults.append("usernames that are not in lower case, so nobody finds them")
     if not (phone is None or isinstance(phone, (int, float)) or is_text(phone)):
