@@ -19,6 +19,8 @@ export FAULTY_CORE := $(CURDIR)/target/debug/libtelethon_session_rust.$(if $(fil
 LONG := $(patsubst %,tests/test_%.py,bad_files bad_arguments command_repair_anything kills power_cuts \
   random_lives lookup_keys strings)
 
+MIRI := entity:: entity_cache peer_cache lookup_key session_string inbox
+
 FUZZ_SECONDS ?= 60
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 FUZZ := target/fuzz/.built
@@ -28,7 +30,7 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix
 FUZZERS := session_string lookup_key session_file
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-schedules test-python test-parallel test-long test-releases test-wheel test-sdist fuzz \
+.PHONY: help demo test test-core test-schedules test-python test-parallel test-long test-releases test-wheel test-sdist miri fuzz \
   bench docs lint format wheel clean $(RELEASES:%=test-release-%) $(FUZZERS:%=fuzz-%)
 
 help: ## say what there is to make
@@ -59,6 +61,10 @@ test-long: $(VENV)/.built $(FAULTY_CORE) ## look longer for trouble: files, kill
 	$(MAKE) test-schedules SCHEDULES=30000
 	$(BIN)/python -m pytest $(LONG)
 	$(MAKE) fuzz
+
+# What calls SQLite or Python cannot run under it.
+miri: ## the core's tests under miri, which finds undefined behaviour; it takes a nightly toolchain that has it
+	CARGO_TARGET_DIR=target/miri cargo +nightly miri test --no-default-features --lib -- $(MIRI)
 
 fuzz: $(FUZZERS:%=fuzz-%) ## libFuzzer on strings, lookup keys and files, FUZZ_SECONDS=60 each
 
