@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import signal
 import sys
 
 from telethon.client import telegrambaseclient
@@ -20,5 +21,7 @@ if __name__ == "__main__":
     telegrambaseclient.DEFAULT_IPV4_IP = where["host"]
     telegrambaseclient.DEFAULT_PORT = where["port"]
     trust(where["public_key"])
+    # Whoever starts the tests in the background has programs ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     del sys.argv[0], sys.path[0]
     runpy.run_path(sys.argv[0], run_name="__main__")

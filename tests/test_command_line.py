@@ -144,8 +144,9 @@ def test_a_broken_pipe_is_no_error() -> None:
     assert program.returncode == 128 + signal.SIGPIPE
 
 
+# Whoever starts the tests in the background has programs ignore the signal.
 READS = """
-import sys
+import signal, sys
 from telethon_session_rust.cli import main
 
 class Stdin:
@@ -156,6 +157,7 @@ class Stdin:
         print("reading", flush=True)
         return sys.__stdin__.read()
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.stdin = Stdin()
 sys.exit(main(["import", "anna"]))
 """
