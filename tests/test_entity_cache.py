@@ -126,7 +126,7 @@ def test_a_filter_may_ask_the_cache() -> None:
     assert [*cache.hash_map] == [5, 6, 7, 8]
 
 
-def test_accelerate_keeps_what_the_client_has_met() -> None:
+async def test_accelerate_keeps_what_the_client_has_met() -> None:
     client = TelegramClient(MemorySession(), 1, "hash")
     client._mb_entity_cache.extend([entities.user(1, 11, bot=True)], [entities.channel(2, 22)])
     client._mb_entity_cache.set_self_user(3, False, 33)
@@ -139,7 +139,7 @@ def test_accelerate_keeps_what_the_client_has_met() -> None:
     assert client._mb_entity_cache is ours
 
 
-def test_a_cache_that_is_another_stays(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_cache_that_is_another_stays(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     class Newer(EntityCache):
         def extend(self, users: Any, chats: Any) -> None:
             super().extend([user for user in users if not user.bot], chats)
