@@ -45,7 +45,7 @@ def client_cache(client: TelegramClient) -> type | None:
 
 async def test_clients_and_imports_are_ours_until_it_is_taken_back() -> None:
     before = modules()
-    earlier = TelegramClient("earlier", 1, "hash")
+    earlier, nameless = TelegramClient("earlier", 1, "hash"), TelegramClient(None, 1, "hash")
     install()
     install()
     for name, ours in OURS.items():
@@ -54,7 +54,7 @@ async def test_clients_and_imports_are_ours_until_it_is_taken_back() -> None:
     assert type(earlier.session) is THEIRS["SQLiteSession"]
     client = TelegramClient("anon", 1, "hash")
     assert type(client.session) is RustSQLiteSession
-    assert type(TelegramClient(None, 1, "hash").session) is RustMemorySession
+    assert type(TelegramClient(None, 1, "hash").session) is OURS[type(nameless.session).__name__]
     assert client_cache(client) is (RustEntityCache if TELETHONS_CACHE else type(None))
     uninstall()
     uninstall()
