@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TASKS = Path("/proc/self/task")
@@ -16,7 +16,12 @@ def waited() -> float:
     """The seconds that the threads of this process have waited for a processor. It is all of them: who waits for a
     lock waits for its holder's processor too.
     """
-    return sum(int(file.read_text().split()[1]) for file in TASKS.glob("*/schedstat")) / 1e9
+    waits = 0
+    for file in TASKS.glob("*/schedstat"):
+        # A thread may have ended meanwhile.
+        with suppress(OSError):
+            waits += int(file.read_text().split()[1])
+    return waits / 1e9
 
 
 @contextmanager

@@ -43,12 +43,18 @@ class OpenStore(Protocol):
 @functools.cache
 def on_base(package: str, base: type) -> ModuleType:
     """The package, imported while `base` is Telethon's `MemorySession`. Nobody else gets this copy of it."""
+    others = forgotten(package)
     with patch("telethon.sessions.MemorySession", base), patch("telethon.sessions.memory.MemorySession", base):
         try:
             return importlib.import_module(package)
         finally:
-            for name in [name for name in sys.modules if name.partition(".")[0] == package]:
-                del sys.modules[name]
+            forgotten(package)
+            sys.modules.update(others)
+
+
+def forgotten(package: str) -> dict[str, ModuleType]:
+    """The package's modules, which the next import makes anew."""
+    return {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == package}
 
 
 class AlchemyStore:

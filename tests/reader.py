@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,7 +57,9 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         yield account
         of_the_page.close()
         asyncio.set_event_loop(None)
+        # What the page has changed for the whole program.
         telethon_session_rust.uninstall()
+        logging.getLogger("telethon_session_rust").setLevel(logging.NOTSET)
 
 
 async def first_visit(account: Account) -> str:
