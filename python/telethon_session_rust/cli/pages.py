@@ -40,7 +40,7 @@ class Pages:
         self.size = max(sizes, key=self._trees)
         reserved = data[20] if len(data) > 20 and data[20] <= self.size - 480 else 0
         self._usable = self.size - reserved
-        self.count = -(-len(data) // self.size)
+        self.count: int = -(-len(data) // self.size)
         # Rows whose page is there and which cannot be read.
         self.broken_rows = 0
 

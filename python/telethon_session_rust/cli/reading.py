@@ -26,7 +26,7 @@ PAGE = 5000
 HEADER = 100
 REPAIR = "use `telethon-session repair`"
 # Channels have this marked id, and all below it.
-FIRST_CHANNEL = get_peer_id(PeerChannel(1))
+FIRST_CHANNEL: int = get_peer_id(PeerChannel(1))
 
 # What a damaged file raises. SQLite's own words may hold a piece of it that is no text, and it may tell any length.
 FAULTS = (sqlite3.Error, UnicodeDecodeError, MemoryError)
