@@ -42,7 +42,7 @@ class Pages:
         self._usable = self.size - reserved
         self.count: int = -(-len(data) // self.size)
         # Rows whose page is there and which cannot be read.
-        self.broken_rows = 0
+        self.broken_rows: int = 0
 
     @property
     def missing(self) -> int:
