@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lives import Lives, fast_folder
+from lives import Lives
 from living import KEY
-from strange import KEYS, SECOND, TABLES, changed, columns_of, loosened, rows_of, sound_file
+from strange import KEYS, SECOND, TABLES, changed, columns_of, loosened, rows_of
 from trying import tried
 
+pytest_plugins = ["strange_files"]
+
 COLUMNS = [(table, column) for table, columns in TABLES.items() for column in columns]
-
-
-@pytest.fixture(scope="module")
-def lives() -> Iterator[Lives]:
-    with fast_folder() as folder, Lives(folder) as lives:
-        yield lives
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return sound_file(tmp_path_factory.mktemp("sound") / "anna.session")
-
-
-@pytest.fixture
-def path(lives: Lives, sound: bytes) -> Path:
-    path = lives.new_path()
-    path.write_bytes(sound)
-    return path
 
 
 @pytest.mark.parametrize(("table", "column"), [column for column in COLUMNS if column != ("version", "version")])

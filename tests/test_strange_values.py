@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lives import Lives, fast_folder
+from lives import Lives
 from living import KEY
-from strange import KEYS, SECOND, TABLES, changed, columns_of, loosened, rows_of, sound_file
+from strange import KEYS, SECOND, TABLES, changed, columns_of, loosened, rows_of
 from trying import tried
+
+pytest_plugins = ["strange_files"]
 
 COLUMNS = [(table, column) for table, columns in TABLES.items() for column in columns]
 STRANGE = [
     *[None, 0, -1, 2**31, 2**62, 2**63 - 1, -(2**63), 1.5, 1e300, float("inf"), -1e-300],
     *["", "text", "7", "a\0b", "\ufffd\U0010ffff", "x" * 10**6, b"", b"blob", b"\xff" * 256, b"\0" * 10**6],
 ]
-
-
-@pytest.fixture(scope="module")
-def lives() -> Iterator[Lives]:
-    with fast_folder() as folder, Lives(folder) as lives:
-        yield lives
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return sound_file(tmp_path_factory.mktemp("sound") / "anna.session")
-
-
-@pytest.fixture
-def path(lives: Lives, sound: bytes) -> Path:
-    path = lives.new_path()
-    path.write_bytes(sound)
-    return path
 
 
 @pytest.mark.parametrize("is_loose", [False, True], ids=["declared", "loose"])

@@ -1,7 +1,6 @@
 //! The classes of which nearly all received entities are, and the fastest way to read their attributes.
 
 use plain_attributes::{Attribute, Plain, dict_of};
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
@@ -22,7 +21,7 @@ impl<const N: usize> EntityClass<N> {
         let arguments: usize = code.map_or(Ok(0), |code| code.getattr("co_argcount")?.extract())?;
         Ok(Self {
             class: class.clone().unbind(),
-            attributes: attributes_named(py, attributes)?,
+            attributes: Attribute::named(py, attributes)?,
             // Telethon makes an attribute of each argument, `self` apart.
             has_dict: py.version_info() < (3, 11) || arguments > MOST_WITHOUT_DICT + 1,
         })
@@ -48,12 +47,6 @@ impl<const N: usize> EntityClass<N> {
     ) -> PyResult<()> {
         read_each(&self.attributes, object, dict, values)
     }
-}
-
-/// Attributes with these names.
-pub(super) fn attributes_named<const N: usize>(py: Python<'_>, names: [&str; N]) -> PyResult<[Attribute; N]> {
-    let attributes = names.into_iter().map(|name| Attribute::new(py, name)).collect::<PyResult<Vec<_>>>()?;
-    attributes.try_into().map_err(|_| PyRuntimeError::new_err("as many names as attributes"))
 }
 
 /// Reads the attributes of an object of any class.

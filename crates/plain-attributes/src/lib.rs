@@ -44,12 +44,14 @@ pub struct Attribute {
 }
 
 impl Attribute {
-    /// The attribute with this name.
+    /// The attributes with these names.
     ///
     /// # Errors
     /// Whatever keeps Python from saying which version it is.
-    pub fn new(py: Python<'_>, name: &str) -> PyResult<Self> {
-        Ok(Self { name: PyString::intern(py, name).unbind(), place: AtomicIsize::new(0), has_place: has_places(py)? })
+    pub fn named<const N: usize>(py: Python<'_>, names: [&str; N]) -> PyResult<[Self; N]> {
+        let has_place = has_places(py)?;
+        let new = |name| Self { name: PyString::intern(py, name).unbind(), place: AtomicIsize::new(0), has_place };
+        Ok(names.map(new))
     }
 
     /// The value of an object whose dictionary this is. What is not in the dictionary is asked of the object itself.
