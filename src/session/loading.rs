@@ -73,17 +73,26 @@ impl Session {
     /// # Errors
     /// Only that the store is locked; what else keeps it from being read is said once, and memory answers.
     pub(super) fn find_in_store(&self, query: &Query<'_>) -> Result<Option<IdAndHash>> {
-        let is_complete = matches!(self.state().mirror, Mirror::Complete);
         let mut slot = match self.try_slot() {
             Some(slot) => slot,
-            // Memory held everything when the transaction began, and nobody else has written since.
-            None if is_complete && self.is_writing.load(Ordering::Acquire) => return Ok(None),
-            None => self.slot_urgently(),
+            None => match self.answer_while_writing(query) {
+                Some(answer) => return Ok(answer),
+                None => self.slot_urgently(),
+            },
         };
-        match self.ask_store(&mut slot, query, is_complete) {
+        match self.ask_store(&mut slot, query) {
             Err(error @ Error::Locked { .. }) => Err(error),
             found => Ok(self.or_memory(&mut slot, found, || self.answer(&mut self.whole_state(), query))),
         }
+    }
+
+    /// What memory answers while a transaction keeps everybody else from writing, if it holds all that was stored before.
+    fn answer_while_writing(&self, query: &Query<'_>) -> Option<Option<IdAndHash>> {
+        if !self.is_writing.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = self.whole_state();
+        matches!(state.mirror, Mirror::Complete).then(|| self.answer(&mut state, query))
     }
 
     /// What was found in the store or, where it cannot be read, in memory. That it is locked is no news; anything else is said once.
@@ -113,11 +122,12 @@ impl Session {
         }
     }
 
-    fn ask_store(&self, slot: &mut Slot, query: &Query<'_>, was_complete: bool) -> Result<Option<IdAndHash>> {
-        let was_open = slot.store.is_some();
+    fn ask_store(&self, slot: &mut Slot, query: &Query<'_>) -> Result<Option<IdAndHash>> {
         self.opened(slot, LOCKED_WAIT)?;
-        if was_complete && was_open && !self.is_behind(slot)? {
-            return Ok(None);
+        let is_complete = matches!(self.state().mirror, Mirror::Complete);
+        if is_complete && !self.is_behind(slot)? {
+            // Memory is asked again: it may have been read to the end since.
+            return Ok(self.answer(&mut self.whole_state(), query));
         }
         let page = self.opened(slot, LOCKED_WAIT)?.find(query, LOCKED_WAIT)?;
         let mut state = self.whole_state();

@@ -11,7 +11,7 @@ use super::{Session, Slot};
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::store::Changes;
-use crate::sync::{Ordering, sleep};
+use crate::sync::{AtomicBool, Ordering, sleep};
 use crate::writer::{self, Saved, Task};
 
 /// How long the writer lets changes gather. With the time to write them it makes about a second.
@@ -246,7 +246,6 @@ impl Session {
         let mut taken = Vec::new();
         let result =
             if is_anything_unsaved { safely(slot, |slot| self.write_slices(slot, &mut taken)) } else { Ok(true) };
-        self.is_writing.store(false, Ordering::Release);
         let mut state = self.state();
         state.are_credentials_under_way = false;
         match result {
@@ -283,7 +282,7 @@ impl Session {
 
     fn write_in_transaction(&self, slot: &mut Slot, taken: &mut Vec<Taken>) -> Result<bool> {
         self.is_behind(slot)?;
-        self.is_writing.store(true, Ordering::Release);
+        let _writing = Writing::begin(&self.is_writing);
         let mut rows = self.state().journal.entities.len();
         let mut written_key = Changes::default();
         loop {
@@ -327,6 +326,22 @@ impl Session {
         }
         let next = self.state().next_write().map(|due| due.saturating_duration_since(Instant::now()).max(SLOT_RETRY));
         earlier(next, self.load_some())
+    }
+}
+
+/// Says that a transaction is under way, until it is dropped: at once when the transaction ends, for then others can write.
+struct Writing<'a>(&'a AtomicBool);
+
+impl<'a> Writing<'a> {
+    fn begin(is_writing: &'a AtomicBool) -> Self {
+        is_writing.store(true, Ordering::Release);
+        Self(is_writing)
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
