@@ -19,7 +19,7 @@ from telethon.sessions import MemorySession, SQLiteSession
 
 import keys
 from conftest import PROFILE
-from telethon_session_rust import RustMemorySession, RustSQLiteSession
+from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
 
 # A digit, a letter, those that are ASCII's to IGNORECASE (long s, Kelvin, dotted and dotless i), and two spaces.
 FOREIGN = "\u0663\u0436\u017f\u212a\u0130\u0131\u200b\u3000"
@@ -144,8 +144,9 @@ def test_one_method_may_be_overridden(method: str, bases: tuple[type, type], key
     assert calls(ours, key, found) == calls(theirs, key, found)
 
 
-@pytest.mark.parametrize("text", ["\ud800", "abc\udfff", "@\ud800"])
-@pytest.mark.parametrize("session", [MemorySession, RustMemorySession, SQLiteSession, RustSQLiteSession])
+@pytest.mark.parametrize("text", ["\ud800", "abc\udfff", "@\ud800", "t.me/joinchat/\ud800", "+7999\udc80"])
+@pytest.mark.parametrize("session", [MemorySession, RustMemorySession, RustSQLiteSession, RustStringSession])
 def test_half_a_character_is_nobody(session: Any, text: str) -> None:
-    with pytest.raises(ValueError):
-        session().get_input_entity(text)
+    """Telethon's file raises what `sqlite3` does."""
+    assert calls(session(), text) == [ValueError]
+    assert differences([text]) == []

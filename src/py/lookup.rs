@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyTypeError, PyUnicodeEncodeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString};
@@ -15,7 +15,7 @@ use crate::lookup_key::{LookupKey, parse};
 pub(super) enum Lookup<'a, 'py> {
     Phone(Cow<'a, str>),
     Username(Cow<'a, str>),
-    Name(&'a str),
+    Name(&'a Bound<'py, PyString>),
     /// A marked id, or (not exact) one of a user, chat or channel.
     Id {
         id: Bound<'py, PyAny>,
@@ -99,28 +99,38 @@ fn as_input_peer<'py>(telethon: &Telethon, key: &Bound<'py, PyAny>) -> PyResult<
     }
 }
 
+/// The text, unless there is half a character in it, as only Python's can have: nobody is called that.
+pub(super) fn whole_text<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Option<&'a str>> {
+    match text.to_str() {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(text.py()) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn of_text<'a, 'py>(telethon: &Telethon, text: &'a Bound<'py, PyString>) -> PyResult<[Option<Lookup<'a, 'py>>; 2]> {
-    let name = text.to_str()?;
-    let first = match telethon.dialect.map_or(LookupKey::Unsure, |dialect| parse(name, &dialect)) {
+    let parsed = telethon.dialect.zip(whole_text(text)?).map(|(dialect, text)| parse(text, &dialect));
+    let first = match parsed.unwrap_or(LookupKey::Unsure) {
         LookupKey::Phone(phone) => Some(Lookup::Phone(phone)),
         LookupKey::Username(username) => Some(Lookup::Username(username)),
         LookupKey::Invite(id) => Some(Lookup::Id { id: id.into_pyobject(text.py())?.into_any(), exact: false }),
         LookupKey::Name => None,
         LookupKey::Unsure => ask_telethon(telethon, text)?,
     };
-    Ok([first, Some(Lookup::Name(name))])
+    Ok([first, Some(Lookup::Name(text))])
 }
 
 fn ask_telethon<'a, 'py>(telethon: &Telethon, text: &Bound<'py, PyString>) -> PyResult<Option<Lookup<'a, 'py>>> {
     let py = text.py();
-    let phone: Option<String> = telethon.util(intern!(py, "parse_phone"), text)?.extract()?;
-    if let Some(phone) = phone.filter(|phone| !phone.is_empty()) {
-        return Ok(Some(Lookup::Phone(Cow::Owned(phone))));
+    let phone = telethon.util(intern!(py, "parse_phone"), text)?;
+    if phone.is_truthy()? {
+        return Ok(Some(Lookup::Phone(Cow::Owned(phone.extract()?))));
     }
-    let (username, is_invite): (Option<String>, bool) =
+    // Of an invite link it is the hash, which may be any text.
+    let (username, is_invite): (Bound<'_, PyAny>, bool) =
         telethon.util(intern!(py, "parse_username"), text)?.extract()?;
-    if let Some(username) = username.filter(|username| !username.is_empty() && !is_invite) {
-        return Ok(Some(Lookup::Username(Cow::Owned(username))));
+    if !is_invite && username.is_truthy()? {
+        return Ok(Some(Lookup::Username(Cow::Owned(username.extract()?))));
     }
     let id = telethon.util(intern!(py, "resolve_invite_link"), text)?.get_item(1)?;
     Ok(if id.is_truthy()? { Some(Lookup::Id { id, exact: false }) } else { None })

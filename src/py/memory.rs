@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 
 use super::guard::{detached, guarded, is_in_event_loop, patiently};
-use super::lookup::{Lookup, Meaning, meaning};
+use super::lookup::{Lookup, Meaning, meaning, whole_text};
 use super::read::{self, Reader, Row};
 use super::telethon::Telethon;
 use super::value::Truth;
@@ -85,8 +85,8 @@ impl MemoryCore {
             return Ok(number.and_then(|number| number.extract().ok()));
         }
         if let Ok(text) = id.cast::<PyString>() {
-            let text = self.session().phone_form(text.to_str()?);
-            return Ok(text.parse().ok().filter(|_| is_stored));
+            let digits = whole_text(text)?.map(|text| self.session().phone_form(text));
+            return Ok(digits.and_then(|digits| digits.parse().ok()).filter(|_| is_stored));
         }
         match id.extract() {
             Ok(id) => Ok(Some(id)),
@@ -99,10 +99,14 @@ impl MemoryCore {
         let found = match lookup {
             Lookup::Phone(phone) => self.find_phone(py, phone)?,
             Lookup::Username(username) => self.find(py, &Query::Text(TextKey::Username, username))?,
-            Lookup::Name(name) => self.find(py, &Query::Text(TextKey::Name, name))?,
+            Lookup::Name(name) => self.find_text(TextKey::Name, name)?,
             Lookup::Id { id, exact } => self.find_id(id, *exact)?,
         };
         found.map(|(id, hash)| Ok((id, hash.into_pyobject(py)?.into_any()))).transpose()
+    }
+
+    fn find_text(&self, key: TextKey, text: &Bound<'_, PyString>) -> PyResult<Option<IdAndHash>> {
+        whole_text(text)?.map_or(Ok(None), |whole| self.find(text.py(), &Query::Text(key, whole)))
     }
 
     fn put(&self, py: Python<'_>, page: EntityPage) -> PyResult<()> {
@@ -220,17 +224,17 @@ impl MemoryCore {
             return self.find_phone(py, read::digits(phone)?.to_str()?);
         }
         let Ok(phone) = phone.cast::<PyString>() else { return Ok(None) };
-        self.find_phone(py, phone.to_str()?)
+        whole_text(phone)?.map_or(Ok(None), |phone| self.find_phone(py, phone))
     }
 
     fn get_entity_rows_by_username(&self, username: &Bound<'_, PyAny>) -> PyResult<Option<IdAndHash>> {
         let Ok(username) = username.cast::<PyString>() else { return Ok(None) };
-        self.find(username.py(), &Query::Text(TextKey::Username, username.to_str()?))
+        self.find_text(TextKey::Username, username)
     }
 
     fn get_entity_rows_by_name(&self, name: &Bound<'_, PyAny>) -> PyResult<Option<IdAndHash>> {
         let Ok(name) = name.cast::<PyString>() else { return Ok(None) };
-        self.find(name.py(), &Query::Text(TextKey::Name, name.to_str()?))
+        self.find_text(TextKey::Name, name)
     }
 
     #[pyo3(signature = (id, exact = Truth(true)), text_signature = "($self, id, exact=True)")]
