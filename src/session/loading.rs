@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::mirror::{Mirror, Pass};
 use super::state::State;
-use super::{Patience, Session, Slot};
+use super::{InMemory, Patience, Session, Slot};
 use crate::entity_cache::IdAndHash;
 use crate::error::{Error, Result};
 use crate::fork;
@@ -76,8 +76,9 @@ impl Session {
         let mut slot = match self.try_slot() {
             Some(slot) => slot,
             None => match self.answer_while_writing(query) {
-                Some(answer) => return Ok(answer),
-                None => self.slot_urgently(),
+                InMemory::Found(found) => return Ok(Some(found)),
+                InMemory::NotFound => return Ok(None),
+                InMemory::Unknown => self.slot_urgently(),
             },
         };
         match self.ask_store(&mut slot, query) {
@@ -87,12 +88,15 @@ impl Session {
     }
 
     /// What memory answers while a transaction keeps everybody else from writing, if it holds all that was stored before.
-    fn answer_while_writing(&self, query: &Query<'_>) -> Option<Option<IdAndHash>> {
+    fn answer_while_writing(&self, query: &Query<'_>) -> InMemory {
         if !self.is_writing.load(Ordering::Acquire) {
-            return None;
+            return InMemory::Unknown;
         }
         let mut state = self.whole_state();
-        matches!(state.mirror, Mirror::Complete).then(|| self.answer(&mut state, query))
+        if !matches!(state.mirror, Mirror::Complete) {
+            return InMemory::Unknown;
+        }
+        self.answer(&mut state, query).map_or(InMemory::NotFound, InMemory::Found)
     }
 
     /// What was found in the store or, where it cannot be read, in memory. That it is locked is no news; anything else is said once.
