@@ -126,6 +126,26 @@ def test_a_filter_may_ask_the_cache() -> None:
     assert [*cache.hash_map] == [5, 6, 7, 8]
 
 
+def test_who_is_known_may_change_and_change_back_in_one_page() -> None:
+    theirs, ours = EntityCache(), RustEntityCache()
+    for cache in (theirs, ours):
+        cache.extend([entities.user(1, 11)], [])
+        cache.extend([entities.user(1, hash, min=hash == 14) for hash in (11, 12, 11, 13, 11, 14)], [])
+    assert seen(ours) == seen(theirs)
+    assert ours.get(1).hash == 11
+
+
+def test_objects_that_end_may_ask_the_cache() -> None:
+    class Asks:
+        def __del__(self) -> None:
+            found.append(cache.get(1).hash)
+
+    cache, found = RustEntityCache(), []
+    cache.extend([entities.user(1, 11)], [])
+    cache.extend((entities.user(1, hash, first_name=Asks()) for hash in (11, 12, 11)), ())
+    assert found == [11] * 3
+
+
 async def test_accelerate_keeps_what_the_client_has_met() -> None:
     client = TelegramClient(MemorySession(), 1, "hash")
     client._mb_entity_cache.extend([entities.user(1, 11, bot=True)], [entities.channel(2, 22)])

@@ -5,7 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrayvec::ArrayVec;
-use plain_attributes::Plain;
+use plain_attributes::{Attribute, Plain};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -29,8 +29,8 @@ const COMMUNITY: u8 = b'N';
 
 /// What is used of Telethon's `_updates`, which only its client knows otherwise.
 struct Updates {
-    user: EntityClass<4>,
-    channel: EntityClass<5>,
+    user: PeerClass<4>,
+    channel: PeerClass<5>,
     /// A basic group, which has no access hash.
     chat: Py<PyType>,
     /// From Telethon 1.45 on.
@@ -52,8 +52,11 @@ impl Updates {
         let updates = py.import("telethon._updates")?;
         let members = updates.getattr("EntityType")?.try_iter()?;
         Ok(Self {
-            user: EntityClass::new(&class("User")?, USER_ATTRIBUTES)?,
-            channel: EntityClass::new(&class("Channel")?, CHANNEL_ATTRIBUTES)?,
+            user: PeerClass { class: EntityClass::new(&class("User")?, USER_ATTRIBUTES)?, kind: kind_in_user },
+            channel: PeerClass {
+                class: EntityClass::new(&class("Channel")?, CHANNEL_ATTRIBUTES)?,
+                kind: kind_in_channel,
+            },
             chat: class("Chat")?.unbind(),
             community: types.getattr_opt("Community")?.map(Bound::cast_into).transpose()?.map(Bound::unbind),
             entity: updates.getattr("Entity")?.unbind(),
@@ -73,19 +76,10 @@ impl Updates {
             .ok_or_else(|| PyValueError::new_err(format!("this Telethon has no EntityType {:?}", char::from(kind))))
     }
 
-    /// The user, if there is anything to be kept.
-    fn read_user(&self, Ahead { object: user, dict, hash }: &Ahead<'_>) -> PyResult<Option<Peer>> {
-        if let (Some(dict), Some(hash)) = (dict, *hash) {
-            let [_, min, id, bot] = &self.user.attributes;
-            if let Some(is_min) = min.read_flag(dict)
-                && let Some(id) = id.read_integer(dict)
-                && let Some(is_bot) = bot.read_flag(dict)
-            {
-                return Ok((hash != 0 && !is_min).then(|| Peer { id, hash: Some(hash), kind: kind_of_user(is_bot) }));
-            }
-        }
+    /// The user, of whatever class, if there is anything to be kept.
+    fn read_user(&self, user: &Bound<'_, PyAny>) -> PyResult<Option<Peer>> {
         let mut values = [const { Plain::Missing }; 4];
-        read_each(&self.user.attributes, user, None, &mut values)?;
+        read_each(&self.user.class.attributes, user, None, &mut values)?;
         let [hash, min, id, bot] = &values;
         if !hash.is_truthy()? || min.is_truthy()? {
             return Ok(None);
@@ -94,23 +88,12 @@ impl Updates {
     }
 
     /// The channel or whatever else is among the chats, if there is anything to be kept.
-    fn read_chat(&self, Ahead { object: chat, dict, hash }: &Ahead<'_>) -> PyResult<Option<Peer>> {
-        if let (Some(dict), Some(hash)) = (dict, *hash) {
-            let [_, min, id, megagroup, gigagroup] = &self.channel.attributes;
-            if let Some(is_min) = min.read_flag(dict)
-                && let Some(id) = id.read_integer(dict)
-                && let Some(is_megagroup) = megagroup.read_flag(dict)
-                && let Some(is_gigagroup) = gigagroup.read_flag(dict)
-            {
-                let kind = kind_of_channel(is_megagroup, is_gigagroup);
-                return Ok((hash != 0 && !is_min).then_some(Peer { id, hash: Some(hash), kind }));
-            }
-        }
+    fn read_chat(&self, chat: &Bound<'_, PyAny>) -> PyResult<Option<Peer>> {
         if chat.get_type().is(&self.chat) {
             return Ok(None);
         }
         let mut values = [const { Plain::Missing }; 5];
-        read_each(&self.channel.attributes, chat, None, &mut values)?;
+        read_each(&self.channel.class.attributes, chat, None, &mut values)?;
         let [hash, min, id, megagroup, gigagroup] = &values;
         if !hash.is_truthy()? || min.is_truthy()? {
             return Ok(None);
@@ -121,6 +104,35 @@ impl Updates {
         };
         Ok(Some(Peer { id: id.number()?, hash: Some(hash.number()?), kind }))
     }
+}
+
+/// The class of nearly all users, or of nearly all chats.
+struct PeerClass<const N: usize> {
+    /// Its first attributes are `access_hash`, `min` and `id`.
+    class: EntityClass<N>,
+    /// The kind, by the other attributes, if they are flags.
+    kind: fn(&[Attribute; N], &Bound<'_, PyDict>) -> Option<u8>,
+}
+
+impl<const N: usize> PeerClass<N> {
+    /// The peer that an object with this dictionary would be if it is not `min`, as far as that can be read without running Python's code.
+    fn peer(&self, dict: &Bound<'_, PyDict>) -> Option<Peer> {
+        let [access_hash, _, id, ..] = &self.class.attributes[..] else { return None };
+        let hash = access_hash.read_integer(dict);
+        Some(Peer { id: id.read_integer(dict)?, hash: Some(hash?), kind: (self.kind)(&self.class.attributes, dict)? })
+    }
+
+    fn is_min(&self, dict: &Bound<'_, PyDict>) -> Option<bool> {
+        self.class.attributes.get(1)?.read_flag(dict)
+    }
+}
+
+fn kind_in_user([.., bot]: &[Attribute; 4], dict: &Bound<'_, PyDict>) -> Option<u8> {
+    bot.read_flag(dict).map(kind_of_user)
+}
+
+fn kind_in_channel([.., megagroup, gigagroup]: &[Attribute; 5], dict: &Bound<'_, PyDict>) -> Option<u8> {
+    Some(kind_of_channel(megagroup.read_flag(dict)?, gigagroup.read_flag(dict)?))
 }
 
 fn kind_of_user(is_bot: bool) -> u8 {
@@ -135,6 +147,20 @@ fn kind_of_channel(is_megagroup: bool, is_gigagroup: bool) -> u8 {
     }
 }
 
+/// How many objects are looked at together.
+const TOGETHER: usize = 8;
+
+/// An object that has been looked at.
+struct Ahead<'py> {
+    object: Bound<'py, PyAny>,
+    /// Its dictionary, if it is of the usual class.
+    dict: Option<Bound<'py, PyDict>>,
+    /// The peer that it is unless it is `min`, if it could be read.
+    peer: Option<Peer>,
+    /// Whether just that peer is in the cache.
+    is_known: bool,
+}
+
 /// The users and channels that a client has met. `RustEntityCache` is made of it; see its documentation.
 #[pyclass(frozen, subclass, module = "telethon_session_rust._core")]
 pub(super) struct PeerCacheCore {
@@ -145,6 +171,50 @@ pub(super) struct PeerCacheCore {
 impl PeerCacheCore {
     fn cache(&self) -> MutexGuard<'_, PeerCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds the peers among the objects that are to be kept and are not known just so. Objects lie all over the memory, so some are
+    /// looked at together, and it is waited for once.
+    fn read<'py, const N: usize>(
+        &self,
+        class: &PeerClass<N>,
+        objects: &Bound<'py, PyAny>,
+        peers: &mut Vec<Peer>,
+        read_slowly: impl Fn(&Bound<'py, PyAny>) -> PyResult<Option<Peer>>,
+    ) -> PyResult<()> {
+        let mut ahead: ArrayVec<Ahead<'py>, TOGETHER> = ArrayVec::new();
+        let mut read = |ahead: &mut ArrayVec<Ahead<'py>, TOGETHER>| {
+            for Ahead { dict, peer, .. } in &mut *ahead {
+                *peer = dict.as_ref().and_then(|dict| class.peer(dict));
+            }
+            // Whoever is known just so stays so, `min` or not; until somebody comes who is not, for he may come again as he was.
+            if peers.is_empty() {
+                guarded(|| {
+                    let cache = self.cache();
+                    let is_known = |peer: Option<Peer>| peer.is_some_and(|peer| cache.get(peer.id) == Some(peer));
+                    let known = ahead.iter_mut().take_while(|ahead| is_known(ahead.peer));
+                    known.for_each(|ahead| ahead.is_known = true);
+                })?;
+            }
+            ahead.drain(..).filter(|ahead| !ahead.is_known).try_for_each(|Ahead { object, dict, peer, .. }| {
+                match peer.zip(dict.and_then(|dict| class.is_min(&dict))) {
+                    Some((peer, is_min)) => peers.extend(Some(peer).filter(|peer| !is_min && peer.hash != Some(0))),
+                    None => peers.extend(read_slowly(&object)?),
+                }
+                Ok(())
+            })
+        };
+        let mut look_at = |object: Bound<'py, PyAny>| {
+            let dict = class.class.dict_of(&object)?;
+            ahead.push(Ahead { object, dict, peer: None, is_known: false });
+            if ahead.is_full() { read(&mut ahead) } else { Ok(()) }
+        };
+        if let Ok(list) = objects.cast_exact::<PyList>() {
+            list.iter().try_for_each(&mut look_at)?;
+        } else {
+            objects.try_iter()?.try_for_each(|object| look_at(object?))?;
+        }
+        read(&mut ahead)
     }
 
     fn find(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<Peer>> {
@@ -165,14 +235,8 @@ impl PeerCacheCore {
     fn extend(&self, users: &Bound<'_, PyAny>, chats: &Bound<'_, PyAny>) -> PyResult<()> {
         let updates = Updates::get(users.py())?;
         let mut peers = Vec::new();
-        for_each(&updates.user, users, |user| {
-            peers.extend(updates.read_user(user)?);
-            Ok(())
-        })?;
-        for_each(&updates.channel, chats, |chat| {
-            peers.extend(updates.read_chat(chat)?);
-            Ok(())
-        })?;
+        self.read(&updates.user, users, &mut peers, |user| updates.read_user(user))?;
+        self.read(&updates.channel, chats, &mut peers, |chat| updates.read_chat(chat))?;
         guarded(|| {
             let mut cache = self.cache();
             for peer in peers {
@@ -241,38 +305,4 @@ fn key(id: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
     }
     // What cannot be a key at all is an error there.
     id.hash().map(|_| None)
-}
-
-/// An object that has been looked at: its dictionary and access hash, if it is of the usual class and they are the usual ones.
-struct Ahead<'py> {
-    object: Bound<'py, PyAny>,
-    dict: Option<Bound<'py, PyDict>>,
-    hash: Option<i64>,
-}
-
-/// Calls `each` with all objects. They lie all over the memory, so some are looked at together, and it is waited for once.
-fn for_each<'py, const N: usize>(
-    class: &EntityClass<N>,
-    objects: &Bound<'py, PyAny>,
-    mut each: impl FnMut(&Ahead<'py>) -> PyResult<()>,
-) -> PyResult<()> {
-    const TOGETHER: usize = 8;
-    let mut ahead = ArrayVec::new();
-    let mut read = |ahead: &mut ArrayVec<Ahead<'py>, TOGETHER>| {
-        for Ahead { dict, hash, .. } in &mut *ahead {
-            *hash = dict.as_ref().and_then(|dict| class.attributes[0].read_integer(dict));
-        }
-        ahead.drain(..).try_for_each(|object| each(&object))
-    };
-    let mut look_at = |object: Bound<'py, PyAny>| {
-        let dict = class.dict_of(&object)?;
-        ahead.push(Ahead { object, dict, hash: None });
-        if ahead.is_full() { read(&mut ahead) } else { Ok(()) }
-    };
-    if let Ok(list) = objects.cast_exact::<PyList>() {
-        list.iter().try_for_each(&mut look_at)?;
-    } else {
-        objects.try_iter()?.try_for_each(|object| look_at(object?))?;
-    }
-    read(&mut ahead)
 }
