@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     const ROWS: u32 = if cfg!(miri) { 1_000 } else { 50_000 };
-    const STEPS: u32 = if cfg!(miri) { 300 } else { 200_000 };
+    const STEPS: u32 = if cfg!(miri) { 130 } else { 200_000 };
 
     fn hash_of(row: u32) -> u32 {
         let bits = u64::from(row).wrapping_mul(0x9e37_79b9_7f4a_7c15);

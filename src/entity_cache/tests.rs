@@ -74,7 +74,7 @@ fn ties_and_renames_answer_as_a_search_of_all_rows_does() {
         (state >> 33) % below
     };
     // Miri takes a thousand times as long.
-    for step in 0..if cfg!(miri) { 300 } else { 30_000 } {
+    for step in 0..if cfg!(miri) { 100 } else { 30_000 } {
         let id = i64::try_from(next(60)).unwrap() - 30;
         let word = |n: u64| ["", "a", "b", "c", "a name that takes more room"][usize::try_from(n).unwrap()];
         let row = (u32::try_from(next(4)).unwrap(), texts(word(next(5)), word(next(5)), word(next(5))));
