@@ -115,16 +115,32 @@ struct PeerClass<const N: usize> {
 }
 
 impl<const N: usize> PeerClass<N> {
-    /// The peer that an object with this dictionary would be if it is not `min`, as far as that can be read without running Python's code.
-    fn peer(&self, dict: &Bound<'_, PyDict>) -> Option<Peer> {
-        let [access_hash, _, id, ..] = &self.class.attributes[..] else { return None };
-        let hash = access_hash.read_integer(dict);
-        Some(Peer { id: id.read_integer(dict)?, hash: Some(hash?), kind: (self.kind)(&self.class.attributes, dict)? })
+    /// Reads what the objects with these dictionaries are unless they are `min`, as far as it can be read without running Python's code.
+    fn read(&self, dicts: &[Option<Bound<'_, PyDict>>]) -> Together<Option<Peer>> {
+        let [access_hash, _, id, ..] = &self.class.attributes[..] else { return Together::new() };
+        let hashes = column(dicts, |dict| access_hash.read_integer(dict));
+        let ids = column(dicts, |dict| id.read_integer(dict));
+        let kinds = column(dicts, |dict| (self.kind)(&self.class.attributes, dict));
+        let peers = ids.into_iter().zip(hashes).zip(kinds);
+        peers.map(|((id, hash), kind)| Some(Peer { id: id?, hash: Some(hash?), kind: kind? })).collect()
     }
 
-    fn is_min(&self, dict: &Bound<'_, PyDict>) -> Option<bool> {
-        self.class.attributes.get(1)?.read_flag(dict)
+    fn are_min(&self, dicts: &[Option<Bound<'_, PyDict>>]) -> Together<Option<bool>> {
+        column(dicts, |dict| self.class.attributes.get(1)?.read_flag(dict))
     }
+}
+
+/// What is read of some objects together. They lie all over the memory: one attribute of all of them is read before the next, so that it
+/// is waited for all at once.
+type Together<T> = ArrayVec<T, TOGETHER>;
+const TOGETHER: usize = 32;
+
+/// One attribute of some objects, where they have a dictionary and it can be read.
+fn column<'py, T>(
+    dicts: &[Option<Bound<'py, PyDict>>],
+    read: impl Fn(&Bound<'py, PyDict>) -> Option<T>,
+) -> Together<Option<T>> {
+    dicts.iter().map(|dict| dict.as_ref().and_then(&read)).collect()
 }
 
 fn kind_in_user([.., bot]: &[Attribute; 4], dict: &Bound<'_, PyDict>) -> Option<u8> {
@@ -147,20 +163,6 @@ fn kind_of_channel(is_megagroup: bool, is_gigagroup: bool) -> u8 {
     }
 }
 
-/// How many objects are looked at together.
-const TOGETHER: usize = 8;
-
-/// An object that has been looked at.
-struct Ahead<'py> {
-    object: Bound<'py, PyAny>,
-    /// Its dictionary, if it is of the usual class.
-    dict: Option<Bound<'py, PyDict>>,
-    /// The peer that it is unless it is `min`, if it could be read.
-    peer: Option<Peer>,
-    /// Whether just that peer is in the cache.
-    is_known: bool,
-}
-
 /// The users and channels that a client has met. `RustEntityCache` is made of it; see its documentation.
 #[pyclass(frozen, subclass, module = "telethon_session_rust._core")]
 pub(super) struct PeerCacheCore {
@@ -173,8 +175,7 @@ impl PeerCacheCore {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds the peers among the objects that are to be kept and are not known just so. Objects lie all over the memory, so some are
-    /// looked at together, and it is waited for once.
+    /// Adds the peers among the objects that are to be kept and are not known just so.
     fn read<'py, const N: usize>(
         &self,
         class: &PeerClass<N>,
@@ -182,39 +183,51 @@ impl PeerCacheCore {
         peers: &mut Vec<Peer>,
         read_slowly: impl Fn(&Bound<'py, PyAny>) -> PyResult<Option<Peer>>,
     ) -> PyResult<()> {
-        let mut ahead: ArrayVec<Ahead<'py>, TOGETHER> = ArrayVec::new();
-        let mut read = |ahead: &mut ArrayVec<Ahead<'py>, TOGETHER>| {
-            for Ahead { dict, peer, .. } in &mut *ahead {
-                *peer = dict.as_ref().and_then(|dict| class.peer(dict));
-            }
-            // Whoever is known just so stays so, `min` or not; until somebody comes who is not, for he may come again as he was.
-            if peers.is_empty() {
-                guarded(|| {
-                    let cache = self.cache();
-                    let is_known = |peer: Option<Peer>| peer.is_some_and(|peer| cache.get(peer.id) == Some(peer));
-                    let known = ahead.iter_mut().take_while(|ahead| is_known(ahead.peer));
-                    known.for_each(|ahead| ahead.is_known = true);
-                })?;
-            }
-            ahead.drain(..).filter(|ahead| !ahead.is_known).try_for_each(|Ahead { object, dict, peer, .. }| {
-                match peer.zip(dict.and_then(|dict| class.is_min(&dict))) {
-                    Some((peer, is_min)) => peers.extend(Some(peer).filter(|peer| !is_min && peer.hash != Some(0))),
-                    None => peers.extend(read_slowly(&object)?),
-                }
+        let Ok(list) = objects.cast_exact::<PyList>() else {
+            // A generator may change what it gave.
+            return objects.try_iter()?.try_for_each(|object| {
+                peers.extend(read_slowly(&object?)?);
                 Ok(())
-            })
+            });
         };
-        let mut look_at = |object: Bound<'py, PyAny>| {
-            let dict = class.class.dict_of(&object)?;
-            ahead.push(Ahead { object, dict, peer: None, is_known: false });
-            if ahead.is_full() { read(&mut ahead) } else { Ok(()) }
-        };
-        if let Ok(list) = objects.cast_exact::<PyList>() {
-            list.iter().try_for_each(&mut look_at)?;
-        } else {
-            objects.try_iter()?.try_for_each(|object| look_at(object?))?;
+        let mut objects = list.iter();
+        loop {
+            let some: Together<_> = objects.by_ref().take(TOGETHER).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            self.read_together(class, &some, peers, &read_slowly)?;
         }
-        read(&mut ahead)
+    }
+
+    fn read_together<'py, const N: usize>(
+        &self,
+        class: &PeerClass<N>,
+        objects: &[Bound<'py, PyAny>],
+        peers: &mut Vec<Peer>,
+        read_slowly: impl Fn(&Bound<'py, PyAny>) -> PyResult<Option<Peer>>,
+    ) -> PyResult<()> {
+        let dicts: Together<_> = objects.iter().map(|object| class.class.dict_of(object)).collect::<PyResult<_>>()?;
+        let found = class.read(&dicts);
+        // Whoever is known just so stays so, `min` or not; until somebody comes who is not, for he may come again as he was.
+        let known = if peers.is_empty() { self.count_known(&found)? } else { 0 };
+        let are_min = class.are_min(&dicts[known..]);
+        for ((object, peer), is_min) in objects[known..].iter().zip(&found[known..]).zip(are_min) {
+            match peer.zip(is_min) {
+                Some((peer, is_min)) => peers.extend(Some(peer).filter(|peer| !is_min && peer.hash != Some(0))),
+                None => peers.extend(read_slowly(object)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// How many are in the cache just so, up to the first who is not.
+    fn count_known(&self, peers: &[Option<Peer>]) -> PyResult<usize> {
+        guarded(|| {
+            let cache = self.cache();
+            let is_known = |peer: &&Option<Peer>| peer.is_some_and(|peer| cache.get(peer.id) == Some(peer));
+            peers.iter().take_while(is_known).count()
+        })
     }
 
     fn find(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<Peer>> {
