@@ -17,6 +17,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from telethon.tl import types
 
 import entities
@@ -176,3 +177,16 @@ def test_outside_a_loop_a_lookup_waits_for_the_file() -> None:
             assert session.get_input_entity("old_299000") == types.InputPeerUser(299_000, 4)
         finally:
             letting_go.join()
+
+
+def test_outside_a_loop_it_is_waited_for_once() -> None:
+    """However many things a text may be: username and name."""
+    make_files()
+    with Holder(["reading.session"]) as holder:
+        session = RustSQLiteSession("reading")
+        holder.hold()
+        begun = time.monotonic()
+        with pytest.raises(ValueError):
+            session.get_input_entity("nobody")
+        assert 4.9 < time.monotonic() - begun < 9.9
+        holder.let_go()

@@ -1,6 +1,8 @@
 //! `MemoryCore`, the base of all sessions: entities in, input peers out.
 
+use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::intern;
@@ -15,7 +17,7 @@ use super::value::Truth;
 use super::{flush, make};
 use crate::entity::candidates;
 use crate::entity_cache::{EntityPage, IdAndHash, TextKey};
-use crate::session::{InMemory, Session};
+use crate::session::{FIND_WAIT, InMemory, Session};
 use crate::store::Query;
 
 /// The entities of a session. `RustMemorySession` is made of it; see its documentation.
@@ -53,26 +55,29 @@ impl MemoryCore {
     }
 
     /// Looks in memory, and without the interpreter's lock where that may take time.
-    fn find(&self, py: Python<'_>, query: &Query<'_>) -> PyResult<Option<IdAndHash>> {
+    fn find(&self, py: Python<'_>, query: &Query<'_>, wait: &Wait) -> PyResult<Option<IdAndHash>> {
         let session = self.session();
         match guarded(|| session.try_find(query))? {
             InMemory::Found(found) => Ok(Some(found)),
             InMemory::NotFound => Ok(None),
             InMemory::Unknown if is_in_event_loop(py)? => detached(py, || session.find(query)),
-            InMemory::Unknown => patiently(py, |patience| Ok(session.find_patiently(query, patience))),
+            InMemory::Unknown => {
+                let until = wait.until();
+                patiently(py, |patience| Ok(session.find_patiently(query, until, patience)))
+            }
         }
     }
 
-    fn find_phone(&self, py: Python<'_>, phone: &str) -> PyResult<Option<IdAndHash>> {
+    fn find_phone(&self, py: Python<'_>, phone: &str, wait: &Wait) -> PyResult<Option<IdAndHash>> {
         let phone = self.session().phone_form(phone);
-        self.find(py, &Query::Text(TextKey::Phone, &phone))
+        self.find(py, &Query::Text(TextKey::Phone, &phone), wait)
     }
 
-    fn find_id(&self, id: &Bound<'_, PyAny>, exact: bool) -> PyResult<Option<IdAndHash>> {
+    fn find_id(&self, id: &Bound<'_, PyAny>, exact: bool, wait: &Wait) -> PyResult<Option<IdAndHash>> {
         let py = id.py();
         let Some(id) = self.id_of(id)? else { return Ok(None) };
         let query = if exact { Query::Id(id) } else { Query::AnyId(candidates(id)) };
-        self.find(py, &query)
+        self.find(py, &query, wait)
     }
 
     /// The number that is meant, if any. One that does not fit 64 bits is nobody's: Telethon's file raises, its memory answers
@@ -95,18 +100,23 @@ impl MemoryCore {
         }
     }
 
-    fn find_natively<'py>(&self, py: Python<'py>, lookup: &Lookup<'_, 'py>) -> PyResult<Option<Found<'py>>> {
+    fn find_natively<'py>(
+        &self,
+        py: Python<'py>,
+        lookup: &Lookup<'_, 'py>,
+        wait: &Wait,
+    ) -> PyResult<Option<Found<'py>>> {
         let found = match lookup {
-            Lookup::Phone(phone) => self.find_phone(py, phone)?,
-            Lookup::Username(username) => self.find(py, &Query::Text(TextKey::Username, username))?,
-            Lookup::Name(name) => self.find_text(TextKey::Name, name)?,
-            Lookup::Id { id, exact } => self.find_id(id, *exact)?,
+            Lookup::Phone(phone) => self.find_phone(py, phone, wait)?,
+            Lookup::Username(username) => self.find(py, &Query::Text(TextKey::Username, username), wait)?,
+            Lookup::Name(name) => self.find_text(TextKey::Name, name, wait)?,
+            Lookup::Id { id, exact } => self.find_id(id, *exact, wait)?,
         };
         found.map(|(id, hash)| Ok((id, hash.into_pyobject(py)?.into_any()))).transpose()
     }
 
-    fn find_text(&self, key: TextKey, text: &Bound<'_, PyString>) -> PyResult<Option<IdAndHash>> {
-        whole_text(text)?.map_or(Ok(None), |whole| self.find(text.py(), &Query::Text(key, whole)))
+    fn find_text(&self, key: TextKey, text: &Bound<'_, PyString>, wait: &Wait) -> PyResult<Option<IdAndHash>> {
+        whole_text(text)?.map_or(Ok(None), |whole| self.find(text.py(), &Query::Text(key, whole), wait))
     }
 
     fn put(&self, py: Python<'_>, page: EntityPage) -> PyResult<()> {
@@ -134,6 +144,19 @@ impl Drop for MemoryCore {
         if ended.is_none() {
             let _ = guarded(end);
         }
+    }
+}
+
+/// Until when a locked store is waited for: once in a call, whatever is looked for in turn.
+#[derive(Default)]
+struct Wait(Cell<Option<Instant>>);
+
+impl Wait {
+    /// What it was when it was asked first.
+    fn until(&self) -> Instant {
+        let until = self.0.get().unwrap_or_else(|| Instant::now() + FIND_WAIT);
+        self.0.set(Some(until));
+        until
     }
 }
 
@@ -221,25 +244,25 @@ impl MemoryCore {
     fn get_entity_rows_by_phone(&self, phone: &Bound<'_, PyAny>) -> PyResult<Option<IdAndHash>> {
         let py = phone.py();
         if self.session().is_stored() && (phone.is_instance_of::<PyInt>() || phone.is_instance_of::<PyFloat>()) {
-            return self.find_phone(py, read::digits(phone)?.to_str()?);
+            return self.find_phone(py, read::digits(phone)?.to_str()?, &Wait::default());
         }
         let Ok(phone) = phone.cast::<PyString>() else { return Ok(None) };
-        whole_text(phone)?.map_or(Ok(None), |phone| self.find_phone(py, phone))
+        whole_text(phone)?.map_or(Ok(None), |phone| self.find_phone(py, phone, &Wait::default()))
     }
 
     fn get_entity_rows_by_username(&self, username: &Bound<'_, PyAny>) -> PyResult<Option<IdAndHash>> {
         let Ok(username) = username.cast::<PyString>() else { return Ok(None) };
-        self.find_text(TextKey::Username, username)
+        self.find_text(TextKey::Username, username, &Wait::default())
     }
 
     fn get_entity_rows_by_name(&self, name: &Bound<'_, PyAny>) -> PyResult<Option<IdAndHash>> {
         let Ok(name) = name.cast::<PyString>() else { return Ok(None) };
-        self.find_text(TextKey::Name, name)
+        self.find_text(TextKey::Name, name, &Wait::default())
     }
 
     #[pyo3(signature = (id, exact = Truth(true)), text_signature = "($self, id, exact=True)")]
     fn get_entity_rows_by_id(&self, id: &Bound<'_, PyAny>, exact: Truth) -> PyResult<Option<IdAndHash>> {
-        self.find_id(id, exact.0)
+        self.find_id(id, exact.0, &Wait::default())
     }
 
     fn get_input_entity<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -249,8 +272,10 @@ impl MemoryCore {
             Meaning::Peer(peer) => return Ok(peer),
             Meaning::Lookups(lookups) => lookups,
         };
+        let wait = Wait::default();
         for lookup in lookups.iter().flatten() {
-            let found = if core.finds_rows { core.find_natively(py, lookup)? } else { find_by_override(slf, lookup)? };
+            let found =
+                if core.finds_rows { core.find_natively(py, lookup, &wait)? } else { find_by_override(slf, lookup)? };
             if let Some((id, hash)) = found {
                 return make::input_peer(telethon, id, &hash);
             }

@@ -20,7 +20,7 @@ pub(super) const AFTER_OPENING: Duration = Duration::from_millis(50);
 /// or a name, and so looked up twice.
 const LOCKED_WAIT: Duration = Duration::from_millis(8);
 /// The same outside an event loop. Python's `sqlite3`, and so Telethon, waits as long.
-pub(super) const FIND_WAIT: Duration = Duration::from_secs(5);
+pub const FIND_WAIT: Duration = Duration::from_secs(5);
 /// How long the background waits before it tries a locked store again.
 const RETRY: Duration = Duration::from_millis(100);
 /// How long the background waits before it tries a store again that somebody of this program uses.

@@ -17,6 +17,7 @@ mod slot;
 mod state;
 mod trouble;
 
+pub use loading::FIND_WAIT;
 pub use saving::Patience;
 pub use state::OnSaved;
 
@@ -161,10 +162,10 @@ impl Session {
         self.find_within(Duration::ZERO, query, &mut || true)
     }
 
-    /// The same, for somebody who may be held up: a locked store is waited for, for some seconds if it has not been read yet.
+    /// The same, for somebody who may be held up: a locked store is waited for, until then at the most.
     #[must_use]
-    pub fn find_patiently(&self, query: &Query<'_>, patience: Patience<'_>) -> Option<IdAndHash> {
-        self.find_within(loading::FIND_WAIT, query, patience)
+    pub fn find_patiently(&self, query: &Query<'_>, until: Instant, patience: Patience<'_>) -> Option<IdAndHash> {
+        self.find_within(until.saturating_duration_since(Instant::now()), query, patience)
     }
 
     fn find_within(&self, limit: Duration, query: &Query<'_>, patience: Patience<'_>) -> Option<IdAndHash> {
