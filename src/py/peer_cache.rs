@@ -31,8 +31,6 @@ const COMMUNITY: u8 = b'N';
 struct Updates {
     user: PeerClass<4>,
     channel: PeerClass<5>,
-    /// A basic group, which has no access hash.
-    chat: Py<PyType>,
     /// From Telethon 1.45 on.
     community: Option<Py<PyType>>,
     entity: Py<PyAny>,
@@ -52,12 +50,17 @@ impl Updates {
         let updates = py.import("telethon._updates")?;
         let members = updates.getattr("EntityType")?.try_iter()?;
         Ok(Self {
-            user: PeerClass { class: EntityClass::new(&class("User")?, USER_ATTRIBUTES)?, kind: kind_in_user },
+            user: PeerClass {
+                class: EntityClass::new(&class("User")?, USER_ATTRIBUTES)?,
+                kind: kind_in_user,
+                never_kept: None,
+            },
             channel: PeerClass {
                 class: EntityClass::new(&class("Channel")?, CHANNEL_ATTRIBUTES)?,
                 kind: kind_in_channel,
+                // A basic group, which has no access hash.
+                never_kept: Some(class("Chat")?.unbind()),
             },
-            chat: class("Chat")?.unbind(),
             community: types.getattr_opt("Community")?.map(Bound::cast_into).transpose()?.map(Bound::unbind),
             entity: updates.getattr("Entity")?.unbind(),
             kinds: members
@@ -89,7 +92,7 @@ impl Updates {
 
     /// The channel or whatever else is among the chats, if there is anything to be kept.
     fn read_chat(&self, chat: &Bound<'_, PyAny>) -> PyResult<Option<Peer>> {
-        if chat.get_type().is(&self.chat) {
+        if self.channel.is_never_kept(chat) {
             return Ok(None);
         }
         let mut values = [const { Plain::Missing }; 5];
@@ -112,6 +115,8 @@ struct PeerClass<const N: usize> {
     class: EntityClass<N>,
     /// The kind, by the other attributes, if they are flags.
     kind: fn(&[Attribute; N], &Bound<'_, PyDict>) -> Option<u8>,
+    /// Another class, none of whose objects is kept.
+    never_kept: Option<Py<PyType>>,
 }
 
 impl<const N: usize> PeerClass<N> {
@@ -123,6 +128,10 @@ impl<const N: usize> PeerClass<N> {
         let kinds = column(dicts, |dict| (self.kind)(&self.class.attributes, dict));
         let peers = ids.into_iter().zip(hashes).zip(kinds);
         peers.map(|((id, hash), kind)| Some(Peer { id: id?, hash: Some(hash?), kind: kind? })).collect()
+    }
+
+    fn is_never_kept(&self, object: &Bound<'_, PyAny>) -> bool {
+        self.never_kept.as_ref().is_some_and(|class| object.get_type().is(class))
     }
 
     fn are_min(&self, dicts: &[Option<Bound<'_, PyDict>>]) -> Together<Option<bool>> {
@@ -210,7 +219,7 @@ impl PeerCacheCore {
         let dicts: Together<_> = objects.iter().map(|object| class.class.dict_of(object)).collect::<PyResult<_>>()?;
         let found = class.read(&dicts);
         // Whoever is known just so stays so, `min` or not; until somebody comes who is not, for he may come again as he was.
-        let known = if peers.is_empty() { self.count_known(&found)? } else { 0 };
+        let known = if peers.is_empty() { self.count_known(class, objects, &found)? } else { 0 };
         let are_min = class.are_min(&dicts[known..]);
         for ((object, peer), is_min) in objects[known..].iter().zip(&found[known..]).zip(are_min) {
             match peer.zip(is_min) {
@@ -221,12 +230,21 @@ impl PeerCacheCore {
         Ok(())
     }
 
-    /// How many are in the cache just so, up to the first who is not.
-    fn count_known(&self, peers: &[Option<Peer>]) -> PyResult<usize> {
+    /// How many are in the cache just so, or never will be, up to the first of whom neither is sure.
+    fn count_known<const N: usize>(
+        &self,
+        class: &PeerClass<N>,
+        objects: &[Bound<'_, PyAny>],
+        peers: &[Option<Peer>],
+    ) -> PyResult<usize> {
         guarded(|| {
             let cache = self.cache();
-            let is_known = |peer: &&Option<Peer>| peer.is_some_and(|peer| cache.get(peer.id) == Some(peer));
-            peers.iter().take_while(is_known).count()
+            let mut each = objects.iter().zip(peers);
+            let doubtful = each.position(|(object, peer)| match peer {
+                Some(peer) => cache.get(peer.id) != Some(*peer),
+                None => !class.is_never_kept(object),
+            });
+            doubtful.unwrap_or(objects.len())
         })
     }
 
