@@ -58,7 +58,7 @@ test-parallel: $(VENV)/.built ## those tests that are made for it, each by eight
 
 test-long: export HYPOTHESIS_PROFILE = long
 test-long: $(VENV)/.built $(FAULTY_CORE) ## look longer for trouble: files, kills, power cuts, arguments, orders of threads, fuzzing
-	$(MAKE) test-schedules SCHEDULES=15000
+	$(MAKE) test-schedules SCHEDULES=8000
 	$(BIN)/python -m pytest $(LONG) --durations=10
 	$(MAKE) fuzz
 

@@ -26,7 +26,7 @@ COMMON = {
 }
 settings.register_profile("quick", max_examples=25, stateful_step_count=30, **COMMON)
 settings.register_profile("default", max_examples=100, stateful_step_count=50, **COMMON)
-settings.register_profile("long", max_examples=1000, stateful_step_count=50, verbosity=Verbosity.quiet, **COMMON)
+settings.register_profile("long", max_examples=500, stateful_step_count=50, verbosity=Verbosity.quiet, **COMMON)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 settings.load_profile(PROFILE)
 

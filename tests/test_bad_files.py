@@ -23,7 +23,7 @@ from test_real_files import FILES
 from trying import tried
 
 # For each real file.
-COUNT = {"quick": 25, "long": 2000}.get(PROFILE, 300)
+COUNT = {"quick": 25, "long": 1000}.get(PROFILE, 300)
 BATCH = 50
 # What a run has found, another finds again with its seed.
 SEED = int(os.environ.get("BAD_FILES_SEED", random.randrange(2**32)))

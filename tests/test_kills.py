@@ -24,7 +24,7 @@ from trying import tried
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
 
-KILLS = {"quick": 10, "long": 200}.get(PROFILE, 100)
+KILLS = {"quick": 10, "long": 150}.get(PROFILE, 100)
 # Programs that live at once, each with a file of its own.
 LANES = 2
 # What is received is on disk "about a second after the change, as long as the disk keeps up": after one second, and as

@@ -32,7 +32,7 @@ from trying import tried
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the recorder is Linux's")
 
 # In each life, in which there are some hundred writes.
-POWER_CUTS = {"quick": 300, "long": 12000}.get(PROFILE, 2000)
+POWER_CUTS = {"quick": 300, "long": 8000}.get(PROFILE, 2000)
 SESSION = "anna.session"
 # Whoever opens what a crash has left syncs it, some thousand times. It need not be on a disk.
 IN_MEMORY = Path("/dev/shm")
