@@ -158,6 +158,6 @@ $(WHEEL): $(VENV)/.ready $(RUST) README.md $(wildcard python/telethon_session_ru
 # Without what is about files, threads and the machine, whatever Telethon there is; `make test` has it.
 OF_ANY_RELEASE := $(addprefix tests/test_,kills.py power_cuts.py long_runs.py huge_files.py bad_files.py lost_files.py \
   held_files.py forks_under_load.py child_ends.py exclusive.py one_process.py trouble.py documents.py moving.py \
-  command_bench.py)
+  command_bench.py command_repair_anything.py crowded_files.py)
 $(RELEASES:%=test-release-%): test-release-%: .venvs/%/.ready $(FAULTY_CORE)
 	INSTALLED_WHEEL=1 HYPOTHESIS_PROFILE=quick .venvs/$*/bin/python -m pytest -q $(OF_ANY_RELEASE:%=--ignore=%)
