@@ -95,8 +95,10 @@ AGREED: dict[str, Callable[[str, Any, Outcome, Outcome], bool]] = {
     ),
     # Telethon's file raises what `sqlite3` does.
     "Half a character is in nobody's name.": lambda what, value, theirs, ours: (
-        isinstance(theirs.error, UnicodeEncodeError)
+        what in ("", "key")
         and is_half_a_character(value)
+        and isinstance(theirs.error, UnicodeEncodeError)
+        and ours.answer is None
         and type(ours.error) in (type(None), ValueError)
     ),
     # Whether an entity is oneself, who is stored as anybody is; and how long a list is.

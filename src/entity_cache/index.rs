@@ -275,7 +275,7 @@ mod tests {
         for row in 0..ROWS {
             index.insert(hash_of(row), row);
         }
-        assert!(index.tables.len() > ROWS as usize * 4 / 5 / ROWS_PER_TABLE);
+        assert!(index.tables.len() >= ROWS as usize / ROWS_PER_TABLE);
         assert!((0..ROWS).all(|row| find(&index, row) == Some(row)));
         assert_eq!(find(&index, ROWS), None);
         for row in (0..ROWS).step_by(2) {
