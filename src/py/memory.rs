@@ -1,6 +1,6 @@
 //! `MemoryCore`, the base of all sessions: entities in, input peers out.
 
-use std::cell::Cell;
+use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -149,14 +149,11 @@ impl Drop for MemoryCore {
 
 /// Until when a locked store is waited for: once in a call, whatever is looked for in turn.
 #[derive(Default)]
-struct Wait(Cell<Option<Instant>>);
+struct Wait(OnceCell<Instant>);
 
 impl Wait {
-    /// What it was when it was asked first.
     fn until(&self) -> Instant {
-        let until = self.0.get().unwrap_or_else(|| Instant::now() + FIND_WAIT);
-        self.0.set(Some(until));
-        until
+        *self.0.get_or_init(|| Instant::now() + FIND_WAIT)
     }
 }
 

@@ -35,7 +35,7 @@ impl Session {
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         let _working = fork::working();
-        matches!(self.state().mirror, Mirror::Complete)
+        self.state().mirror.is_complete()
     }
 
     /// The open store; opened now, after at most `wait` for a lock, if it is not.
@@ -93,7 +93,7 @@ impl Session {
             return InMemory::Unknown;
         }
         let mut state = self.whole_state();
-        if !matches!(state.mirror, Mirror::Complete) {
+        if !state.mirror.is_complete() {
             return InMemory::Unknown;
         }
         self.answer(&mut state, query).map_or(InMemory::NotFound, InMemory::Found)
@@ -128,7 +128,7 @@ impl Session {
 
     fn ask_store(&self, slot: &mut Slot, query: &Query<'_>) -> Result<Option<IdAndHash>> {
         self.opened(slot, LOCKED_WAIT)?;
-        let is_complete = matches!(self.state().mirror, Mirror::Complete);
+        let is_complete = self.state().mirror.is_complete();
         if is_complete && !self.is_behind(slot)? {
             // Memory is asked again: it may have been read to the end since.
             return Ok(self.answer(&mut self.whole_state(), query));

@@ -35,9 +35,14 @@ impl Mirror {
 
     /// Somebody else may have written.
     pub(super) fn may_be_behind(&mut self) {
-        if matches!(self, Self::Complete) {
+        if self.is_complete() {
             *self = Self::Behind(Pass::default());
         }
+    }
+
+    /// Whether memory holds all that is stored, as far as is known.
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self, Self::Complete)
     }
 
     /// Whether what memory finds is what the store would find. Of names and usernames it cannot be known before all rows that may
