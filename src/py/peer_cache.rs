@@ -16,8 +16,7 @@ use super::entity_class::{EntityClass, read_each};
 use super::guard::guarded;
 use crate::peer_cache::{Peer, PeerCache};
 
-const USER_ATTRIBUTES: [&str; 4] = ["access_hash", "min", "id", "bot"];
-const CHANNEL_ATTRIBUTES: [&str; 5] = ["access_hash", "min", "id", "megagroup", "gigagroup"];
+const ATTRIBUTES: [&str; 3] = ["access_hash", "min", "id"];
 
 // The letters of `EntityType`.
 const USER: u8 = b'U';
@@ -29,10 +28,8 @@ const COMMUNITY: u8 = b'N';
 
 /// What is used of Telethon's `_updates`, which only its client knows otherwise.
 struct Updates {
-    user: PeerClass<4>,
-    channel: PeerClass<5>,
-    /// From Telethon 1.45 on.
-    community: Option<Py<PyType>>,
+    user: PeerClass<1>,
+    channel: PeerClass<2>,
     entity: Py<PyAny>,
     /// The members of `EntityType`, by their values.
     kinds: Vec<(u8, Py<PyAny>)>,
@@ -51,17 +48,24 @@ impl Updates {
         let members = updates.getattr("EntityType")?.try_iter()?;
         Ok(Self {
             user: PeerClass {
-                class: EntityClass::new(&class("User")?, USER_ATTRIBUTES)?,
-                kind: kind_in_user,
+                class: EntityClass::new(&class("User")?, ATTRIBUTES)?,
+                flags: Attribute::named(py, ["bot"])?,
+                kind: kind_of_user,
                 never_kept: None,
+                of_another_kind: None,
             },
             channel: PeerClass {
-                class: EntityClass::new(&class("Channel")?, CHANNEL_ATTRIBUTES)?,
-                kind: kind_in_channel,
+                class: EntityClass::new(&class("Channel")?, ATTRIBUTES)?,
+                flags: Attribute::named(py, ["megagroup", "gigagroup"])?,
+                kind: kind_of_channel,
                 // A basic group, which has no access hash.
                 never_kept: Some(class("Chat")?.unbind()),
+                // From Telethon 1.45 on.
+                of_another_kind: types
+                    .getattr_opt("Community")?
+                    .map(|community| PyResult::Ok((community.cast_into()?.unbind(), COMMUNITY)))
+                    .transpose()?,
             },
-            community: types.getattr_opt("Community")?.map(Bound::cast_into).transpose()?.map(Bound::unbind),
             entity: updates.getattr("Entity")?.unbind(),
             kinds: members
                 .map(|member| {
@@ -78,64 +82,70 @@ impl Updates {
             .map(|(_, member)| member.bind(py))
             .ok_or_else(|| PyValueError::new_err(format!("this Telethon has no EntityType {:?}", char::from(kind))))
     }
-
-    /// The user, of whatever class, if there is anything to be kept.
-    fn read_user(&self, user: &Bound<'_, PyAny>) -> PyResult<Option<Peer>> {
-        let mut values = [const { Plain::Missing }; 4];
-        read_each(&self.user.class.attributes, user, None, &mut values)?;
-        let [hash, min, id, bot] = &values;
-        if !hash.is_truthy()? || min.is_truthy()? {
-            return Ok(None);
-        }
-        Ok(Some(Peer { id: id.number()?, hash: Some(hash.number()?), kind: kind_of_user(bot.is_truthy()?) }))
-    }
-
-    /// The channel or whatever else is among the chats, if there is anything to be kept.
-    fn read_chat(&self, chat: &Bound<'_, PyAny>) -> PyResult<Option<Peer>> {
-        if self.channel.is_never_kept(chat) {
-            return Ok(None);
-        }
-        let mut values = [const { Plain::Missing }; 5];
-        read_each(&self.channel.class.attributes, chat, None, &mut values)?;
-        let [hash, min, id, megagroup, gigagroup] = &values;
-        if !hash.is_truthy()? || min.is_truthy()? {
-            return Ok(None);
-        }
-        let kind = match &self.community {
-            Some(community) if chat.is_instance(community.bind(chat.py()))? => COMMUNITY,
-            _ => kind_of_channel(megagroup.is_truthy()?, gigagroup.is_truthy()?),
-        };
-        Ok(Some(Peer { id: id.number()?, hash: Some(hash.number()?), kind }))
-    }
 }
 
 /// The class of nearly all users, or of nearly all chats.
-struct PeerClass<const N: usize> {
-    /// Its first attributes are `access_hash`, `min` and `id`.
-    class: EntityClass<N>,
-    /// The kind, by the other attributes, if they are flags.
-    kind: fn(&[Attribute; N], &Bound<'_, PyDict>) -> Option<u8>,
+struct PeerClass<const F: usize> {
+    class: EntityClass<3>,
+    /// The attributes that tell the kind.
+    flags: [Attribute; F],
+    kind: fn([bool; F]) -> u8,
     /// Another class, none of whose objects is kept.
     never_kept: Option<Py<PyType>>,
+    /// Another class, and the kind of its objects.
+    of_another_kind: Option<(Py<PyType>, u8)>,
 }
 
-impl<const N: usize> PeerClass<N> {
+impl<const F: usize> PeerClass<F> {
     /// Reads what the objects with these dictionaries are unless they are `min`, as far as it can be read without running Python's code.
     fn read(&self, dicts: &[Option<Bound<'_, PyDict>>]) -> Together<Option<Peer>> {
-        let [access_hash, _, id, ..] = &self.class.attributes[..] else { return Together::new() };
+        let [access_hash, _, id] = &self.class.attributes;
         let hashes = column(dicts, |dict| access_hash.read_integer(dict));
         let ids = column(dicts, |dict| id.read_integer(dict));
-        let kinds = column(dicts, |dict| (self.kind)(&self.class.attributes, dict));
+        let kinds = column(dicts, |dict| {
+            let mut flags = [false; F];
+            for (flag, attribute) in flags.iter_mut().zip(&self.flags) {
+                *flag = attribute.read_flag(dict)?;
+            }
+            Some((self.kind)(flags))
+        });
         let peers = ids.into_iter().zip(hashes).zip(kinds);
         peers.map(|((id, hash), kind)| Some(Peer { id: id?, hash: Some(hash?), kind: kind? })).collect()
     }
 
-    fn is_never_kept(&self, object: &Bound<'_, PyAny>) -> bool {
-        self.never_kept.as_ref().is_some_and(|class| object.get_type().is(class))
+    fn are_min(&self, dicts: &[Option<Bound<'_, PyDict>>]) -> Together<Option<bool>> {
+        let [_, min, _] = &self.class.attributes;
+        column(dicts, |dict| min.read_flag(dict))
     }
 
-    fn are_min(&self, dicts: &[Option<Bound<'_, PyDict>>]) -> Together<Option<bool>> {
-        column(dicts, |dict| self.class.attributes.get(1)?.read_flag(dict))
+    /// Reads an object of whatever class, if there is anything to be kept.
+    fn read_slowly(&self, object: &Bound<'_, PyAny>) -> PyResult<Option<Peer>> {
+        if self.is_never_kept(object) {
+            return Ok(None);
+        }
+        let mut values = [const { Plain::Missing }; 3];
+        let mut flags = [const { Plain::Missing }; F];
+        read_each(&self.class.attributes, object, None, &mut values)?;
+        read_each(&self.flags, object, None, &mut flags)?;
+        let [hash, min, id] = &values;
+        if !hash.is_truthy()? || min.is_truthy()? {
+            return Ok(None);
+        }
+        let kind = match &self.of_another_kind {
+            Some((class, kind)) if object.is_instance(class.bind(object.py()))? => *kind,
+            _ => {
+                let mut are = [false; F];
+                for (are, flag) in are.iter_mut().zip(&flags) {
+                    *are = flag.is_truthy()?;
+                }
+                (self.kind)(are)
+            }
+        };
+        Ok(Some(Peer { id: id.number()?, hash: Some(hash.number()?), kind }))
+    }
+
+    fn is_never_kept(&self, object: &Bound<'_, PyAny>) -> bool {
+        self.never_kept.as_ref().is_some_and(|class| object.get_type().is(class))
     }
 }
 
@@ -152,19 +162,11 @@ fn column<'py, T>(
     dicts.iter().map(|dict| dict.as_ref().and_then(&read)).collect()
 }
 
-fn kind_in_user([.., bot]: &[Attribute; 4], dict: &Bound<'_, PyDict>) -> Option<u8> {
-    bot.read_flag(dict).map(kind_of_user)
-}
-
-fn kind_in_channel([.., megagroup, gigagroup]: &[Attribute; 5], dict: &Bound<'_, PyDict>) -> Option<u8> {
-    Some(kind_of_channel(megagroup.read_flag(dict)?, gigagroup.read_flag(dict)?))
-}
-
-fn kind_of_user(is_bot: bool) -> u8 {
+fn kind_of_user([is_bot]: [bool; 1]) -> u8 {
     if is_bot { BOT } else { USER }
 }
 
-fn kind_of_channel(is_megagroup: bool, is_gigagroup: bool) -> u8 {
+fn kind_of_channel([is_megagroup, is_gigagroup]: [bool; 2]) -> u8 {
     match (is_megagroup, is_gigagroup) {
         (true, _) => MEGAGROUP,
         (false, true) => GIGAGROUP,
@@ -185,17 +187,16 @@ impl PeerCacheCore {
     }
 
     /// Adds the peers among the objects that are to be kept and are not known just so.
-    fn read<'py, const N: usize>(
+    fn read<const F: usize>(
         &self,
-        class: &PeerClass<N>,
-        objects: &Bound<'py, PyAny>,
+        class: &PeerClass<F>,
+        objects: &Bound<'_, PyAny>,
         peers: &mut Vec<Peer>,
-        read_slowly: impl Fn(&Bound<'py, PyAny>) -> PyResult<Option<Peer>>,
     ) -> PyResult<()> {
         let Ok(list) = objects.cast_exact::<PyList>() else {
             // A generator may change what it gave.
             return objects.try_iter()?.try_for_each(|object| {
-                peers.extend(read_slowly(&object?)?);
+                peers.extend(class.read_slowly(&object?)?);
                 Ok(())
             });
         };
@@ -205,16 +206,15 @@ impl PeerCacheCore {
             if some.is_empty() {
                 return Ok(());
             }
-            self.read_together(class, &some, peers, &read_slowly)?;
+            self.read_together(class, &some, peers)?;
         }
     }
 
-    fn read_together<'py, const N: usize>(
+    fn read_together<const F: usize>(
         &self,
-        class: &PeerClass<N>,
-        objects: &[Bound<'py, PyAny>],
+        class: &PeerClass<F>,
+        objects: &[Bound<'_, PyAny>],
         peers: &mut Vec<Peer>,
-        read_slowly: impl Fn(&Bound<'py, PyAny>) -> PyResult<Option<Peer>>,
     ) -> PyResult<()> {
         let dicts: Together<_> = objects.iter().map(|object| class.class.dict_of(object)).collect::<PyResult<_>>()?;
         let found = class.read(&dicts);
@@ -224,16 +224,16 @@ impl PeerCacheCore {
         for ((object, peer), is_min) in objects[known..].iter().zip(&found[known..]).zip(are_min) {
             match peer.zip(is_min) {
                 Some((peer, is_min)) => peers.extend(Some(peer).filter(|peer| !is_min && peer.hash != Some(0))),
-                None => peers.extend(read_slowly(object)?),
+                None => peers.extend(class.read_slowly(object)?),
             }
         }
         Ok(())
     }
 
     /// How many are in the cache just so, or never will be, up to the first of whom neither is sure.
-    fn count_known<const N: usize>(
+    fn count_known<const F: usize>(
         &self,
-        class: &PeerClass<N>,
+        class: &PeerClass<F>,
         objects: &[Bound<'_, PyAny>],
         peers: &[Option<Peer>],
     ) -> PyResult<usize> {
@@ -266,8 +266,8 @@ impl PeerCacheCore {
     fn extend(&self, users: &Bound<'_, PyAny>, chats: &Bound<'_, PyAny>) -> PyResult<()> {
         let updates = Updates::get(users.py())?;
         let mut peers = Vec::new();
-        self.read(&updates.user, users, &mut peers, |user| updates.read_user(user))?;
-        self.read(&updates.channel, chats, &mut peers, |chat| updates.read_chat(chat))?;
+        self.read(&updates.user, users, &mut peers)?;
+        self.read(&updates.channel, chats, &mut peers)?;
         guarded(|| {
             let mut cache = self.cache();
             for peer in peers {
