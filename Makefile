@@ -99,7 +99,7 @@ lint: $(VENV)/.built ## what must be clean: rustfmt, clippy, ruff, mypy, stubtes
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	MYPYPATH=python $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml telethon_session_rust
-	$(BIN)/python tests/documents.py target/documents
+	$(BIN)/python -m support.documents target/documents
 	$(BIN)/mypy target/documents
 	$(BIN)/pyright --pythonpath $(BIN)/python target/documents
 	$(BIN)/pyright --pythonpath $(BIN)/python

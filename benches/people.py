@@ -20,7 +20,7 @@ from telethon import utils
 from telethon.extensions import BinaryReader
 from telethon.tl import types
 
-from loopback import World
+from support.loopback import World
 
 PAGE = 200
 # In a name of one's own, and in no other.

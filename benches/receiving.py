@@ -17,13 +17,13 @@ from typing import Any
 from telethon import TelegramClient, events
 from telethon.sessions import SQLiteSession
 
-from loopback import trust
-from loopback.client_side import at_home
-from loopback.process import LoopbackProcess, RemoteAccount
 from people import PAGE
 from report import Row, Theme, medians, percent
 from sides import settle, turns
 from stage import Stage
+from support.loopback import trust
+from support.loopback.client_side import at_home
+from support.loopback.process import LoopbackProcess, RemoteAccount
 from telethon_session_rust import RustSQLiteSession
 
 # Whom the client has met before it is measured, and the part of the later updates that comes from them.

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from telethon import TelegramClient
 from telethon.sessions import SQLiteSession
 
-from loopback import trust
+from support.loopback import trust
 from telethon_session_rust import RustSQLiteSession
 
 SESSIONS = {cls.__name__: cls for cls in (SQLiteSession, RustSQLiteSession)}

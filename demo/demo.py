@@ -24,7 +24,7 @@ from rich.table import Table
 from telethon.sessions import SQLiteSession
 from visit import Plan, Visit, visit
 
-from loopback.process import LoopbackProcess
+from support.loopback.process import LoopbackProcess
 from telethon_session_rust import RustSQLiteSession
 
 OUT = HERE.parent / "demo-out"

@@ -17,8 +17,8 @@ from telethon.sessions import SQLiteSession
 from telethon.tl import types
 from telethon.utils import get_display_name
 
-from loopback import World
-from loopback.process import LoopbackProcess, RemoteAccount
+from support.loopback import World
+from support.loopback.process import LoopbackProcess, RemoteAccount
 
 PAGE = 200
 # The client itself saves once a minute; a busy one has met some thousands by then.

@@ -1,22 +1,31 @@
-"""Every test runs in an empty folder, and `HYPOTHESIS_PROFILE` says how long hypothesis may look for trouble."""
+"""Runs every test in an empty folder and in an environment of its own, and prints what the tests tried."""
+# ruff: noqa: E402
 
 from __future__ import annotations
 
+from support import environment
+
+# Before anything is imported that reads the environment.
+environment.isolate()
+
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Verbosity, settings
 from telethon.sessions import MemorySession, Session, SQLiteSession, StringSession
 
+from support.counters import COUNTS
+from support.profile import PROFILE
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
-from trying import COUNTS
 
-pytest_plugins = ["clients"]
+pytest_plugins = ["support.clients"]
 
 # Windows has no fork.
-collect_ignore = [] if hasattr(os, "fork") else ["test_forks.py"]
+collect_ignore = [] if hasattr(os, "fork") else ["processes/test_forks.py"]
 
 # No deadline: no test depends on the speed of the machine.
 COMMON = {
@@ -27,7 +36,6 @@ COMMON = {
 settings.register_profile("quick", max_examples=25, stateful_step_count=30, **COMMON)
 settings.register_profile("default", max_examples=100, stateful_step_count=50, **COMMON)
 settings.register_profile("long", max_examples=500, stateful_step_count=50, verbosity=Verbosity.quiet, **COMMON)
-PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 settings.load_profile(PROFILE)
 
 PAIRS = [
@@ -35,6 +43,18 @@ PAIRS = [
     (SQLiteSession, RustSQLiteSession),
     (StringSession, RustStringSession),
 ]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hands a worker's counts to the process that prints them."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["counts"] = dict(COUNTS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    COUNTS.update(Counter(getattr(node, "workeroutput", {}).get("counts", {})))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

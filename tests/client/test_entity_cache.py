@@ -1,0 +1,181 @@
+"""The client's own entity cache: ours beside Telethon's, whatever comes."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from telethon import TelegramClient
+from telethon.sessions import MemorySession
+from telethon.tl import types
+
+import telethon_session_rust.entity_cache
+from support import entities
+from telethon_session_rust import RustEntityCache, accelerate
+
+updates = pytest.importorskip("telethon._updates", reason="before Telethon 1.28 its client had no such cache")
+EntityCache, Entity, EntityType = updates.EntityCache, updates.Entity, updates.EntityType
+
+ids = st.integers(1, 12) | st.sampled_from([0, -5, 2**40])
+hashes = st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63)])
+users = st.builds(entities.user, ids, entities.maybe(hashes), min=entities.flags, bot=entities.flags) | st.builds(
+    types.UserEmpty, ids
+)
+chats = st.one_of(
+    st.builds(
+        entities.channel,
+        ids,
+        entities.maybe(hashes),
+        min=entities.flags,
+        megagroup=entities.flags,
+        gigagroup=entities.flags,
+    ),
+    st.builds(types.ChannelForbidden, ids, hashes, st.just(""), megagroup=entities.flags),
+    entities.chats,
+    st.builds(types.ChatForbidden, ids, st.just("")),
+)
+if entities.HAS_COMMUNITIES:
+    chats |= st.builds(entities.community, ids, entities.maybe(hashes), min=entities.flags)
+kinds = st.sampled_from(list(EntityType))
+calls = st.one_of(
+    st.tuples(st.just("extend"), st.lists(users), st.lists(chats)),
+    st.tuples(st.just("extend"), st.tuples(users), st.lists(chats).map(tuple)),
+    st.tuples(st.just("put"), st.builds(Entity, kinds, ids, entities.maybe(hashes))),
+    st.tuples(st.just("set_self_user"), entities.maybe(ids), entities.flags, entities.maybe(hashes)),
+    st.tuples(st.just("retain"), st.sampled_from([2, 3]).map(lambda divisor: lambda id: id % divisor)),
+)
+
+
+def seen(cache: Any) -> list[Any]:
+    peers = [cache.get(id) for id in [*range(-6, 14), 2**40, 7.0, True, "7", None, 2**70]]
+    return [
+        [peer and (peer.ty, peer.id, peer.hash, type(peer)) for peer in peers],
+        list(cache.hash_map.items()),
+        len(cache),
+        cache.self_id,
+        cache.self_bot,
+    ]
+
+
+@given(st.lists(calls, max_size=12))
+def test_it_answers_as_telethons(made: list[Any]) -> None:
+    theirs, ours = EntityCache(), RustEntityCache()
+    for name, *arguments in made:
+        if name == "set_self_user" and arguments[0] is None:
+            arguments = [None, None, None]
+        for cache in (theirs, ours):
+            getattr(cache, name)(*arguments)
+        assert seen(ours) == seen(theirs)
+
+
+def test_objects_of_other_makes() -> None:
+    class Person(types.User):
+        pass
+
+    class Attributes:
+        id, access_hash, min, bot, megagroup = 5, 55, 0, "yes", None
+
+    changed = entities.user(1, 11)
+    changed.note = "set later"
+    lost = entities.channel(2, 22)
+    del lost.gigagroup
+    theirs, ours = EntityCache(), RustEntityCache()
+    for cache in (theirs, ours):
+        cache.extend([Person(3, access_hash=33), changed, Attributes()], (chat for chat in [lost, Attributes()]))
+    assert seen(ours) == seen(theirs)
+
+
+def test_an_error_leaves_nothing_half_done() -> None:
+    cache = RustEntityCache()
+    for wrong, error in (
+        ([entities.user(2, 2**64)], OverflowError),
+        ([entities.user("two", 2)], TypeError),
+        (entities.user(2, 2), TypeError),
+    ):
+        with pytest.raises(error):
+            cache.extend([entities.user(1, 1)], wrong)
+        assert len(cache) == 0
+    cache.extend([entities.user(1, 1), entities.user(2, 2)], [])
+    with pytest.raises(ZeroDivisionError):
+        cache.retain(lambda id: 1 // (id - 2))
+    assert len(cache) == 2
+    with pytest.raises(TypeError):
+        cache.get([])
+
+
+def test_hash_map_is_the_cache() -> None:
+    cache = RustEntityCache({1: (11, EntityType.USER)}, 1, False)
+    cache.hash_map[2] = (22, EntityType.BOT)
+    assert cache.get(2).ty is EntityType.BOT
+    del cache.hash_map[1]
+    assert cache.hash_map == {2: (22, EntityType.BOT)}
+    with pytest.raises(KeyError):
+        del cache.hash_map[1]
+    cache.hash_map = {}
+    assert len(cache) == 0
+    assert isinstance(cache, EntityCache)
+
+
+def test_a_filter_may_ask_the_cache() -> None:
+    cache = RustEntityCache()
+    cache.extend([entities.user(id, id) for id in range(1, 9)], [])
+    cache.retain(lambda id: cache.get(id).hash > 4 and len(cache) == 8)
+    assert [*cache.hash_map] == [5, 6, 7, 8]
+
+
+def test_who_is_known_may_change_and_change_back_in_one_page() -> None:
+    theirs, ours = EntityCache(), RustEntityCache()
+    for cache in (theirs, ours):
+        cache.extend([entities.user(1, 11)], [])
+        cache.extend([entities.user(1, hash, min=hash == 14) for hash in (11, 12, 11, 13, 11, 14)], [])
+    assert seen(ours) == seen(theirs)
+    assert ours.get(1).hash == 11
+
+
+def test_objects_that_end_may_ask_the_cache() -> None:
+    class Asks:
+        def __del__(self) -> None:
+            found.append(cache.get(1).hash)
+
+    cache, found = RustEntityCache(), []
+    cache.extend([entities.user(1, 11)], [])
+    cache.extend((entities.user(1, hash, first_name=Asks()) for hash in (11, 12, 11)), ())
+    assert found == [11] * 3
+
+
+async def test_accelerate_keeps_what_the_client_has_met() -> None:
+    client = TelegramClient(MemorySession(), 1, "hash")
+    client._mb_entity_cache.extend([entities.user(1, 11, bot=True)], [entities.channel(2, 22)])
+    client._mb_entity_cache.set_self_user(3, False, 33)
+    before = seen(client._mb_entity_cache)
+    assert accelerate(client)
+    assert isinstance(client._mb_entity_cache, RustEntityCache)
+    assert seen(client._mb_entity_cache) == before
+    ours = client._mb_entity_cache
+    assert accelerate(client)
+    assert client._mb_entity_cache is ours
+
+
+async def test_a_cache_that_is_another_stays(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    class Newer(EntityCache):
+        def extend(self, users: Any, chats: Any) -> None:
+            super().extend([user for user in users if not user.bot], chats)
+
+    class WithMore(EntityCache):
+        def forget(self) -> None:
+            self.hash_map.clear()
+
+    for other in (Newer, WithMore):
+        caplog.clear()
+        monkeypatch.setattr(telethon_session_rust.entity_cache, "TELETHONS_CACHE", other)
+        monkeypatch.setattr(telethon_session_rust.entity_cache, "_can_stand_in", None)
+        client = TelegramClient(MemorySession(), 1, "hash")
+        client._mb_entity_cache = other()
+        with caplog.at_level(logging.INFO, "telethon_session_rust"):
+            assert not accelerate(client)
+            assert not accelerate(client)
+        assert type(client._mb_entity_cache) is other
+        assert len(caplog.records) == 1

@@ -1,0 +1,185 @@
+"""`telethon-session check`: what is wrong is said, and `repair` takes it away; what is not is not complained of."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from telethon.sessions import SQLiteSession
+from telethon.sessions.sqlite import CURRENT_VERSION
+
+from support.altered_files import columns_of, loosened
+from support.cli import IS_POSIX, call, changed, fill, filled, rows_of, unchanged
+from support.contents import KEY
+from support.key_traces import traces
+from support.real_files import FILES, SPOILED, version_of
+from telethon_session_rust import RustSQLiteSession
+
+
+def said(level: str, path: str | Path = "anna") -> str:
+    return "\n".join(
+        f"{one['what']} -> {one['advice']}" for one in call("check", path, "--json").json if one["level"] == level
+    )
+
+
+@pytest.mark.parametrize("real", FILES, ids=lambda path: path.stem)
+def test_nothing_is_wrong_with_real_files(real: Path) -> None:
+    path = Path(shutil.copyfile(real, "anna.session"))
+    with unchanged(path):
+        answer = call("check", "anna")
+    assert (answer.code, answer.err) == (0, "")
+    assert "nothing is wrong" in answer.out
+    assert ("telethon-session upgrade" in answer.out) == (version_of(real) < CURRENT_VERSION)
+    assert ("empty key" in answer.out) == (real.stem == SPOILED)
+
+
+@pytest.mark.parametrize("make", [SQLiteSession, RustSQLiteSession], ids=lambda make: make.__name__)
+def test_nothing_is_wrong_with_files_of_both_classes(make: type) -> None:
+    make("anna").close()
+    assert said("wrong") == "" and "not logged in" in said("note")
+    fill(make("anna"))
+    assert call("check", "anna").code == 0
+    assert said("wrong") == ""
+
+
+# What is done to a file, and what is said of it.
+WRONG = {
+    "update sessions set auth_key = randomblob(255)": "not 256 bytes",
+    "update sessions set auth_key = 'text'": "not 256 bytes",
+    "update sessions set auth_key = zeroblob(256)": "all zeros",
+    "update sessions set dc_id = -1": "number",
+    "update sessions set server_address = 'telegram.org'": "no IP address",
+    "update sessions set port = 70000": "port",
+    "update sessions set port = 'text'": "port",
+    "update sessions set takeout_id = 'text'": "takeout",
+    "update entities set hash = 'text' where id = 1": "access hash is no number: 1",
+    "update entities set username = x'ff' where id in (1, 2)": "usernames that are no text: 2",
+    "update entities set username = 'User1' where id = 1": "lower case",
+    "update entities set username = cast(x'ff' as text) where id = 1": "usernames that are no text: 1",
+    "update entities set phone = x'ff' where id = 1": "phones",
+    "update entities set name = x'ff' where id = 1": "names that are no text: 1",
+    "update entities set date = 'yesterday' where id = 1": "date that is none: 1",
+    "update entities set date = -1 where id = 1": "date that is none: 1",
+    "update update_state set pts = 'text'": "cannot be sent: 1",
+    "update update_state set qts = 1 << 40": "cannot be sent: 1",
+    "update update_state set date = 1e300": "date that is none: 1",
+    "update sent_files set type = 7": "cannot be used: 1",
+    "update sent_files set hash = null": "cannot be used: 1",
+    "drop table entities": "entities is missing",
+    "drop table sent_files": "sent_files is missing",
+    "drop table update_state": "update_state is missing",
+    "alter table entities rename column date to seen": "no column date",
+}
+
+
+@pytest.mark.parametrize("statement", WRONG, ids=str)
+def test_what_is_wrong(statement: str) -> None:
+    """It is said, nothing else is, and after `repair` it is gone and the rest is there."""
+    path = changed(filled(), statement)
+    with unchanged(path):
+        answer = call("check", "anna")
+    assert answer.code == 1
+    assert "1 thing is wrong" in answer.error
+    assert WRONG[statement] in said("wrong") and "telethon-session repair" in said("wrong")
+    assert not [trace for trace in traces(KEY.key) if trace in answer.out + answer.err]
+    tables = ("sessions", "entities", "update_state", "sent_files")
+    touched = next(table for table in tables if f" {table} " in f"{statement} ")
+    before = {table: rows_of(path, table) for table in tables if table != touched}
+
+    repaired = call("repair", "anna")
+    assert (repaired.code == 1) == ("auth_key" in statement)
+    assert call("check", "anna").code == 0
+    assert {table: rows_of(path, table) for table in before} == before
+    if touched == "entities" and "table" not in statement:
+        assert len(rows_of(path)) == (100 if "hash" in statement else 101)
+
+
+@pytest.mark.parametrize("table", ["sessions", "entities", "update_state", "sent_files"])
+def test_a_table_without_types_and_keys(table: str) -> None:
+    path = filled()
+    before = rows_of(path, table)
+    for statement in loosened(table, columns_of(table)):
+        changed(path, statement)
+    assert f"the table {table} is not as Telethon makes it" in said("wrong")
+    assert call("repair", "anna").code == 0
+    assert said("wrong") == ""
+    assert rows_of(path, table) == before
+
+
+def test_no_row_for_a_login() -> None:
+    """Every session has one, be it empty."""
+    changed(filled(), "delete from sessions")
+    assert "no row for a login" in said("wrong")
+    call("repair", "anna")
+    assert call("check", "anna").code == 0
+
+
+def test_a_version_that_the_tables_do_not_have() -> None:
+    """An upgrade of it would fail."""
+    path = changed(filled(), "update version set version = 3")
+    before = rows_of(path)
+    assert f"those of database version {CURRENT_VERSION}, not 3" in said("wrong")
+    assert call("repair", "anna").code == 0
+    assert (rows_of(path), rows_of(path, "version")) == (before, [(CURRENT_VERSION,)])
+
+
+NOTES = {
+    "update entities set username = 'shared' where id in (1, 2)": "several entities have: 1",
+    "update entities set hash = 0 where id in (1, 2, -7)": "access hash is 0, which only bots can use: 2",
+    "insert into sessions (dc_id) values (9)": "2 logins",
+    "update sessions set dc_id = 203": "none of Telegram's 1 to 5",
+    "update sessions set port = null": "address of its data centre",
+    "create table mine (id)": "not Telethon's: mine",
+    "create trigger busy after insert on entities begin select 1; end": "triggers",
+    "alter table entities add column mine": "more columns than Telethon",
+    "pragma journal_mode = wal": "WAL mode",
+}
+
+
+@pytest.mark.parametrize("statement", NOTES, ids=str)
+def test_what_is_only_noted(statement: str) -> None:
+    path = changed(filled(), statement)
+    with unchanged(path):
+        assert (call("check", "anna").code, said("wrong")) == (0, "")
+    assert NOTES[statement] in said("note")
+
+
+@pytest.mark.skipif(not IS_POSIX, reason="Windows has no file modes")
+def test_a_file_that_others_can_read() -> None:
+    path = filled()
+    assert said("note") == ""
+    path.chmod(0o640)
+    assert "mode 0640) -> chmod 600 anna.session" in said("note")
+    assert call("check", "anna").code == 0
+
+
+# Where in the header, what, and what is said.
+HEADERS = [
+    (18, b"\x03", "may not be written"),
+    (28, (10**6).to_bytes(4, "big"), "malformed"),
+    (36, (5).to_bytes(4, "big"), "SQLite: "),
+    (56, (4).to_bytes(4, "big"), "text encoding"),
+]
+
+
+@pytest.mark.parametrize(("at", "by", "words"), HEADERS, ids=[words for *_, words in HEADERS])
+def test_a_damaged_header(at: int, by: bytes, words: str) -> None:
+    path = filled()
+    before = rows_of(path), rows_of(path, "sessions")
+    data = path.read_bytes()
+    path.write_bytes(data[:at] + by + data[at + len(by) :])
+    with unchanged(path):
+        assert call("check", "anna").code == 1
+    assert words in said("wrong") and "telethon-session repair" in said("wrong")
+    assert call("repair", "anna").code == 0
+    assert said("wrong") == ""
+    assert (rows_of(path), rows_of(path, "sessions")) == before
+
+
+def test_a_database_of_somebody_else() -> None:
+    path = changed(Path("anna.session"), "create table notes (text)")
+    for command in ("check", "repair", "info", "export", "entities", "upgrade", "bench"):
+        with unchanged(path):
+            assert "no session of Telethon" in (answer := call(command, "anna")).err + answer.out
+            assert answer.code == 1

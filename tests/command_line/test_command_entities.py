@@ -1,0 +1,137 @@
+"""`telethon-session entities`, beside `get_input_entity` of Telethon's own session."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from telethon import utils
+from telethon.sessions import SQLiteSession
+from telethon.tl import types
+
+from support.cli import call, changed, filled, renamed, rows_of, unchanged
+from support.real_files import FILES, telethon_can_open, version_of
+from support.reference import ReferenceSQLiteSession
+
+
+def found(*question: object) -> list[int]:
+    """The marked ids; nobody is said with 1."""
+    answer = call("entities", "anna", "--json", *question)
+    ids = [one["id"] for one in answer.json]
+    assert answer.code == (0 if ids else 1)
+    assert ids or "no such entity" in answer.error
+    return ids
+
+
+def telethon_finds(session: SQLiteSession, key: Any) -> list[int]:
+    try:
+        return [utils.get_peer_id(session.get_input_entity(key))]
+    except ValueError:
+        return []
+
+
+@pytest.mark.parametrize(
+    # From version 5 and older Telethon takes no entities over.
+    "real",
+    [path for path in FILES if telethon_can_open(path) and version_of(path) > 5],
+    ids=lambda path: path.stem,
+)
+def test_everybody_is_found_as_telethon_finds_them(real: Path) -> None:
+    path = Path(shutil.copyfile(real, "anna.session"))
+    theirs = ReferenceSQLiteSession(shutil.copyfile(real, "theirs.session"))
+    rows = rows_of(path)[::4]
+    with unchanged(path):
+        for id, _, username, phone, *_ in rows:
+            assert found("--id", id) == telethon_finds(theirs, id)
+            assert telethon_finds(theirs, abs(id))[0] in found("--id", abs(id))
+            if username:
+                for typed in (username, f"@{username.upper()}", f"https://t.me/{username}", f"t.me/{username}"):
+                    assert found("--username", typed) == telethon_finds(theirs, typed)
+            if phone:
+                for typed in (f"+{phone}", f"{phone}", f"+{str(phone)[0]} ({str(phone)[1:4]}) {str(phone)[4:]}"):
+                    assert found("--phone", typed) == telethon_finds(theirs, typed)
+    theirs.close()
+
+
+def test_an_id_without_a_mark_is_of_any_kind() -> None:
+    filled()
+    assert found("--id", 1) == [1]
+    assert found("--id", 5) == [-1000000000005]
+    assert found("--id", -1000000000005) == [-1000000000005]
+    assert found("--id", 7) == found("--id", -7) == [-7]
+    assert found("--id", 0) == [0]
+
+
+def test_a_username_that_two_have() -> None:
+    """Telethon answers with the one that was seen last."""
+    path = filled()
+    changed(path, "update entities set username = 'shared', date = id where id in (1, 2, 4)")
+    theirs = ReferenceSQLiteSession("anna")
+    assert found("--username", "shared") == telethon_finds(theirs, "shared") == [4]
+    theirs.close()
+
+
+def test_names_by_a_part_of_them() -> None:
+    renamed(filled(), 1, "Straße der ANNA")
+    assert found("--name", "STRASSE") == [1]
+    assert found("--name", "channel 5") == [-1000000000055, -1000000000050, -1000000000005]
+    assert len(found("--name", "анна")) > 50
+    assert found("--name", "nobody") == []
+
+
+def test_who_fits_all_questions() -> None:
+    filled()
+    assert found("--name", "анна", "--username", "user1") == [1]
+    assert found("--name", "channel", "--username", "user1") == []
+    assert found("--id", 1, "--username", "user1") == [1]
+    assert found("--id", 2, "--username", "user1") == []
+
+
+@pytest.mark.parametrize("question", [["--username", "a b"], ["--phone", "anna"], ["--phone", ""]], ids=str)
+def test_what_cannot_be_asked(question: list[str]) -> None:
+    filled()
+    assert "is no" in call("entities", "anna", *question).error
+
+
+def test_the_table() -> None:
+    path = filled()
+    row = {row[0]: row for row in rows_of(path)}[1]
+    head, line = call("entities", "anna", "--id", 1).out.splitlines()
+    assert head.split() == ["id", "kind", "username", "phone", "name", "last", "seen"]
+    assert line.split()[:6] == ["1", "user", "user1", "+79990000001", "Анна", "1"]
+    assert str(row[1]) not in line
+    assert call("entities", "anna", "--id", 1, "--hashes").out.splitlines()[1].split()[-1] == str(row[1])
+
+
+def test_the_json() -> None:
+    path = filled()
+    told = call("entities", "anna", "--json").json
+    ids, hashes, usernames, phones, names, dates = zip(*rows_of(path), strict=True)
+    keys = ("id", "access_hash", "username", "phone", "name", "date")
+    assert [tuple(one[key] for key in keys) for one in told] == list(
+        zip(ids, hashes, usernames, phones, names, dates, strict=True)
+    )
+    kinds = {types.PeerUser: "user", types.PeerChat: "group", types.PeerChannel: "channel"}
+    assert [one["kind"] for one in told] == ["account" if id == 0 else kinds[utils.resolve_id(id)[1]] for id in ids]
+    assert set(told[0]) == {*keys, "kind"}
+
+
+def test_a_limit() -> None:
+    filled()
+    answer = call("entities", "anna", "--limit", 3)
+    assert len(answer.out.splitlines()) == 4 and "more than these 3" in answer.err
+    answer = call("entities", "anna", "--limit", 101)
+    assert len(answer.out.splitlines()) == 102 and answer.err == ""
+    assert len(call("entities", "anna", "--limit", 0, "--json").json) == 101
+
+
+def test_more_than_a_page_of_them() -> None:
+    path = filled(count=12_000)
+    assert [one["id"] for one in call("entities", "anna", "--json").json] == [row[0] for row in rows_of(path)]
+
+
+def test_nobody_at_all_is_no_error() -> None:
+    SQLiteSession("anna").close()
+    assert (call("entities", "anna").code, call("entities", "anna", "--json").json) == (0, [])

@@ -1,0 +1,66 @@
+"""README and docs/ are true: what they show is run, from the top of a page to its end."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from support.counters import tried
+from support.documents import PAGES, ROOT, fences, parsed, run_page
+from support.loopback import Account
+
+pytest_plugins = ["support.reader"]
+
+# One has a test of its own, with other storages to move from.
+ALONE = "moving.md"
+RUN_HERE = [page for page in PAGES if page.name != ALONE and fences(page)]
+# What is run.
+TOOL = "telethon-session "
+# What would install, build or measure.
+MAKE = re.compile(r"make ([a-z-]+)( [A-Z]+=\S+)*")
+FOLDERS = ["benches", "crates", "docs", "examples", "fuzz", "python", "src", "tests"]
+INSTALL = "pip install telethon-session-rust"
+
+
+@pytest.mark.parametrize("page", RUN_HERE, ids=lambda page: page.name)
+def test_a_page_runs(page: Path, reader: Account) -> None:
+    tried("blocks of the documentation", run_page(page, run_line))
+
+
+def run_line(line: str) -> None:
+    if line.startswith(TOOL):
+        path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+        done = subprocess.run(line, shell=True, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_is_of_a_kind_that_is_run(page: Path) -> None:
+    languages = fences(page)
+    assert set(languages) <= {"python", "sh", "text"}
+    blocks = list(parsed(page, python=print, sh=print).examples())
+    assert len(blocks) == len(languages) - languages.count("text")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_line_for_a_shell_is_one_that_there_is(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for block in parsed(page, sh=print).examples():
+        for line in block.parsed.splitlines():
+            made = MAKE.fullmatch(line)
+            assert line.startswith(TOOL) or line == INSTALL or (made and made[1] in targets), line
+
+
+@pytest.mark.parametrize("page", ["SECURITY.md", "CONTRIBUTING.md"])
+def test_every_file_that_is_named_is_there(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    named = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`", text)
+    tests = re.findall(r"`(test_\w+\.py)`", text)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert [name for name in tests if not any((ROOT / "tests").glob(f"*/{name}"))] == []

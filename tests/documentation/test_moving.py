@@ -1,0 +1,92 @@
+"""docs/moving.md: a login and a hundred people, moved from the real packages of other storages as it says."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import fakeredis
+import mongoengine
+import mongomock
+import pytest
+import redis
+import sqlalchemy
+import telemongo.telemongo
+from alchemysession import AlchemySessionContainer
+from mongomock.store import ServerStore
+from telemongo import MongoSession
+from teleredis import RedisSession
+from telethon.sessions import SQLiteSession, StringSession
+from telethon.tl import types
+
+from support.documents import ROOT, run_page
+from support.files import dump
+from support.loopback import Account
+from support.reader import PEOPLE
+
+pytest_plugins = ["support.reader"]
+
+# Files that the page makes of sessions in which there are people.
+WITH_PEOPLE = ["from_sqlalchemy", "from_redis", "from_mongo"]
+
+
+@pytest.fixture
+def others(reader: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The reader's session in each of the storages. Redis and MongoDB themselves are played."""
+    redis_server = fakeredis.FakeServer()
+
+    class StrictRedis(fakeredis.FakeStrictRedis):
+        def __init__(self) -> None:
+            super().__init__(server=redis_server)
+
+    monkeypatch.setattr(redis, "StrictRedis", StrictRedis)
+    one_server = {"mongo_client_class": mongomock.MongoClient, "_store": ServerStore()}
+    connect = functools.partial(mongoengine.connect, **one_server)
+    monkeypatch.setattr(telemongo.telemongo, "connect", connect)
+    # Others' tests may have connected too.
+    mongoengine.disconnect_all()
+    engine = sqlalchemy.create_engine("sqlite:///old.db")
+    container = AlchemySessionContainer(engine, manage_tables=False)
+    container.Entity.metadata.create_all(engine)
+    fill(container.new_session("anon"))
+    fill(RedisSession("anon", redis.StrictRedis()))
+    # It takes a default connection too.
+    connect("telethon", host="mongodb://localhost/telethon")
+    fill(MongoSession("telethon", host="mongodb://localhost/telethon"))
+    yield
+    mongoengine.disconnect_all()
+    engine.dispose()
+
+
+def fill(storage: Any) -> None:
+    session = SQLiteSession("anon")
+    storage.set_dc(session.dc_id, session.server_address, session.port)
+    storage.auth_key = session.auth_key
+    for somebody in PEOPLE:
+        # One at a time, for teleredis stores the first of a page.
+        storage.process_entities([somebody])
+    storage.save()
+    session.close()
+
+
+# The other packages are older than what they stand on.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.usefixtures("others")
+def test_what_the_page_says_moves_everything() -> None:
+    run_page(ROOT / "docs" / "moving.md", lambda line: None)
+    login = StringSession.save(SQLiteSession("anon"))
+    names = ["from_string", "from_my_own", *WITH_PEOPLE]
+    assert {name: StringSession.save(SQLiteSession(name)) for name in names} == dict.fromkeys(names, login)
+    people = {row[:5] for row in dump("anon.session")["entities"]}
+    # The client's own row is not among those that were put into the others.
+    people = {row for row in people if row[0] in ids_of(PEOPLE)}
+    assert len(people) == len(PEOPLE)
+    for name in WITH_PEOPLE:
+        assert {row[:5] for row in dump(f"{name}.session")["entities"]} == people
+    assert SQLiteSession("from_redis").get_input_entity("annika") == types.InputPeerUser(777, 888)
+
+
+def ids_of(people: list[Any]) -> set[int]:
+    session = SQLiteSession(None)
+    return {row[0] for row in session._entities_to_rows(people)}

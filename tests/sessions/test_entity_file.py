@@ -1,0 +1,139 @@
+"""`RustStringSession(string, entity_file=...)`: a string that remembers people, in a file that is nobody's login."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from telethon.crypto import AuthKey
+from telethon.sessions import SQLiteSession, StringSession
+from telethon.tl import types
+from telethon.tl.types.updates import State
+
+from support.clients import MakeClient, meet, sign_in
+from support.entities import DATE, crowd
+from support.files import dump
+from support.loopback import DataCentres, World
+from support.real_files import DATA
+from telethon_session_rust import RustSQLiteSession, RustStringSession
+
+PEOPLE = crowd(50)
+KEY = bytes(range(256))
+
+
+def logged_in(**options: str) -> RustStringSession:
+    session = RustStringSession(**options)
+    session.set_dc(2, "149.154.167.51", 443)
+    session.auth_key = AuthKey(KEY)
+    return session
+
+
+def test_people_come_back_and_the_key_is_nowhere() -> None:
+    session = logged_in(entity_file="people")
+    session.process_entities(PEOPLE)
+    session.set_update_state(0, State(1, 2, DATE, 3, 0))
+    session.cache_file(b"digest", 10, types.InputPhoto(5, 6, b""))
+    session.takeout_id = 7
+    string = session.save()
+    assert string == StringSession.save(session) == RustStringSession.save(logged_in())
+    # Outside an event loop all is on disk as soon as `save()` returns.
+    stored = dump("people.session")
+    assert len(stored["entities"]) == len(PEOPLE)
+    assert stored["update_state"] and stored["sent_files"]
+    session.close()
+
+    file = Path("people.session")
+    assert KEY not in file.read_bytes()
+    again = RustStringSession(string, entity_file=file)
+    assert again.auth_key.key == KEY and again.entity_file == "people.session"
+    for person in PEOPLE:
+        assert again.get_input_entity(person.id)
+    assert again.get_update_state(0).pts == 1 and [id for id, _ in again.get_update_states()] == [0]
+    assert again._rows()
+    # Telethon finds a session without a login in it.
+    theirs = SQLiteSession("people")
+    assert not theirs.auth_key and theirs.get_input_entity(PEOPLE[0].id) == again.get_input_entity(PEOPLE[0].id)
+    theirs.close()
+    assert again.delete() is True
+    assert not file.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_it_is_its_owners_alone() -> None:
+    RustStringSession(entity_file="people").close()
+    assert stat.S_IMODE(Path("people.session").stat().st_mode) == 0o600
+
+
+def test_a_file_with_a_login_is_refused_and_left_as_it_was() -> None:
+    for ours in (True, False):
+        name = f"login_{ours}"
+        session = (RustSQLiteSession if ours else SQLiteSession)(name)
+        session.set_dc(2, "149.154.167.51", 443)
+        session.auth_key = AuthKey(KEY)
+        session.save()
+        session.close()
+        before = Path(f"{name}.session").read_bytes()
+        with pytest.raises(ValueError, match=f"{name}.session holds a login"):
+            RustStringSession(entity_file=name)
+        assert Path(f"{name}.session").read_bytes() == before
+
+
+def test_an_older_file_with_a_login_is_not_upgraded_either(folder: Path) -> None:
+    for old in sorted(DATA.glob("*.session")):
+        copied = folder / old.name
+        copied.write_bytes(old.read_bytes())
+        with pytest.raises(ValueError, match="holds a login"):
+            RustStringSession(entity_file=copied)
+        assert copied.read_bytes() == old.read_bytes()
+
+
+def test_without_a_file_nothing_is_written(folder: Path) -> None:
+    session = logged_in()
+    session.process_entities(PEOPLE)
+    session.save_entities = False
+    session.process_entities(crowd(60))
+    session.save()
+    session.close()
+    assert session.delete() is None and session.entity_file is None
+    assert len(session._rows()) == 60
+    assert copy.copy(session).get_input_entity(PEOPLE[0].id)
+    assert not list(folder.iterdir())
+
+
+def test_with_a_file_it_is_used_as_one() -> None:
+    session = RustStringSession(entity_file="people")
+    session.save_entities = False
+    session.process_entities(PEOPLE)
+    assert not session._rows()
+    with pytest.raises(TypeError, match="use its string"):
+        copy.copy(session)
+    assert session.clone().entity_file is None
+
+    async def in_a_loop() -> None:
+        session.save_entities = True
+        session.process_entities(PEOPLE)
+        assert session.save() == ""
+        await session.flush()
+        assert len(dump("people.session")["entities"]) == len(PEOPLE)
+
+    asyncio.run(in_a_loop())
+
+
+async def test_a_client_knows_everybody_at_its_next_start(telegram: DataCentres, new_client: MakeClient) -> None:
+    account, people = telegram.new_user(), World().crowd(200)
+    client = await sign_in(new_client(RustStringSession(entity_file="people")), account)
+    await meet(client, telegram, account, people)
+    string = client.session.save()
+    await client.disconnect()
+
+    client = new_client(RustStringSession(string, entity_file="people"))
+    await client.connect()
+    assert (await client.get_me()).id == account.id
+    for user in people.users:
+        assert client.session.get_input_entity(user.id).access_hash == user.access_hash
+    await client.log_out()
+    assert not Path("people.session").exists()

@@ -1,0 +1,130 @@
+"""A file with many entities is answered from at once, while it is still being read."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+from contextlib import closing
+from copy import deepcopy
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from telethon.tl import types
+
+from support import entities
+from support.clock import second_of
+from support.files import dump
+from support.reference import ReferenceSQLiteSession
+from telethon_session_rust import RustSQLiteSession
+
+COUNT = 20_000
+CROWD = entities.crowd(COUNT)
+
+
+@pytest.fixture(scope="module")
+def big_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = str(tmp_path_factory.mktemp("loading") / "big.session")
+    session = ReferenceSQLiteSession(path)
+    session.process_entities(CROWD)
+    session.close()
+    return path
+
+
+@pytest.fixture
+def sessions(big_file: str) -> tuple[Any, Any]:
+    """Just opened: ours has read nothing of its file yet."""
+    for name in ("theirs", "ours"):
+        shutil.copyfile(big_file, f"{name}.session")
+    return ReferenceSQLiteSession("theirs"), RustSQLiteSession("ours")
+
+
+def found(session: Any, key: Any) -> Any:
+    try:
+        return session.get_input_entity(key).to_dict()
+    except ValueError:
+        return None
+
+
+def any_key(choice: random.Random) -> Any:
+    id = choice.randint(1, COUNT + 10)
+    return choice.choice(
+        [id, -id, -1000000000000 - id, f"User{id}", f"@channel_{id}", f"+7 999 {id:07}", f"Анна {id} П", f"Группа {id}"]
+    )
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_same_answers_from_the_first_moment(sessions: tuple[Any, Any], seed: int) -> None:
+    theirs, ours = sessions
+    choice = random.Random(seed)
+    for key in [any_key(choice) for _ in range(300)]:
+        assert found(ours, key) == found(theirs, key), key
+
+
+def changed(entity: Any, choice: random.Random) -> Any:
+    """Somebody who is known, as received later: renamed, or as an input peer, which tells no names."""
+    entity = deepcopy(entity)
+    if isinstance(entity, types.User) and choice.random() < 0.3:
+        return types.InputPeerUser(entity.id, choice.randint(1, 99))
+    if isinstance(entity, types.User):
+        entity.username = choice.choice([None, entity.username, f"user{choice.randint(1, COUNT)}"])
+        entity.first_name = choice.choice([entity.first_name, "Anna"])
+    return entity
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_received_meanwhile_wins(sessions: tuple[Any, Any], seed: int) -> None:
+    theirs, ours = sessions
+    choice = random.Random(seed)
+    for page in range(20):
+        received = [changed(entity, choice) for entity in choice.sample(CROWD, 10)]
+        second = second_of(lambda received=received: ours.process_entities(received))
+        with patch("time.time", lambda second=second: float(second)):
+            theirs.process_entities(received)
+        keys = [any_key(choice) for _ in range(5)]
+        keys += [getattr(entity, "username", None) or entity.to_dict().get("id", 1) for entity in received]
+        for key in keys:
+            assert found(ours, key) == found(theirs, key), key
+        if page % 7 == 0:
+            for session in sessions:
+                session.save()
+    for session in sessions:
+        session.close()
+    assert dump("ours.session") == dump("theirs.session")
+
+
+def test_it_may_be_closed_before_it_is_read(sessions: tuple[Any, Any]) -> None:
+    _, ours = sessions
+    for _ in range(20):
+        ours.process_entities([types.InputPeerUser(1, 5)])
+        ours.close()
+        assert found(ours, "user1") == found(ours, 1)
+        ours = RustSQLiteSession("ours")
+
+
+# A file that was upgraded from version 6 has no dates.
+TIES = [
+    (1, 10, "annika", 7, "Anna", None),
+    (2, 20, "annika", 7, "Anna", None),
+    (-3, 30, "annika", None, "Anna", None),
+    (4, 40, "bobby", 8, "Bob", 100),
+    (5, 50, "bobby", 8, "Bob", None),
+    (6, 60, "bobby", 8, "Bob", 99),
+    (7, 70, "carla", 9, "Carla", 100),
+    (-8, 80, "carla", None, "Carla", 100),
+]
+
+
+def test_ties_in_a_file() -> None:
+    for name, session in (("theirs", ReferenceSQLiteSession), ("ours", RustSQLiteSession)):
+        session(name).close()
+        with closing(sqlite3.connect(f"{name}.session")) as file, file:
+            file.executemany("insert into entities values (?,?,?,?,?,?)", TIES)
+    theirs, ours = ReferenceSQLiteSession("theirs"), RustSQLiteSession("ours")
+    for _ in range(2):
+        for key in ("annika", "Anna", "+7", "bobby", "Bob", "+8", "carla", "Carla", "+9", 1, 2, 3, 8):
+            assert found(ours, key) == found(theirs, key), key
+        for session in (theirs, ours):
+            session.close()
+        assert dump("ours.session") == dump("theirs.session")

@@ -1,0 +1,1 @@
+"""Helpers of the tests, and the loopback data centre of tests, demo and benchmarks."""

@@ -1,0 +1,41 @@
+"""The environment that tests run in, whatever that of their caller is."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+# Variables through which a caller's terminal, language or interpreter would change what a test sees.
+_PREFIXES = ("PYTHON", "LC_", "PYTEST_ADDOPTS")
+_NAMES = ("CLICOLOR", "CLICOLOR_FORCE", "COLORTERM", "COLUMNS", "FORCE_COLOR", "LANGUAGE", "LINES", "NO_COLOR")
+_SET = {
+    "LANG": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONPATH": str(TESTS),
+    "TERM": "xterm-256color",
+    "TZ": "UTC",
+}
+_HOME = "TESTS_HOME"
+_UMASK = 0o022
+
+
+def isolate() -> None:
+    """Sets up the environment for this process and all that it starts. Call before the tests are collected."""
+    for name in list(os.environ):
+        if name.startswith(_PREFIXES) or name in _NAMES:
+            del os.environ[name]
+    os.environ.update(_SET)
+    # xdist's workers inherit the folder of the process that started them.
+    home = os.environ.get(_HOME)
+    if home is None:
+        home = os.environ[_HOME] = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
+    os.environ["HOME"] = os.environ["USERPROFILE"] = home
+    os.umask(_UMASK)
+    if hasattr(time, "tzset"):
+        time.tzset()

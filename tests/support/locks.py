@@ -1,0 +1,22 @@
+"""A file that another program holds."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from support.programs import command
+
+
+@contextmanager
+def held_by_another_program(path: str = "anna.session") -> Iterator[Callable[[], Any]]:
+    """The file is locked until the block ends, or until what it is given is called."""
+    held = command("hold_exclusively", path)
+    with subprocess.Popen(held, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout.readline() == "held\n"
+        # A line, for a child that this process has forked meanwhile keeps the pipe open.
+        yield lambda: program.communicate("\n")
+        if program.returncode is None:
+            program.communicate("\n")

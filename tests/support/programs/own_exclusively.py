@@ -1,0 +1,11 @@
+"""Has `anna.session` open with `exclusive=True` until standard input ends."""
+
+from __future__ import annotations
+
+import sys
+
+from telethon_session_rust import RustSQLiteSession
+
+session = RustSQLiteSession("anna", exclusive=True)
+print("held", flush=True)
+sys.stdin.read()

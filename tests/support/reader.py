@@ -1,0 +1,72 @@
+"""Who reads the documentation: somebody with an account at the loopback data centre, and an `anon.session`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from telethon import TelegramClient
+from telethon.client import telegrambaseclient
+from telethon.sessions import SQLiteSession, StringSession
+
+import telethon_session_rust
+from support import entities
+from support.clients import sign_in
+from support.loopback import Account, DataCentres
+
+ANNIKA = entities.user(777, 888, username="annika", phone="79990000777", first_name="Annika", last_name="S")
+PEOPLE = [ANNIKA, *entities.crowd(100)]
+
+
+@contextmanager
+def in_a_thread(telegram: DataCentres) -> Iterator[asyncio.AbstractEventLoop]:
+    """The data centres with a loop of their own, for the pages' programs make theirs."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(telegram.__aenter__(), loop).result()
+        yield loop
+        asyncio.run_coroutine_threadsafe(telegram.__aexit__(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    """Telethon's clients find the loopback, and the keyboard answers when they ask for number and code."""
+    telegram = DataCentres()
+    with in_a_thread(telegram) as loop:
+        monkeypatch.setattr(telegrambaseclient, "DEFAULT_DC_ID", telegram.home.dc_id)
+        monkeypatch.setattr(telegrambaseclient, "DEFAULT_IPV4_IP", "127.0.0.1")
+        monkeypatch.setattr(telegrambaseclient, "DEFAULT_PORT", telegram.home.port)
+        account = telegram.new_user()
+        telegram.directory.add_all(PEOPLE)
+        monkeypatch.setattr("builtins.input", lambda prompt: account.code if "code" in prompt else account.phone)
+        monkeypatch.setenv("SESSION", asyncio.run_coroutine_threadsafe(first_visit(account), loop).result())
+        # As a program finds it.
+        of_the_page = asyncio.new_event_loop()
+        asyncio.set_event_loop(of_the_page)
+        yield account
+        of_the_page.close()
+        asyncio.set_event_loop(None)
+        # What the page has changed for the whole program.
+        telethon_session_rust.uninstall()
+        logging.getLogger("telethon_session_rust").setLevel(logging.NOTSET)
+
+
+async def first_visit(account: Account) -> str:
+    """Leaves `anon.session` in the folder, made by Telethon; answers the same login as a string."""
+    session = SQLiteSession("anon")
+    client = await sign_in(TelegramClient(session, 1, "hash"), account)
+    session.process_entities(PEOPLE)
+    string: Any = StringSession.save(session)
+    await client.disconnect()
+    return string

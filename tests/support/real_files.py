@@ -1,0 +1,29 @@
+"""Session files that releases of Telethon wrote, one of each database version and more."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from telethon.sessions.sqlite import CURRENT_VERSION
+
+DATA = Path(__file__).parents[1] / "data"
+FILES = sorted((DATA).glob("*.session"))
+SPOILED = "telethon-1.44.0-reopened"
+
+
+def version_of(path: str | Path) -> int:
+    with closing(sqlite3.connect(path)) as file:
+        return file.execute("select version from version").fetchone()[0]
+
+
+def telethon_can_open(path: Path) -> bool:
+    """No release can upgrade version 1 (it drops a table that was never there), nor read one newer than its own."""
+    return 1 < version_of(path) <= CURRENT_VERSION
+
+
+def rows_of(path: str | Path, table: str = "entities") -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as file:
+        return file.execute(f"select * from {table}").fetchall()
