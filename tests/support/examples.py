@@ -11,11 +11,11 @@ from pathlib import Path
 
 from telethon import TelegramClient
 
-from support.clients import Inbox
+from support.clients import Inbox, until
 from support.loopback import Account, DataCentres
 from support.loopback.data_centre import HOST
 from support.programs import command
-from support.waiting import PATIENCE, until
+from support.waiting import PATIENCE
 
 TESTS = Path(__file__).resolve().parents[1]
 EXAMPLES = TESTS.parent / "examples"
