@@ -17,6 +17,8 @@ from support.real_files import FILES, version_of
 from telethon_session_rust import RustSQLiteSession
 from telethon_session_rust.cli import bench
 
+pytestmark = pytest.mark.any_release
+
 MEASURES = [
     "opening and closing",
     *(f"a lookup by {kind}" for kind in ("id", "username", "phone", "name")),

@@ -32,6 +32,8 @@ from support.programs import command
 from telethon_session_rust import RustSQLiteSession
 from telethon_session_rust.cli import reading, repair
 
+pytestmark = pytest.mark.any_release
+
 READING = [["info", "anna"], ["check", "anna"], ["entities", "anna"], ["export", "anna"]]
 
 

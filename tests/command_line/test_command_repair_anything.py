@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from support.mutations import at_random, cut, one_by_one
 from support.real_files import FILES
 from support.reference import ReferenceSQLiteSession
 from telethon_session_rust import RustSQLiteSession
+
+pytestmark = pytest.mark.slow
 
 READING = [["info"], ["check"], ["list"], ["entities", "--json"], ["export"]]
 

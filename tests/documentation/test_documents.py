@@ -14,6 +14,8 @@ from support.counters import tried
 from support.documents import PAGES, ROOT, fences, parsed, run_page
 from support.loopback import Account
 
+pytestmark = pytest.mark.any_release
+
 pytest_plugins = ["support.reader"]
 
 # One has a test of its own, with other storages to move from.

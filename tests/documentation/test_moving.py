@@ -25,6 +25,8 @@ from support.files import dump
 from support.loopback import Account
 from support.reader import PEOPLE
 
+pytestmark = pytest.mark.any_release
+
 pytest_plugins = ["support.reader"]
 
 # Files that the page makes of sessions in which there are people.

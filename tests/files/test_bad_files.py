@@ -22,6 +22,8 @@ from support.mutations import at_random, one_by_one
 from support.profile import PROFILE
 from support.real_files import FILES
 
+pytestmark = pytest.mark.slow
+
 # For each real file.
 COUNT = {"quick": 25, "long": 1000}.get(PROFILE, 300)
 BATCH = 50

@@ -19,6 +19,8 @@ from support.programs import command
 from support.programs import crowd as crowding
 from telethon_session_rust import RustSQLiteSession
 
+pytestmark = pytest.mark.slow
+
 CROWDS = {
     "two and Telethon": ["ours", "ours", "telethon"],
     "two in loops and Telethon": ["ours in a loop", "ours in a loop", "telethon"],

@@ -19,6 +19,8 @@ from support.files import dump
 from support.programs import command
 from telethon_session_rust import RustSQLiteSession, SessionInUseError
 
+pytestmark = pytest.mark.any_release
+
 
 @contextmanager
 def another_owner() -> Any:

@@ -17,6 +17,8 @@ from support.file_client import Lives
 from support.file_worker import KEY
 from telethon_session_rust import RustSQLiteSession
 
+pytestmark = pytest.mark.slow
+
 HUGE = 50_000_000
 ROWS = 200_000
 KEYS = [7, "user7", "+79990000007", "Anna 7"]

@@ -27,7 +27,10 @@ from support.programs import command
 from support.unprivileged import NOBODY
 from telethon_session_rust import RustSQLiteSession
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows lets nobody take away a file that is open")
+pytestmark = [
+    pytest.mark.any_release,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows lets nobody take away a file that is open"),
+]
 
 
 def make(path: str, key: Any) -> bytes:

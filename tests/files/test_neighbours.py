@@ -24,6 +24,8 @@ from support.files import dump
 from support.waiting import until
 from telethon_session_rust import RustSQLiteSession
 
+pytestmark = pytest.mark.any_release
+
 
 class AnotherProcess(BaseManager):
     """Makes sessions that live in a process of their own."""

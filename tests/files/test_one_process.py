@@ -26,7 +26,7 @@ from support.counters import tried
 from support.files import dump
 from telethon_session_rust import RustSQLiteSession
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not promised")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not promised")]
 
 SECONDS = 6.0
 

@@ -25,7 +25,7 @@ from support.locks import held_by_another_program
 from support.waiting import until
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file modes")
+pytestmark = [pytest.mark.any_release, pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file modes")]
 
 
 @contextmanager
@@ -110,6 +110,7 @@ def troubles(session: Any) -> Iterator[str]:
     session.set_dc(2, "149.154.167.51", 443)
 
 
+@pytest.mark.slow
 def test_keys_are_in_no_text(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     texts = []

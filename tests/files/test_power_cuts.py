@@ -30,7 +30,7 @@ from support.profile import PROFILE
 from support.real_files import DATA
 from telethon_session_rust import RustSQLiteSession
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the recorder is Linux's")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="the recorder is Linux's")]
 
 # In each life, in which there are some hundred writes.
 POWER_CUTS = {"quick": 300, "long": 8000}.get(PROFILE, 2000)

@@ -25,7 +25,7 @@ from support.locks import held_by_another_program
 from support.programs import command
 from telethon_session_rust import RustSQLiteSession
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks")
+pytestmark = [pytest.mark.any_release, pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks")]
 
 
 def numbers_on_disk() -> list[int]:

@@ -16,6 +16,8 @@ from support.locks import held_by_another_program
 from support.programs import command
 from support.waiting import PATIENCE
 
+pytestmark = pytest.mark.any_release
+
 # The programs of `endings.py`, the status with which each ends, and how the last line that it says begins. Without one
 # it says nothing; `None` is whatever asyncio says, or who waits for a file.
 WAYS: dict[str, tuple[int, str | None]] = {

@@ -18,6 +18,8 @@ from support.forks import Gate, ends_well, fork, in_a_child
 from support.locks import held_by_another_program
 from telethon_session_rust import RustMemorySession, RustSQLiteSession
 
+pytestmark = pytest.mark.any_release
+
 CROWD = entities.crowd(100)
 
 

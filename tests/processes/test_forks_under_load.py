@@ -15,7 +15,7 @@ from support.files import dump
 from support.programs import command
 from support.programs.forks_under_load import CROWD, FORKS
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks")]
 
 
 @pytest.mark.parametrize("way", ["one_thread", "two_threads", "pools"])

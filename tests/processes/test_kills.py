@@ -22,7 +22,7 @@ from support.kills import BEAT, BEAT_EVERY, ENTITIES, KEY, STATE, Death, Life, T
 from support.profile import PROFILE
 from telethon_session_rust import RustSQLiteSession
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")]
 
 KILLS = {"quick": 10, "long": 150}.get(PROFILE, 100)
 # Programs that live at once, each with a file of its own.

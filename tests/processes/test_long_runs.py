@@ -15,7 +15,10 @@ from support.profile import PROFILE
 from support.programs import command
 from support.programs.long_life import ENTITIES_OF_TELETHON, PAGE, SAVE_EVERY, life
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory and descriptors are read from /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="memory and descriptors are read from /proc"),
+]
 
 ENTITIES = 1_000_000 if PROFILE == "quick" else 10_000_000
 

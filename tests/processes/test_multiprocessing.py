@@ -25,6 +25,8 @@ from support.programs import command
 from support.waiting import PATIENCE
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
 
+pytestmark = pytest.mark.any_release
+
 METHODS = multiprocessing.get_all_start_methods()
 CROWD = entities.crowd(100)
 

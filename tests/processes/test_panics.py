@@ -14,6 +14,8 @@ from support.environment import TESTS
 from support.files import on_disk
 from support.programs import command
 
+pytestmark = pytest.mark.any_release
+
 # A core that can be told to panic, as `make test` builds it beside the real one.
 FAULTY_CORE = os.environ.get("FAULTY_CORE")
 

@@ -26,6 +26,8 @@ from support.reference import ReferenceMemorySession
 from support.waiting import until
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
 
+pytestmark = pytest.mark.any_release
+
 CROWD = entities.crowd(500)
 # So many people each thread tells of; nobody else tells of them.
 EACH = 10

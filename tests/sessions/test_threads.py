@@ -23,6 +23,8 @@ from support.threads import THREADS, Thread, check, in_threads
 from support.waiting import until
 from telethon_session_rust import RustMemorySession, RustSQLiteSession
 
+pytestmark = pytest.mark.any_release
+
 
 @pytest.fixture(autouse=True)
 def hurry() -> Iterator[None]:

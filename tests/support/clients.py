@@ -12,6 +12,7 @@ from telethon import TelegramClient, events, functions, types, utils
 from telethon.sessions import MemorySession
 
 from support.loopback import Account, Crowd, DataCentres
+from support.waiting import PATIENCE
 
 # Since 1.26 or so a client catches up by itself if asked to; before, one calls `catch_up`.
 CATCHES_UP_ALONE = "catch_up" in inspect.signature(TelegramClient.__init__).parameters
@@ -62,8 +63,8 @@ async def catch_up(client: TelegramClient) -> None:
         await client.catch_up()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = asyncio.get_running_loop().time() + seconds
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = asyncio.get_running_loop().time() + PATIENCE
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, "nothing came"
         await asyncio.sleep(0.01)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 # Long enough for any machine: a wait ends as soon as there is what is waited for.
-PATIENCE = 60
+PATIENCE = 120
 
 
 def until(is_so: Callable[[], bool]) -> None:
