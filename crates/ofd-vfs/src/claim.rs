@@ -29,7 +29,10 @@ impl Claim {
     /// # Errors
     /// Whatever keeps it from being opened or locked.
     pub fn take(path: &Path) -> io::Result<Claimed> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = match open_files::take_waiting(path, true) {
+            Some(file) => file,
+            None => OpenOptions::new().read(true).write(true).open(path)?,
+        };
         let file = Self { file: open_files::add(file) };
         loop {
             let attempt = match &*locked(&file.file) {
@@ -60,5 +63,5 @@ impl Drop for Claim {
 /// The claim must not last as long as it may take until the file can be closed.
 fn close(file: File) {
     let _ = lock::give_up(&file);
-    open_files::close(file);
+    open_files::close(file, true, lock::ALL);
 }

@@ -1,18 +1,19 @@
-//! A database file: opened, read and written at its places, locked.
+//! A database file: opened, read and written at its places, locked; with the shared memory of WAL mode.
 
 use std::cell::Cell;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use crate::lock::{self, Attempt, Level, Lock};
+use crate::lock::{self, Attempt, Held, Level, Lock};
 use crate::open_files::{self, Shared, locked};
+use crate::shm::{Failure, Mapped, SharedMemory};
 
 /// How a file is to be opened.
 #[derive(Clone, Copy, Debug)]
@@ -28,9 +29,12 @@ pub(crate) struct Mode {
 pub(crate) struct DatabaseFile {
     file: Shared,
     path: PathBuf,
-    /// Device and number, by which it is known that the file at `path` is still this one.
-    identity: (u64, u64),
+    is_writable: bool,
+    /// Those at its opening. By device and number it is known that the file at `path` is still this one.
+    metadata: Metadata,
     lock: Lock,
+    /// In WAL mode, from the first read on.
+    shared_memory: Option<SharedMemory>,
     /// The last error of the system, for SQLite to tell.
     last_errno: i32,
 }
@@ -39,8 +43,8 @@ pub(crate) struct DatabaseFile {
 #[derive(Debug)]
 pub(crate) enum Opened {
     /// It is open; whether for writing too.
-    Here(DatabaseFile, bool),
-    /// SQLite's own VFS must open it: it is in WAL mode, or there are no such locks.
+    Here(Box<DatabaseFile>, bool),
+    /// SQLite's own VFS must open it: there are no such locks.
     NotHere,
 }
 
@@ -69,14 +73,15 @@ impl DatabaseFile {
             }
             Err(error) => return Err(error),
         };
-        if !lock::are_known(&file) || is_in_wal_mode(&file)? {
-            open_files::close(file);
+        if !lock::are_known(&file) {
+            open_files::close(file, is_writable, lock::ALL);
             return Ok(Opened::NotHere);
         }
         let metadata = file.metadata()?;
-        let identity = (metadata.dev(), metadata.ino());
         let file = open_files::add(file);
-        Ok(Opened::Here(Self { file, path, identity, lock: Lock::default(), last_errno: 0 }, is_writable))
+        let lock = Lock::default();
+        let opened = Self { file, path, is_writable, metadata, lock, shared_memory: None, last_errno: 0 };
+        Ok(Opened::Here(Box::new(opened), is_writable))
     }
 
     /// Reads what there is at `offset`, and answers how much that was.
@@ -114,6 +119,11 @@ impl DatabaseFile {
     }
 
     pub(crate) fn lock(&mut self, to: Level) -> io::Result<Attempt> {
+        // Who has the file alone removes the WAL. A connection that takes part in the shared memory has it open, even if it has
+        // lost its lock of the file, as POSIX locks are lost when anything in their process closes the file.
+        if to == Level::Exclusive && self.shared_memory.as_ref().map_or(Ok(false), SharedMemory::is_shared)? {
+            return Ok(Attempt::Busy);
+        }
         self.with_file(|file, lock| lock.raise(file, to))
     }
 
@@ -133,14 +143,76 @@ impl DatabaseFile {
         self.last_errno
     }
 
-    /// Whether the file at the path is no longer this one.
+    /// Returns `true` if the file at the path is no longer this one.
+    ///
+    /// In WAL mode SQLite asks at the end only: whether the WAL at the path may be written back into this file, and removed. That is
+    /// so while the shared memory beside it is ours. A file that has taken the place of this one would be read through it.
     pub(crate) fn has_moved(&self) -> bool {
-        fs::metadata(&self.path).map_or(true, |found| (found.dev(), found.ino()) != self.identity)
+        match &self.shared_memory {
+            Some(memory) => memory.is_in_place() == Some(false),
+            None => !self.is_in_place(),
+        }
     }
 
-    pub(crate) fn close(self) {
+    fn is_in_place(&self) -> bool {
+        is_at(&self.path, &self.metadata) == Some(true)
+    }
+
+    /// Maps a part of the shared memory; opens it before, if it is not. `None` is that the file has moved: what is at the path now
+    /// is another file's.
+    pub(crate) fn map_shared(
+        &mut self,
+        index: usize,
+        size: usize,
+        may_extend: bool,
+    ) -> Result<Option<Mapped>, Failure> {
+        if self.shared_memory.is_none() && !self.is_in_place() {
+            return Ok(None);
+        }
+        let result = match &mut self.shared_memory {
+            Some(memory) => memory.map(index, size, may_extend),
+            None => SharedMemory::open(&self.path, &self.metadata)
+                .map_err(Failure::Open)
+                .and_then(|memory| self.shared_memory.insert(memory).map(index, size, may_extend)),
+        };
+        if let Err(Failure::Open(error) | Failure::Size(error) | Failure::Lock(error) | Failure::Map(error)) = &result {
+            self.last_errno = error.raw_os_error().unwrap_or(0);
+        }
+        result.map(Some)
+    }
+
+    /// Locks or unlocks slots of the shared memory. `None` is that the file has moved, or the shared memory, when it is to be
+    /// written: nobody would find what is written then.
+    pub(crate) fn lock_shared(&mut self, first: u8, count: u8, how: Held) -> io::Result<Option<Attempt>> {
+        const WRITER: u8 = 0;
+        let is_to_be_written = first == WRITER && how == Held::Exclusively;
+        if is_to_be_written && !self.is_in_place() {
+            return Ok(None);
+        }
+        let Some(memory) = &mut self.shared_memory else { return Err(io::Error::other("there is no shared memory")) };
+        if is_to_be_written && memory.is_in_place() != Some(true) {
+            return Ok(None);
+        }
+        memory.lock(first, count, how).map(Some)
+    }
+
+    /// Returns `true` if another connection reads in WAL mode.
+    pub(crate) fn has_readers(&self) -> io::Result<bool> {
+        self.shared_memory.as_ref().map_or(Ok(false), SharedMemory::has_readers)
+    }
+
+    /// Closes the shared memory.
+    pub(crate) fn unmap_shared(&mut self, remove: bool) {
+        if let Some(memory) = self.shared_memory.take() {
+            memory.close(remove);
+        }
+    }
+
+    pub(crate) fn close(mut self) {
+        self.unmap_shared(false);
         if let Some(file) = locked(&self.file).take() {
-            open_files::close(file);
+            let _ = lock::release(&file, lock::ALL);
+            open_files::close(file, self.is_writable, lock::ALL);
         }
     }
 
@@ -160,7 +232,12 @@ fn copy_of(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
 }
 
-fn open_one(path: &PathBuf, mode: Mode) -> io::Result<File> {
+fn open_one(path: &Path, mode: Mode) -> io::Result<File> {
+    if !mode.new
+        && let Some(file) = open_files::take_waiting(path, mode.writable)
+    {
+        return Ok(file);
+    }
     let mut options = OpenOptions::new();
     options.read(true).write(mode.writable).create(mode.create).create_new(mode.new);
     // Whoever has the file has the account. SQLite has followed the links in the path already.
@@ -170,17 +247,13 @@ fn open_one(path: &PathBuf, mode: Mode) -> io::Result<File> {
 }
 
 /// A program that has closed its standard streams writes to a file that got one of their numbers. A copy gets none.
-fn above_standard_streams(file: File) -> io::Result<File> {
+pub(crate) fn above_standard_streams(file: File) -> io::Result<File> {
     const FIRST: i32 = 3;
     if file.as_raw_fd() < FIRST { file.try_clone() } else { Ok(file) }
 }
 
-/// Bytes 18 and 19 of the header say which versions of the format it takes to write and to read the file; 2 is WAL.
-fn is_in_wal_mode(file: &File) -> io::Result<bool> {
-    let mut versions = [0; 2];
-    match file.read_exact_at(&mut versions, 18) {
-        Ok(()) => Ok(versions.contains(&2)),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
-    }
+/// Returns whether the file at a path is the one with these attributes; `None` if there is none.
+pub(crate) fn is_at(path: &Path, attributes: &Metadata) -> Option<bool> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()) == (attributes.dev(), attributes.ino()))
 }

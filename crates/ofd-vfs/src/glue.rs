@@ -15,6 +15,8 @@ use nix::errno::Errno;
 use crate::file::{DatabaseFile, Mode, Opened};
 use crate::lock::{Attempt, Level};
 
+mod wal;
+
 /// The memory of an open file: SQLite's part first.
 #[repr(C)]
 struct Place {
@@ -23,7 +25,7 @@ struct Place {
 }
 
 static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
-    iVersion: 1,
+    iVersion: 2,
     xClose: Some(close),
     xRead: Some(read),
     xWrite: Some(write),
@@ -36,11 +38,11 @@ static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
     xFileControl: Some(file_control),
     xSectorSize: Some(sector_size),
     xDeviceCharacteristics: Some(device_characteristics),
-    // From version 2 on, for WAL mode, which is left to SQLite's own.
-    xShmMap: None,
-    xShmLock: None,
-    xShmBarrier: None,
-    xShmUnmap: None,
+    xShmMap: Some(wal::map),
+    xShmLock: Some(wal::lock),
+    xShmBarrier: Some(wal::barrier),
+    xShmUnmap: Some(wal::unmap),
+    // From version 3 on, for reading through mapped memory.
     xFetch: None,
     xUnfetch: None,
 };
@@ -120,7 +122,7 @@ unsafe extern "C" fn open(
                 // SAFETY: it is not null.
                 unsafe { *out_flags = if is_writable { flags } else { read_only } };
             }
-            let file = Box::into_raw(Box::new(file));
+            let file = Box::into_raw(file);
             let base = ffi::sqlite3_file { pMethods: &raw const METHODS };
             // SAFETY: there is room for `szOsFile` bytes, which is at least a `Place`, aligned as SQLite's own files are.
             unsafe { place.cast::<Place>().write(Place { base, file }) };
@@ -282,6 +284,10 @@ unsafe extern "C" fn file_control(place: *mut ffi::sqlite3_file, what: c_int, an
         with_file(place, |file| {
             let found = match what {
                 ffi::SQLITE_FCNTL_HAS_MOVED => c_int::from(file.has_moved()),
+                ffi::SQLITE_FCNTL_EXTERNAL_READER => match file.has_readers() {
+                    Ok(found) => c_int::from(found),
+                    Err(_) => return ffi::SQLITE_IOERR_LOCK,
+                },
                 ffi::SQLITE_FCNTL_LAST_ERRNO => file.last_errno(),
                 ffi::SQLITE_FCNTL_LOCKSTATE => match file.lock_level() {
                     Level::None => ffi::SQLITE_LOCK_NONE,

@@ -7,9 +7,9 @@
 //! their own file's end ends them. This VFS takes those, on the same bytes, so it keeps out of the way of any other
 //! SQLite, in this process or another, and any other of its.
 //!
-//! Only the database file is handled here ([`file`], [`lock`]); journals and all else stay with SQLite's own VFS, and so does a
-//! database in WAL mode, whose locks are in shared memory. A file can also be claimed as a whole ([`Claim`]). All the unsafe code that it takes to be called by
-//! SQLite is in `glue`.
+//! Only the database file is handled here ([`file`], [`lock`]), and the shared memory that goes with it in WAL mode ([`shm`]), in
+//! which its locks are then. Journals, the WAL and all else, which are never locked, stay with SQLite's own VFS. A file can
+//! also be claimed as a whole ([`Claim`]). All the unsafe code that it takes to be called by SQLite is in `glue`.
 #![cfg(target_os = "linux")]
 
 mod claim;
@@ -17,6 +17,7 @@ mod file;
 mod glue;
 mod lock;
 mod open_files;
+mod shm;
 
 use std::ffi::CStr;
 use std::io;
@@ -44,7 +45,7 @@ pub fn take_opening_error() -> Option<io::Error> {
 }
 
 /// To be called in the child just after a fork, with no call to SQLite under way at the fork: closes the child's copies of all
-/// database files. Parent and child would share each other's locks.
+/// database files and their shared memory. Parent and child would share each other's locks.
 ///
 /// The child must not use, and may not close but may forget, the connections that it inherits.
 pub fn after_fork_in_child() {

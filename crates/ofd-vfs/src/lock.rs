@@ -27,17 +27,18 @@ pub(crate) enum Level {
 }
 
 /// Bytes of the file, which need not exist.
-#[derive(Clone, Copy)]
-struct Bytes {
-    first: i64,
-    count: i64,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bytes {
+    pub(crate) first: i64,
+    pub(crate) count: i64,
 }
 
 const PENDING: Bytes = Bytes { first: 0x4000_0000, count: 1 };
 const RESERVED: Bytes = Bytes { first: PENDING.first + 1, count: 1 };
 const PENDING_AND_RESERVED: Bytes = Bytes { first: PENDING.first, count: 2 };
 const SHARED: Bytes = Bytes { first: PENDING.first + 2, count: 510 };
-const ALL: Bytes = Bytes { first: PENDING.first, count: 2 + SHARED.count };
+/// All that SQLite locks of a database file.
+pub(crate) const ALL: Bytes = Bytes { first: PENDING.first, count: 2 + SHARED.count };
 
 /// Where a claim on the file begins, far from all that SQLite locks. It is as long as its holder's process number, and one: one
 /// lock says both that the file is claimed and by whom.
@@ -130,9 +131,44 @@ pub(crate) fn are_known(file: &File) -> bool {
     is_in_the_way(file, RESERVED).is_ok()
 }
 
-/// Whether anybody else has any lock of the file.
-pub(crate) fn has_others(file: &File) -> io::Result<bool> {
-    is_in_the_way(file, ALL)
+/// Returns `true` if another open file has any of these bytes locked.
+pub(crate) fn has_others(file: &File, bytes: Bytes) -> io::Result<bool> {
+    is_in_the_way(file, bytes)
+}
+
+/// Locks bytes for reading, as others may too.
+pub(crate) fn share(file: &File, bytes: Bytes) -> io::Result<Attempt> {
+    set(file, F_RDLCK, bytes)
+}
+
+/// Locks bytes for this open file alone.
+pub(crate) fn exclude(file: &File, bytes: Bytes) -> io::Result<Attempt> {
+    set(file, F_WRLCK, bytes)
+}
+
+/// Unlocks bytes, however they are locked.
+pub(crate) fn release(file: &File, bytes: Bytes) -> io::Result<()> {
+    set(file, F_UNLCK, bytes).map(drop)
+}
+
+/// How another open file has these bytes locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Not at all.
+    Not,
+    /// For reading.
+    Shared,
+    /// For itself alone.
+    Exclusively,
+}
+
+/// How another open file has these bytes locked.
+pub(crate) fn held_by_others(file: &File, bytes: Bytes) -> io::Result<Held> {
+    Ok(match who_is_in_the_way(file, bytes)? {
+        None => Held::Not,
+        Some(lock) if c_int::from(lock.l_type) == F_RDLCK => Held::Shared,
+        Some(_) => Held::Exclusively,
+    })
 }
 
 /// Claims the file for a process.

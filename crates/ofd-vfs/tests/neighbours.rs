@@ -2,54 +2,12 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod common;
 
 use ofd_vfs::{Claim, Claimed};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
-use tempfile::TempDir;
+use rusqlite::{Connection, OpenFlags};
 
-struct Stage {
-    _folder: TempDir,
-    path: PathBuf,
-}
-
-fn stage() -> Stage {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.db");
-    foreign(&path).execute_batch("create table t (x); insert into t values (1)").unwrap();
-    Stage { _folder: folder, path }
-}
-
-fn ours(path: &Path) -> Connection {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags_and_vfs(path, flags, ofd_vfs::name().unwrap()).unwrap();
-    connection.busy_timeout(Duration::ZERO).unwrap();
-    connection
-}
-
-fn foreign(path: &Path) -> Connection {
-    let connection = Connection::open(path).unwrap();
-    connection.busy_timeout(Duration::ZERO).unwrap();
-    connection
-}
-
-fn is_busy(result: &rusqlite::Result<()>) -> bool {
-    matches!(result, Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::DatabaseBusy)
-}
-
-fn count(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("select count(*) from t", [], |row| row.get(0))
-}
-
-fn descriptors_of(path: &Path) -> usize {
-    let links = std::fs::read_dir("/proc/self/fd").unwrap();
-    links.filter(|link| std::fs::read_link(link.as_ref().unwrap().path()).is_ok_and(|to| to == path)).count()
-}
-
-type Open = fn(&Path) -> Connection;
-
-const PAIRS: [(Open, Open); 3] = [(ours, foreign), (foreign, ours), (ours, ours)];
+use common::{PAIRS, count, descriptors_of, foreign, is_busy, ours, stage};
 
 #[test]
 fn one_writes_at_a_time() {
@@ -128,15 +86,6 @@ fn a_journal_that_was_left_behind_is_rolled_back() {
     let ok: String = found.query_row("pragma integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!((ok.as_str(), count(&found).unwrap()), ("ok", 1));
     assert!(!copy.with_file_name("copy.db-journal").exists());
-}
-
-#[test]
-fn wal_mode_is_left_to_sqlite() {
-    let stage = stage();
-    foreign(&stage.path).execute_batch("pragma journal_mode = wal").unwrap();
-    let (one, other) = (ours(&stage.path), foreign(&stage.path));
-    one.execute_batch("insert into t values (2)").unwrap();
-    assert_eq!(count(&other).unwrap(), 2);
 }
 
 #[test]
