@@ -16,6 +16,7 @@ mod saving;
 mod slot;
 mod state;
 mod trouble;
+mod turns;
 
 pub use loading::FIND_WAIT;
 pub use saving::Patience;

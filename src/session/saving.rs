@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::journal::Taken;
 use super::loading::SLOT_RETRY;
 use super::state::{OnSaved, State, Waiter};
-use super::{Session, Slot};
+use super::{Session, Slot, turns};
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::store::Changes;
@@ -172,11 +172,14 @@ impl Session {
         let changes = Changes { credentials: Some(credentials), ..Changes::default() };
         let result = safely(&mut slot, |slot| {
             let store = self.opened(slot, Duration::ZERO)?;
-            let written = store.begin().and_then(|()| store.apply(&changes)).and_then(|()| store.commit());
+            store.begin()?;
+            let begun = Instant::now();
+            let written = store.apply(&changes).and_then(|()| store.commit());
             if written.is_err() {
                 store.roll_back();
             }
             store.rest();
+            self.state().turns.add(begun);
             written
         });
         match &result {
@@ -221,38 +224,46 @@ impl Session {
             self.whole_state().changes
         };
         loop {
-            let _working = fork::working();
-            {
+            let working = fork::working();
+            let rest = {
                 let state = self.whole_state();
                 if state.is_saved() || state.saved >= up_to {
                     return Ok(());
                 }
+                state.turns.rest()
+            };
+            if !rest.is_zero() {
+                drop(working);
+                sleep(rest);
+                continue;
             }
             self.write(&mut self.slot_urgently(), true)?;
             self.note_success();
         }
     }
 
-    /// Writes what is unsaved now in one transaction. Ends it early if somebody waits urgently for the store.
+    /// Writes what is unsaved now in one transaction. Ends it early if somebody waits urgently for the store, or if it takes long;
+    /// the next goes on with the rest.
     fn write(&self, slot: &mut Slot, with_dates: bool) -> Result<()> {
-        let (up_to, is_anything_unsaved) = {
+        let (mut rest, is_anything_unsaved) = {
             let mut state = self.state();
-            if with_dates {
-                state.journal.include_dates();
-                state.dates_due = None;
-            }
-            (state.changes, !state.journal.holds_dates_only())
+            let rest = state.begin_write(with_dates);
+            (rest, !state.journal.holds_dates_only())
         };
         let mut taken = Vec::new();
-        let result =
-            if is_anything_unsaved { safely(slot, |slot| self.write_slices(slot, &mut taken)) } else { Ok(true) };
+        let result = if is_anything_unsaved {
+            safely(slot, |slot| self.write_slices(slot, &mut rest.rows, &mut taken))
+        } else {
+            Ok(true)
+        };
         let mut state = self.state();
         state.are_credentials_under_way = false;
         match result {
             // We hold the slot, so nobody else is writing either.
             Ok(_) if state.journal.is_empty() => state.saved = state.changes,
-            Ok(true) if with_dates => state.saved = state.saved.max(up_to),
-            Ok(_) => {}
+            Ok(true) if rest.with_dates => state.saved = state.saved.max(rest.up_to),
+            Ok(true) => {}
+            Ok(false) => state.rest = Some(rest),
             Err(_) => state.put_back(taken),
         }
         let tells = state.take_waiters(result.as_ref().err());
@@ -267,37 +278,44 @@ impl Session {
         result
     }
 
-    /// Answers whether all that was unsaved when it began is written.
-    fn write_slices(&self, slot: &mut Slot, taken: &mut Vec<Taken>) -> Result<bool> {
+    /// Writes that many entities, and all else. Answers whether that is done, and counts down `rows`.
+    fn write_slices(&self, slot: &mut Slot, rows: &mut usize, taken: &mut Vec<Taken>) -> Result<bool> {
         self.opened(slot, Duration::ZERO)?.begin()?;
-        let written = self.write_in_transaction(slot, taken);
+        let begun = Instant::now();
+        let written = self.write_in_transaction(slot, begun, rows, taken);
         if let Some(store) = &mut slot.store {
             if written.is_err() {
                 store.roll_back();
             }
             store.rest();
         }
+        self.state().turns.add(begun);
         written
     }
 
-    fn write_in_transaction(&self, slot: &mut Slot, taken: &mut Vec<Taken>) -> Result<bool> {
+    fn write_in_transaction(
+        &self,
+        slot: &mut Slot,
+        begun: Instant,
+        rows: &mut usize,
+        taken: &mut Vec<Taken>,
+    ) -> Result<bool> {
         self.is_behind(slot)?;
         let _writing = Writing::begin(&self.is_writing);
-        let mut rows = self.state().journal.entities.len();
         let mut written_key = Changes::default();
         loop {
             let mut state = self.state();
-            let is_all = state.journal.holds_dates_only() || (rows == 0 && !taken.is_empty());
-            let gives_way = !taken.is_empty() && self.urgent.load(Ordering::Relaxed) > 0;
-            if is_all || gives_way {
+            let is_all = state.journal.holds_dates_only() || (*rows == 0 && !taken.is_empty());
+            let is_wanted = || self.urgent.load(Ordering::Relaxed) > 0 || begun.elapsed() >= turns::LONGEST;
+            if is_all || (!taken.is_empty() && is_wanted()) {
                 drop(state);
                 self.opened(slot, Duration::ZERO)?.commit()?;
                 slot.note_written(&written_key);
                 return Ok(is_all);
             }
-            let (mut changes, keys) = state.take(rows.min(ROWS));
+            let (mut changes, keys) = state.take(ROWS.min(*rows));
             drop(state);
-            rows = rows.saturating_sub(ROWS);
+            *rows = rows.saturating_sub(ROWS);
             taken.push(keys);
             self.opened(slot, Duration::ZERO)?.apply(&changes)?;
             if changes.credentials.is_some() {
@@ -324,7 +342,7 @@ impl Session {
         if !self.inbox.is_empty() {
             return Some(SLOT_RETRY);
         }
-        let next = self.state().next_write().map(|due| due.saturating_duration_since(Instant::now()).max(SLOT_RETRY));
+        let next = self.state().time_to_next_write().map(|wait| wait.max(SLOT_RETRY));
         earlier(next, self.load_some())
     }
 }
@@ -389,7 +407,7 @@ impl Task for Session {
             if state.is_saved() {
                 state.dates_due = None;
             }
-            state.next_write().map(|due| due.saturating_duration_since(Instant::now()))
+            state.time_to_next_write()
         };
         match wait {
             Some(Duration::ZERO) => self.write_in_turn(),

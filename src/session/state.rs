@@ -1,11 +1,12 @@
 //! What a session holds, under one lock that is held for moments only.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::journal::{Journal, Taken};
 use super::mirror::Mirror;
 use super::trouble::Trouble;
+use super::turns::Turns;
 use crate::entity_cache::{EntityCache, EntityPage, Unsaved};
 use crate::error::{Error, Result};
 use crate::fork;
@@ -18,6 +19,17 @@ pub type OnSaved = Box<dyn FnOnce(Result<()>) + Send>;
 pub(super) struct Waiter {
     pub(super) up_to: u64,
     pub(super) tell: OnSaved,
+}
+
+/// What is left of a write that ended early, because it took long or because its store was wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    /// The number of the last change that belongs to it.
+    pub(super) up_to: u64,
+    /// How many of the entities in the journal, counted from the first.
+    pub(super) rows: usize,
+    /// Whether dates belong to it.
+    pub(super) with_dates: bool,
 }
 
 /// See the [module](self).
@@ -33,6 +45,8 @@ pub(super) struct State {
     pub(super) changes: u64,
     pub(super) saved: u64,
     pub(super) waiters: Vec<Waiter>,
+    pub(super) rest: Option<Rest>,
+    pub(super) turns: Turns,
     /// When what is unsaved is to be written; `None` before anybody has asked for it.
     pub(super) due: Option<Instant>,
     /// The same for mere dates.
@@ -53,7 +67,7 @@ impl State {
     /// When the next write is due; `None` if there is nothing to write. Who waits for what is written already is told by a write of
     /// nothing.
     pub(super) fn next_write(&self) -> Option<Instant> {
-        if !self.waiters.is_empty() {
+        if !self.waiters.is_empty() || self.rest.is_some() {
             Some(Instant::now())
         } else if self.journal.is_empty() {
             None
@@ -61,6 +75,23 @@ impl State {
             let due = if self.journal.holds_dates_only() { self.dates_due } else { self.due };
             Some(due.unwrap_or_else(Instant::now))
         }
+    }
+
+    /// In how long the next write is due, and may be.
+    pub(super) fn time_to_next_write(&self) -> Option<Duration> {
+        self.next_write().map(|due| due.saturating_duration_since(Instant::now()).max(self.turns.rest()))
+    }
+
+    /// Begins a write of all that is unsaved now, or goes on with one that ended early.
+    pub(super) fn begin_write(&mut self, with_dates: bool) -> Rest {
+        if let Some(rest) = self.rest.take().filter(|rest| rest.with_dates || !with_dates) {
+            return rest;
+        }
+        if with_dates {
+            self.journal.include_dates();
+            self.dates_due = None;
+        }
+        Rest { up_to: self.changes, rows: self.journal.entities.len(), with_dates }
     }
 
     /// Whether dates go with the next write: somebody waits for all, or it is time.
@@ -100,6 +131,7 @@ impl State {
 
     /// Counts what was taken as unsaved again, before what has changed since.
     pub(super) fn put_back(&mut self, taken: Vec<Taken>) {
+        self.rest = None;
         let Self { cache, journal, .. } = self;
         for Taken { credentials, entities, update_states, sent_files } in taken.into_iter().rev() {
             journal.put_back_credentials(credentials);
@@ -158,6 +190,7 @@ impl State {
 
     /// Counts all as unsaved, but for the credentials.
     pub(super) fn count_all_as_unsaved(&mut self) {
+        self.rest = None;
         let Self { cache, journal, update_states, sent_files, .. } = self;
         journal.entities.clear();
         journal.dates.clear();
@@ -174,6 +207,7 @@ impl State {
     pub(super) fn forget_unsaved(&mut self) {
         drop(self.unsaved_entities());
         self.journal = Journal::default();
+        self.rest = None;
     }
 
     /// What the parent had not saved when it forked, the parent saves.
