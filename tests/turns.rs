@@ -1,4 +1,5 @@
-//! What a session leaves to other programs that wait for its file: gaps in which they look again, and no long transactions.
+//! What a session leaves to other programs that wait for its file: gaps in which they look again,
+//! and no long transactions.
 #![cfg(not(shuttle))]
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -20,8 +21,8 @@ use telethon_session_rust::store::{
 const GAP: Duration = Duration::from_millis(110);
 /// What each page costs the store.
 const COST: Duration = Duration::from_millis(40);
-/// What fits into the two seconds after which a gap is due, and the half second that a transaction may take. On a slow machine it
-/// is less.
+/// What fits into the two seconds after which a gap is due, and the half second that a transaction
+/// may take. On a slow machine it is less.
 const MOST_OF_A_RUN: usize = 2000 / 40 + 500 / 40 + 2;
 const MOST_OF_A_TRANSACTION: usize = 500 / 40 + 1;
 /// Pages written in a test: more than two runs.
@@ -128,7 +129,8 @@ fn give(session: &Session, ids: std::ops::Range<i64>, hash: i64) {
     }
 }
 
-/// The pages of each run of transactions without a gap in which any other program is sure to have looked.
+/// The pages of each run of transactions without a gap in which any other program is sure to have
+/// looked.
 fn runs(turns: &[Turn]) -> Vec<usize> {
     let mut runs = vec![0];
     let mut last: Option<Turn> = None;

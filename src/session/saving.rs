@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::Taken;
 use super::loading::SLOT_RETRY;
-use super::state::{OnSaved, State, Waiter};
+use super::state::{OnSaved, Rest, State, Waiter};
 use super::{Session, Slot, turns};
 use crate::error::{Error, Result};
 use crate::fork;
@@ -242,17 +242,16 @@ impl Session {
         }
     }
 
-    /// Writes what is unsaved now in one transaction. Ends it early if somebody waits urgently for the store, or if it takes long;
-    /// the next goes on with the rest.
+    /// Writes what is unsaved now in one transaction. Ends it early if somebody waits urgently for
+    /// the store, or if it takes long; the next goes on with the rest.
     fn write(&self, slot: &mut Slot, with_dates: bool) -> Result<()> {
-        let (mut rest, is_anything_unsaved) = {
+        let ((up_to, with_dates), is_anything_unsaved) = {
             let mut state = self.state();
-            let rest = state.begin_write(with_dates);
-            (rest, !state.journal.holds_dates_only())
+            (state.begin_write(with_dates), !state.journal.holds_dates_only())
         };
-        let mut taken = Vec::new();
+        let (mut taken, mut rows) = (Vec::new(), 0);
         let result = if is_anything_unsaved {
-            safely(slot, |slot| self.write_slices(slot, &mut rest.rows, &mut taken))
+            safely(slot, |slot| self.write_slices(slot, &mut rows, &mut taken))
         } else {
             Ok(true)
         };
@@ -260,10 +259,17 @@ impl Session {
         state.are_credentials_under_way = false;
         match result {
             // We hold the slot, so nobody else is writing either.
-            Ok(_) if state.journal.is_empty() => state.saved = state.changes,
-            Ok(true) if rest.with_dates => state.saved = state.saved.max(rest.up_to),
-            Ok(true) => {}
-            Ok(false) => state.rest = Some(rest),
+            Ok(_) if state.journal.is_empty() => {
+                state.rest = None;
+                state.saved = state.changes;
+            }
+            Ok(true) => {
+                state.rest = None;
+                if with_dates {
+                    state.saved = state.saved.max(up_to);
+                }
+            }
+            Ok(false) => state.rest = Some(Rest { up_to, rows, with_dates }),
             Err(_) => state.put_back(taken),
         }
         let tells = state.take_waiters(result.as_ref().err());
@@ -278,7 +284,8 @@ impl Session {
         result
     }
 
-    /// Writes that many entities, and all else. Answers whether that is done, and counts down `rows`.
+    /// Answers whether all is written that belongs to the write, and leaves in `rows` how many
+    /// entities are not.
     fn write_slices(&self, slot: &mut Slot, rows: &mut usize, taken: &mut Vec<Taken>) -> Result<bool> {
         self.opened(slot, Duration::ZERO)?.begin()?;
         let begun = Instant::now();
@@ -302,6 +309,7 @@ impl Session {
     ) -> Result<bool> {
         self.is_behind(slot)?;
         let _writing = Writing::begin(&self.is_writing);
+        *rows = self.state().rows_to_write();
         let mut written_key = Changes::default();
         loop {
             let mut state = self.state();

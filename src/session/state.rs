@@ -82,16 +82,23 @@ impl State {
         self.next_write().map(|due| due.saturating_duration_since(Instant::now()).max(self.turns.rest()))
     }
 
-    /// Begins a write of all that is unsaved now, or goes on with one that ended early.
-    pub(super) fn begin_write(&mut self, with_dates: bool) -> Rest {
-        if let Some(rest) = self.rest.take().filter(|rest| rest.with_dates || !with_dates) {
-            return rest;
+    /// Begins a write of all that is unsaved now, or goes on with one that ended early. Returns the
+    /// number of the last change that belongs to it, and whether dates do.
+    pub(super) fn begin_write(&mut self, with_dates: bool) -> (u64, bool) {
+        if let Some(rest) = self.rest.filter(|rest| rest.with_dates || !with_dates) {
+            return (rest.up_to, rest.with_dates);
         }
+        self.rest = None;
         if with_dates {
             self.journal.include_dates();
             self.dates_due = None;
         }
-        Rest { up_to: self.changes, rows: self.journal.entities.len(), with_dates }
+        (self.changes, with_dates)
+    }
+
+    /// How many entities belong to the write that was begun, counted from the first in the journal.
+    pub(super) fn rows_to_write(&mut self) -> usize {
+        self.rest.take().map_or(self.journal.entities.len(), |rest| rest.rows)
     }
 
     /// Whether dates go with the next write: somebody waits for all, or it is time.

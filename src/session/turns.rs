@@ -1,17 +1,19 @@
 //! Fairness to other programs: how long transactions may keep the file, and when it is left alone.
 //!
-//! SQLite has no queue for a lock. A connection that finds the file locked looks again after 1, 2, 5, 10 ms and so on, in the end
-//! every 100 ms, until its timeout is over: five seconds in Python, and so in Telethon. Transactions that follow each
-//! other at once leave it gaps of a millisecond or so, which it may miss all that time.
+//! SQLite has no queue for a lock. A connection that finds the file locked looks again after 1, 2,
+//! 5, 10 ms and so on, in the end every 100 ms, until its timeout is over: five seconds in Python,
+//! and so in Telethon. Transactions that follow each other at once leave it gaps of a millisecond
+//! or so, which it may miss all that time.
 
 use std::time::{Duration, Instant};
 
 /// How long the file is left alone: longer than SQLite sleeps between two looks.
 const GAP: Duration = Duration::from_millis(120);
-/// How long transactions may follow each other without such a gap. It costs a session that writes all the time a twentieth of it.
+/// How long transactions may follow each other without such a gap. It costs a session that writes
+/// all the time a twentieth of it.
 const RUN: Duration = Duration::from_secs(2);
-/// How long a transaction takes in changes. A longer one would write less, as pages that are changed twice are written once; but
-/// five seconds must be enough for two of them and a gap.
+/// How long a transaction takes in changes. A longer one would write less, as pages that are
+/// changed twice are written once; but five seconds must be enough for two of them and a gap.
 pub(super) const LONGEST: Duration = Duration::from_millis(500);
 
 /// When a session had the file.
@@ -52,8 +54,9 @@ impl Turns {
 mod tests {
     use super::*;
 
-    /// Ten seconds of transactions of one length, as close together as they may be: the longest run, the shortest of the gaps
-    /// between runs, and the share of the time that is left to transactions.
+    /// Ten seconds of transactions of one length, as close together as they may be: the longest
+    /// run, the shortest of the gaps between runs, and the share of the time that is left to
+    /// transactions.
     fn ten_seconds(transaction: Duration) -> (Duration, Duration, u128) {
         let begin = Instant::now();
         let end = begin + Duration::from_secs(10);

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,18 @@ LOSSES = [
 ]
 
 
+# Elsewhere SQLite itself does not see in WAL mode that a file is gone.
+MODES = ["delete", "wal"] if sys.platform == "linux" else ["delete"]
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("lose", LOSSES, ids=lambda lose: lose.__name__)
 async def test_a_lost_file(
-    lose: Callable[[], Callable[[], None]], folder: Path, caplog: pytest.LogCaptureFixture
+    lose: Callable[[], Callable[[], None]], mode: str, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     make("folder/anna.session", KEY)
+    with closing(sqlite3.connect("folder/anna.session")) as file:
+        file.execute(f"pragma journal_mode = {mode}")
     session = RustSQLiteSession("folder/anna")
     session.process_entities([entities.user(1, 7, username="before")])
     await session.flush()

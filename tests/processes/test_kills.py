@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import pairwise
+from contextlib import closing, contextmanager
+from itertools import cycle, pairwise
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from random import Random
@@ -77,9 +78,14 @@ def values_of(told: Told) -> dict[Any, Any]:
 class SessionFile:
     """A file whose programs are killed one after the other, and what must be in it."""
 
-    def __init__(self, path: Path, random: Random) -> None:
+    def __init__(self, path: Path, random: Random, mode: str) -> None:
         self.path = path
         self.random = random
+        self.mode = mode
+        if mode == "wal":
+            SQLiteSession(str(path)).close()
+            with closing(sqlite3.connect(path)) as file:
+                file.execute("pragma journal_mode = wal")
         # What the last kill has left.
         self.rows: dict[Any, Any] = {}
         self.key: bytes | None = None
@@ -94,14 +100,16 @@ class SessionFile:
             self.new_id,
             self.serial,
             self.random.uniform(shortest, longest),
-            self.random.random() < 0.3,
+            # A transaction is seen by its journal.
+            self.mode == "delete" and self.random.random() < 0.3,
         )
 
     def check(self, death: Death, schema: Any) -> None:
         assert os.WTERMSIG(death.status) == signal.SIGKILL
-        journal = self.path.with_name(self.path.name + "-journal")
         tried("kills")
-        tried("kills that left a journal", journal.exists() and journal.stat().st_size > 0)
+        for left in ("journal", "wal"):
+            path = self.path.with_name(f"{self.path.name}-{left}")
+            tried(f"kills that left a {left}", path.exists() and path.stat().st_size > 0)
         self.check_key(death)
         content = dump(self.path)
         assert content["schema"] == schema
@@ -156,7 +164,8 @@ def test_killed_at_any_moment(folder: Path, schema: Any) -> None:
     print(f"seed {seed}")
     random = Random(seed)
     with nurseries() as pipes:
-        files = {pipe: SessionFile(folder / f"anna{n}.session", random) for n, pipe in enumerate(pipes)}
+        modes = dict(zip(pipes, cycle(("delete", "wal"))))
+        files = {pipe: SessionFile(folder / f"anna{n}.session", random, modes[pipe]) for n, pipe in enumerate(pipes)}
         for pipe, file in files.items():
             pipe.send(file.life())
         for kill in range(1, KILLS + 1):

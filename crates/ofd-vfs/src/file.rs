@@ -1,4 +1,5 @@
-//! A database file: opened, read and written at its places, locked; with the shared memory of WAL mode.
+//! A database file: opened, read and written at its places, locked; with the shared memory of WAL
+//! mode.
 
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -30,7 +31,8 @@ pub(crate) struct DatabaseFile {
     file: Shared,
     path: PathBuf,
     is_writable: bool,
-    /// Those at its opening. By device and number it is known that the file at `path` is still this one.
+    /// Those at its opening. By device and number it is known that the file at `path` is still this
+    /// one.
     metadata: Metadata,
     lock: Lock,
     /// In WAL mode, from the first read on.
@@ -119,8 +121,9 @@ impl DatabaseFile {
     }
 
     pub(crate) fn lock(&mut self, to: Level) -> io::Result<Attempt> {
-        // Who has the file alone removes the WAL. A connection that takes part in the shared memory has it open, even if it has
-        // lost its lock of the file, as POSIX locks are lost when anything in their process closes the file.
+        // Who has the file alone removes the WAL. A connection that takes part in the shared memory
+        // has it open, even if it has lost its lock of the file, as POSIX locks are lost when
+        // anything in their process closes the file.
         if to == Level::Exclusive && self.shared_memory.as_ref().map_or(Ok(false), SharedMemory::is_shared)? {
             return Ok(Attempt::Busy);
         }
@@ -145,8 +148,9 @@ impl DatabaseFile {
 
     /// Returns `true` if the file at the path is no longer this one.
     ///
-    /// In WAL mode SQLite asks at the end only: whether the WAL at the path may be written back into this file, and removed. That is
-    /// so while the shared memory beside it is ours. A file that has taken the place of this one would be read through it.
+    /// In WAL mode SQLite asks at the end only: whether the WAL at the path may be written back
+    /// into this file, and removed. That is so while the shared memory beside it is ours. A file
+    /// that has taken the place of this one would be read through it.
     pub(crate) fn has_moved(&self) -> bool {
         match &self.shared_memory {
             Some(memory) => memory.is_in_place() == Some(false),
@@ -158,8 +162,8 @@ impl DatabaseFile {
         is_at(&self.path, &self.metadata) == Some(true)
     }
 
-    /// Maps a part of the shared memory; opens it before, if it is not. `None` is that the file has moved: what is at the path now
-    /// is another file's.
+    /// Maps a part of the shared memory; opens it before, if it is not. `None` is that the file has
+    /// moved: what is at the path now is another file's.
     pub(crate) fn map_shared(
         &mut self,
         index: usize,
@@ -181,8 +185,8 @@ impl DatabaseFile {
         result.map(Some)
     }
 
-    /// Locks or unlocks slots of the shared memory. `None` is that the file has moved, or the shared memory, when it is to be
-    /// written: nobody would find what is written then.
+    /// Locks or unlocks slots of the shared memory. `None` is that the file has moved, or the
+    /// shared memory, when it is to be written: nobody would find what is written then.
     pub(crate) fn lock_shared(&mut self, first: u8, count: u8, how: Held) -> io::Result<Option<Attempt>> {
         const WRITER: u8 = 0;
         let is_to_be_written = first == WRITER && how == Held::Exclusively;

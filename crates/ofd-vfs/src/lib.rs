@@ -1,15 +1,17 @@
 //! An SQLite VFS whose locks belong to the open file, not to the process.
 //!
-//! POSIX locks, which SQLite uses on Unix, belong to the process: two copies of SQLite in one process (Python's own and a
-//! bundled one) do not see each other's, and whichever closes a file first drops the other's
-//! (<https://sqlite.org/howtocorrupt.html>, 2.2.1). Both make whole files malformed ones. Linux has locks that belong to
-//! the open file description (`F_OFD_SETLK`): they stand against the process's own POSIX locks as against anybody's, and only
-//! their own file's end ends them. This VFS takes those, on the same bytes, so it keeps out of the way of any other
+//! POSIX locks, which SQLite uses on Unix, belong to the process: two copies of SQLite in one
+//! process (Python's own and a bundled one) do not see each other's, and whichever closes a file
+//! first drops the other's (<https://sqlite.org/howtocorrupt.html>, 2.2.1). Both make whole files
+//! malformed ones. Linux has locks that belong to the open file description (`F_OFD_SETLK`): they
+//! stand against the process's own POSIX locks as against anybody's, and only their own file's end
+//! ends them. This VFS takes those, on the same bytes, so it keeps out of the way of any other
 //! SQLite, in this process or another, and any other of its.
 //!
-//! Only the database file is handled here ([`file`], [`lock`]), and the shared memory that goes with it in WAL mode ([`shm`]), in
-//! which its locks are then. Journals, the WAL and all else, which are never locked, stay with SQLite's own VFS. A file can
-//! also be claimed as a whole ([`Claim`]). All the unsafe code that it takes to be called by SQLite is in `glue`.
+//! Only the database file is handled here ([`file`], [`lock`]), and the shared memory that goes
+//! with it in WAL mode ([`shm`]), in which its locks are then. Journals, the WAL and all else,
+//! which are never locked, stay with SQLite's own VFS. A file can also be claimed as a whole
+//! ([`Claim`]). All the unsafe code that it takes to be called by SQLite is in `glue`.
 #![cfg(target_os = "linux")]
 
 mod claim;

@@ -41,8 +41,9 @@ pub(crate) fn add(file: File) -> Shared {
 
 /// Closes a file that has no locks any more, and those that could not be closed before.
 ///
-/// With any descriptor of a file the process loses its POSIX locks of it, such as Python's own SQLite may have. So a file
-/// is closed while no other open file has any of `bytes` locked, and until then it is kept.
+/// With any descriptor of a file the process loses its POSIX locks of it, such as Python's own
+/// SQLite may have. So a file is closed while no other open file has any of `bytes` locked, and
+/// until then it is kept.
 pub(crate) fn close(file: File, is_writable: bool, bytes: Bytes) {
     let mut waiting = locked(&TO_BE_CLOSED);
     waiting.push(Unused { file, is_writable, bytes });
@@ -54,8 +55,9 @@ pub(crate) fn close_waiting() {
     locked(&TO_BE_CLOSED).retain(|unused| !unused.can_be_closed());
 }
 
-/// Returns a file that could not be closed before, if it is the one at `path` and the process may still open it so. A file in
-/// WAL mode stays locked as long as anyone has it open: without this, each opening would cost another descriptor.
+/// Returns a file that could not be closed before, if it is the one at `path` and the process may
+/// still open it so. A file in WAL mode stays locked as long as anyone has it open: without this,
+/// each opening would cost another descriptor.
 pub(crate) fn take_waiting(path: &Path, is_writable: bool) -> Option<File> {
     let mut waiting = locked(&TO_BE_CLOSED);
     if waiting.is_empty() {
@@ -73,7 +75,8 @@ pub(crate) fn take_waiting(path: &Path, is_writable: bool) -> Option<File> {
 }
 
 impl Unused {
-    /// If so, it is locked until it is closed, so that no other file of this process can be in between.
+    /// If so, it is locked until it is closed, so that no other file of this process can be in
+    /// between.
     fn can_be_closed(&self) -> bool {
         match lock::exclude(&self.file, self.bytes) {
             Ok(attempt) => attempt == Attempt::Locked,

@@ -1,8 +1,9 @@
 //! The shared memory of a database in WAL mode: the `-shm` file, mapped and locked.
 //!
 //! The bytes, their meaning and the protocol are those of SQLite's own VFS for Unix (`os_unix.c`,
-//! <https://sqlite.org/walformat.html>), so that all connections to a file share one memory, whichever VFS they use. A
-//! connection of this VFS has a descriptor of its own, and its locks are the descriptor's.
+//! <https://sqlite.org/walformat.html>), so that all connections to a file share one memory,
+//! whichever VFS they use. A connection of this VFS has a descriptor of its own, and its locks are
+//! the descriptor's.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io;
@@ -20,7 +21,8 @@ use crate::open_files::{self, Shared, locked};
 const FIRST: i64 = 120;
 /// How many there are.
 pub(crate) const SLOTS: u8 = 8;
-/// Locked for reading by each connection: whoever finds it free is the first, and clears what a crash may have left.
+/// Locked for reading by each connection: whoever finds it free is the first, and clears what a
+/// crash may have left.
 const DEAD_MAN: Bytes = Bytes { first: FIRST + SLOTS as i64, count: 1 };
 /// All of them.
 const ALL: Bytes = Bytes { first: FIRST, count: SLOTS as i64 + 1 };
@@ -35,7 +37,8 @@ pub(crate) struct SharedMemory {
     is_writable: bool,
     /// Whether the connection takes part: it holds its lock of [`DEAD_MAN`].
     is_attached: bool,
-    /// The parts that are mapped, in their order. They stay where they are until the memory is closed.
+    /// The parts that are mapped, in their order. They stay where they are until the memory is
+    /// closed.
     regions: Vec<MmapRaw>,
 }
 
@@ -103,7 +106,8 @@ impl SharedMemory {
             options.offset(self.regions.len() as u64 * size as u64).len(size);
             let region = if self.is_writable { options.map_raw(file) } else { options.map_raw_read_only(file) };
             let region = region.map_err(Failure::Map)?;
-            // A mapping keeps the open file, and so its locks: a child's copy would do so after the parent's end.
+            // A mapping keeps the open file, and so its locks: a child's copy would do so after the
+            // parent's end.
             region.advise(Advice::DontFork).map_err(Failure::Map)?;
             self.regions.push(region);
         }
@@ -192,8 +196,8 @@ fn open_one(path: &Path, is_writable: bool, attributes: &Metadata) -> io::Result
     options.mode(mode).custom_flags(OFlag::O_NOFOLLOW.bits());
     let file = above_standard_streams(options.open(path)?)?;
     let found = file.metadata()?;
-    // A program that may open the database must be able to open this too, whatever the umask says. Where it is not allowed
-    // it is not needed.
+    // A program that may open the database must be able to open this too, whatever the umask says.
+    // Where it is not allowed it is not needed.
     if found.len() == 0 && found.mode() & 0o777 != mode {
         let _ = file.set_permissions(Permissions::from_mode(mode));
     }

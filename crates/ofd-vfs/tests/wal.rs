@@ -1,4 +1,5 @@
-//! Files in WAL mode, beside connections of SQLite's own VFS in the same process, which stand for another copy of SQLite.
+//! Files in WAL mode, beside connections of SQLite's own VFS in the same process, which stand for
+//! another copy of SQLite.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
@@ -122,7 +123,8 @@ fn to_wal_mode_and_back_under_open_connections() {
             switching.execute_batch("insert into t values (2)").unwrap();
             assert_eq!(count(&staying).unwrap(), 3 * round - 1);
             staying.execute_batch("insert into t values (3)").unwrap();
-            // Whoever has the file open in WAL mode keeps it in WAL mode, whatever copy of SQLite is asked.
+            // Whoever has the file open in WAL mode keeps it in WAL mode, whatever copy of SQLite
+            // is asked.
             assert!(is_busy(&switching.execute_batch(BACK)));
             drop(switching);
             assert_eq!(count(&foreign(&as_left(&stage.path))).unwrap(), 3 * round);

@@ -189,7 +189,8 @@ fn sqlite_error(path: &Path, error: rusqlite::Error) -> Error {
     };
     let said = || message.unwrap_or_else(|| ffi::code_to_str(failure.extended_code).to_owned());
     match (failure.extended_code & 0xff, failure.extended_code) {
-        (ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED, _) => Error::Locked { path },
+        // The last is what a crowd in WAL mode leads to.
+        (ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_PROTOCOL, _) => Error::Locked { path },
         (_, ffi::SQLITE_READONLY_DBMOVED) => Error::Gone { path },
         (code, ffi::SQLITE_READONLY_DIRECTORY) => {
             let message = format!("{}, for no journal can be made in its folder", said());

@@ -1,5 +1,7 @@
-"""A program with a session, copies of SQLite of all kinds beside it, and a file that is switched to WAL mode and back. It ends
-by SIGKILL, and prints before what must be in the file then: `python -m support.programs.life_in_wal_mode SEED`.
+"""Uses a file by sessions of ours, of Telethon's and by `sqlite3`, while it is switched to WAL mode and
+back. Prints what must be in the file, and ends by SIGKILL.
+
+`python -m support.programs.life_in_wal_mode SEED`
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads journal modes from standard input, switches `anna.session` to each, and prints the mode that the file is in then."""
+"""Switches `anna.session` to each journal mode on standard input, and prints the mode it is then in."""
 
 from __future__ import annotations
 
