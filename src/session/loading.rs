@@ -147,6 +147,7 @@ impl Session {
         }
         let mut state = self.state();
         state.mirror.may_be_behind();
+        state.turns.see_others();
         self.visit_in(Duration::ZERO);
         Ok(true)
     }

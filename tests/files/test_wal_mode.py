@@ -164,6 +164,7 @@ def test_the_shared_memory_of_a_forked_child() -> None:
     assert dump("anna.session")["sessions"][0][3] == OTHER_KEY.key
 
 
+@pytest.mark.slow
 def test_a_random_life_that_ends_by_a_kill(folder: Path) -> None:
     for _ in range(LIVES):
         seed = Random().getrandbits(32)

@@ -145,7 +145,7 @@ fn a_wal_that_was_left_is_read() {
         writer.execute_batch("delete from t; insert into t values (1), (2), (3)").unwrap();
         let left = as_left(&stage.path);
         // What the crash has left in the shared memory is nothing to go by.
-        fs::write(beside(&left, "-shm"), [7; 40_000]).unwrap();
+        fs::write(beside(&left, "-shm"), vec![7; 40_000]).unwrap();
         let found = found_by(&left);
         assert_eq!(count(&found).unwrap(), 3);
         assert!(is_whole(&found));
