@@ -16,7 +16,7 @@ from typing import Any
 
 from telethon import TelegramClient, events
 
-from telethon_session_rust import RustMemorySession, RustStringSession
+from telethon_session_rust import Entity, RustMemorySession, RustStringSession
 
 TABLES = """
 create table if not exists logins (account text primary key, login text);
@@ -40,12 +40,13 @@ class DatabaseSession(RustMemorySession):
             login = RustStringSession(string)
             self.set_dc(login.dc_id, login.server_address, login.port)
             self.auth_key = login.auth_key
-        self._entities = database.execute(
-            "select id, hash, username, phone, name from entities where account = ?", [account]
-        )
+        rows = database.execute("select id, hash, username, phone, name from entities where account = ?", [account])
+        self.add_entities(map(Entity.from_row, rows))
 
     def process_entities(self, tlo: Any) -> None:
         """Called with whatever Telegram sends."""
+        if not self.save_entities:
+            return
         for row in self._entities_to_rows(tlo):
             if any(row[2:]):
                 self.unsaved.pop(row[0], None)

@@ -33,6 +33,17 @@ impl PeerKind {
     }
 }
 
+/// The marked id that [`unmark`] makes this id and kind of, or `None` if there is none.
+#[must_use]
+pub fn mark_strictly(id: i64, kind: PeerKind) -> Option<i64> {
+    let marked_id = match kind {
+        PeerKind::User => id,
+        PeerKind::Chat => id.checked_neg()?,
+        PeerKind::Channel => CHANNEL_MARK.checked_neg()?.checked_sub(id)?,
+    };
+    Some(marked_id).filter(|marked_id| unmark(*marked_id) == (id, kind))
+}
+
 /// The id and the kind of peer that a marked id stands for.
 #[must_use]
 pub fn unmark(marked_id: i64) -> (i64, PeerKind) {
@@ -90,6 +101,20 @@ mod tests {
         assert_eq!(unmark(-CHANNEL_MARK), (CHANNEL_MARK, PeerKind::Chat));
         assert_eq!(unmark(i64::MIN), (i64::MAX - CHANNEL_MARK + 1, PeerKind::Channel));
         assert_eq!(PeerKind::Channel.mark(i64::MAX), None);
+    }
+
+    #[test]
+    fn marks_strictly_what_unmarks_again() {
+        for marked_id in [0, 7, i64::MAX, -1, -7, -CHANNEL_MARK, -CHANNEL_MARK - 1, -CHANNEL_MARK - 7, i64::MIN] {
+            let (id, kind) = unmark(marked_id);
+            assert_eq!(mark_strictly(id, kind), Some(marked_id));
+        }
+        for id in [0, -7, i64::MIN, i64::MAX] {
+            assert_eq!(mark_strictly(id, PeerKind::Chat), None);
+            assert_eq!(mark_strictly(id, PeerKind::Channel), None);
+        }
+        assert_eq!(mark_strictly(-7, PeerKind::User), None);
+        assert_eq!(mark_strictly(CHANNEL_MARK + 1, PeerKind::Chat), None);
     }
 
     #[test]

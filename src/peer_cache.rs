@@ -25,6 +25,8 @@ struct Row {
     hash: i64,
     has_hash: bool,
     kind: u8,
+    /// Whether the peer was removed. Its place stays until half of all places are such.
+    is_gone: bool,
 }
 
 /// Peers by id, in the order in which each came first.
@@ -40,13 +42,13 @@ impl PeerCache {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.by_id.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.by_id.is_empty()
     }
 
     /// The peer with an id.
@@ -70,30 +72,62 @@ impl PeerCache {
         by_id.insert_unique(hash, row, |row| hasher.hash_one(rows[*row as usize].id));
     }
 
-    /// Takes out those that `keep` does not want.
-    pub fn retain(&mut self, mut keep: impl FnMut(i64) -> bool) {
+    /// Removes the peer with an id.
+    pub fn remove(&mut self, id: i64) -> Option<Peer> {
         let Self { rows, by_id, hasher } = self;
-        let before = rows.len();
-        rows.retain(|row| keep(row.id));
-        if rows.len() == before {
-            return;
+        let is_it = |row: &u32| rows[*row as usize].id == id;
+        let (row, _) = by_id.find_entry(hasher.hash_one(id), is_it).ok()?.remove();
+        let row = &mut rows[row as usize];
+        row.is_gone = true;
+        let peer = row.peer();
+        if self.rows.len() > 2 * self.len() + 32 {
+            self.close_up();
         }
+        Some(peer)
+    }
+
+    /// Removes the peer that came last.
+    pub fn pop(&mut self) -> Option<Peer> {
+        while self.rows.pop_if(|row| row.is_gone).is_some() {}
+        let id = self.rows.last()?.id;
+        self.remove(id)
+    }
+
+    /// Removes those that `keep` does not want.
+    pub fn retain(&mut self, mut keep: impl FnMut(i64) -> bool) {
+        let before = self.rows.len();
+        self.rows.retain(|row| !row.is_gone && keep(row.id));
+        if self.rows.len() < before {
+            self.close_up();
+        }
+    }
+
+    /// Removes all.
+    pub fn clear(&mut self) {
+        self.rows = Vec::new();
+        self.by_id = HashTable::new();
+    }
+
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Peer> {
+        self.rows.iter().filter(|row| !row.is_gone).map(Row::peer)
+    }
+
+    /// Gives back the places of those that are gone.
+    fn close_up(&mut self) {
+        let Self { rows, by_id, hasher } = self;
+        rows.retain(|row| !row.is_gone);
         rows.shrink_to_fit();
         *by_id = HashTable::with_capacity(rows.len());
         for (number, row) in (0..).zip(&*rows) {
             by_id.insert_unique(hasher.hash_one(row.id), number, |row| hasher.hash_one(rows[*row as usize].id));
         }
     }
-
-    /// All of them, in their order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Peer> {
-        self.rows.iter().map(Row::peer)
-    }
 }
 
 impl Row {
     fn of(Peer { id, hash, kind }: Peer) -> Self {
-        Self { id, hash: hash.unwrap_or(0), has_hash: hash.is_some(), kind }
+        Self { id, hash: hash.unwrap_or(0), has_hash: hash.is_some(), kind, is_gone: false }
     }
 
     fn peer(&self) -> Peer {
@@ -122,6 +156,16 @@ mod tests {
             if model.insert(id, peer).is_none() {
                 order.push(id);
             }
+            if step % 3 == 2 {
+                let id = id + step % 2;
+                assert_eq!(cache.remove(id), model.remove(&id));
+                order.retain(|other| *other != id);
+            }
+            if step % 7 == 6 {
+                let last = order.pop();
+                assert_eq!(cache.pop(), last.and_then(|id| model.remove(&id)));
+            }
+            assert_eq!(cache.len(), model.len());
             if step % 100 == 99 {
                 let keep = |id: i64| id % 3 != step % 3;
                 cache.retain(keep);

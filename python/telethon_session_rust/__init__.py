@@ -7,6 +7,7 @@ Give one to the client in the place of Telethon's own:
 
 from importlib.metadata import version as _version
 
+from .entity import Entity
 from .entity_cache import RustEntityCache, accelerate
 from .errors import SessionInUseError
 from .installing import install, uninstall
@@ -17,6 +18,7 @@ from .string import RustStringSession
 __version__ = _version("telethon-session-rust")
 
 __all__ = [
+    "Entity",
     "RustEntityCache",
     "RustMemorySession",
     "RustSQLiteSession",

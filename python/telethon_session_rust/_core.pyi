@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from os import PathLike
-from typing import Any
+from typing import Any, TypeAlias, final
 
 from typing_extensions import Self, disjoint_base
 
 __all__ = [
+    "EntityScan",
     "FileCore",
     "MemoryCore",
     "PeerCacheCore",
@@ -17,6 +18,8 @@ __all__ = [
     "unpack_login",
 ]
 
+_Row: TypeAlias = tuple[int, int | None, str | None, str | None, str | None]
+
 @disjoint_base
 class MemoryCore:
     """The entities of a session: the part of it that is Rust."""
@@ -26,7 +29,7 @@ class MemoryCore:
         """Stores the users, chats and channels in `tlo`: a list of them, or any object that has them as `user`, `chat`,
         `chats` or `users`. What cannot be used later (`min`, no access hash) is passed over.
 
-        All of a page is stored or, if an error is raised, nothing of it.
+        All of a page is stored or, if an error is raised, nothing of it. Nothing is if `save_entities` is false.
         """
 
     def get_input_entity(self, key: Any) -> Any:
@@ -58,17 +61,59 @@ class MemoryCore:
     def _entity_values_to_row(id: Any, hash: Any, username: Any, phone: Any, name: Any) -> Any:
         """The row itself: its values as a tuple. A storage of one's own may make something else of them."""
 
-    def _rows(self) -> list[tuple[int, int | None, str | None, str | None, str | None]]:
-        """All entities in memory as rows `(marked id, access hash, username, phone, name)`."""
+    def _is_stored(self) -> bool:
+        """Whether the entities are stored, in a file or in a database in memory."""
+
+    def _scan(self, kind: str | None, row: Any, /) -> EntityScan:
+        """Goes through the entities, of one kind or of all, as rows of the class `row`."""
+
+    def _add(self, rows: Iterable[Any], /) -> None:
+        """Stores typed rows: all of them or, if an error is raised, none."""
 
     def _put_rows(self, rows: Iterable[Any], /) -> None:
-        """Stores rows."""
+        """Stores rows `(marked id, access hash, username, phone, name)`; when it was seen may follow."""
 
-    def _clear(self) -> None:
-        """Forgets all entities, unless they are stored in a file."""
+    def _replace_rows(self, rows: Iterable[Any], /) -> None:
+        """Stores rows in the place of all there are in memory."""
+
+    def _exchange(
+        self, out: Iterable[Any], put: Iterable[Any], /
+    ) -> tuple[tuple[int, int] | None, list[_Row], list[_Row]]:
+        """Removes the rows that are there just so, and puts others in.
+
+        Returns the revisions before and after, or `None` if others have changed rows in between; rows as they were
+        before, and rows as they are now.
+        """
+
+    def _revision(self) -> int:
+        """A number that changes whenever a row does."""
+
+    def _clear(self) -> int:
+        """Forgets all entities, unless they are stored. Returns the revision after that."""
+
+    def _replacements(self) -> int:
+        """How often all rows have been replaced by others."""
+
+    def _kept_set(self) -> Any:
+        """The set that was kept last; `None` once the session has changed otherwise."""
+
+    def _keep_set(self, set: Any, /) -> None:
+        """Keeps a set of all rows, which has a `_revision`."""
 
     def _flush(self) -> Awaitable[None]:
         """An awaitable of the running event loop that is done when everything given so far is on disk."""
+
+@final
+class EntityScan:
+    """An iterator over a session's entities."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
+    def _slice(self) -> list[tuple[int, int | None, str | None, str | None, str | None, int]]:
+        """The next rows, each with when it was seen, or 0. None at the end."""
+
+    def _undated_slice(self) -> list[_Row]:
+        """The next rows without that."""
 
 class FileCore(MemoryCore):
     """A file behind a session: the part of it that is Rust."""
@@ -164,6 +209,15 @@ class PeerCacheCore:
 
     def _set(self, id: int, hash: int | None, ty: int, /) -> None:
         """Puts one in, with the value of its `EntityType`."""
+
+    def _clear(self) -> None:
+        """Forgets all."""
+
+    def _remove(self, id: Any, /) -> tuple[int | None, Any] | None:
+        """Forgets the one with an id. Returns its access hash and `EntityType`."""
+
+    def _pop(self) -> tuple[int, tuple[int | None, Any]] | None:
+        """Forgets the one that came last. Returns its id, access hash and `EntityType`."""
 
     def _ids(self) -> list[int]:
         """All ids, in the order in which they came."""

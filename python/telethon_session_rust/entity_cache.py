@@ -57,7 +57,7 @@ class RustEntityCache(PeerCacheCore, _Base):  # type: ignore[misc]
     @hash_map.setter
     def hash_map(self, entries: Mapping[int, tuple[int | None, Any]]) -> None:
         entries = dict(entries)
-        self.retain(lambda id: False)
+        self._clear()
         for id, (hash, ty) in entries.items():
             self._set(id, hash, ty)
 
@@ -81,8 +81,8 @@ class _HashMap(MutableMapping[int, "tuple[int | None, Any]"]):
         self._cache._set(id, *entry)
 
     def __delitem__(self, id: int) -> None:
-        self[id]
-        self._cache.retain(lambda other: other != id)
+        if self._cache._remove(id) is None:
+            raise KeyError(id)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._cache._ids())
@@ -92,6 +92,28 @@ class _HashMap(MutableMapping[int, "tuple[int | None, Any]"]):
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+    def clear(self) -> None:
+        self._cache._clear()
+
+    def popitem(self) -> tuple[int, tuple[int | None, Any]]:
+        popped = self._cache._pop()
+        if popped is None:
+            raise KeyError("popitem(): dictionary is empty")
+        return popped
+
+    def copy(self) -> dict[int, tuple[int | None, Any]]:
+        return dict(self)
+
+    def __or__(self, other: Mapping[Any, Any]) -> dict[Any, Any]:
+        return dict(self) | dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: Mapping[Any, Any]) -> dict[Any, Any]:
+        return dict(other) | dict(self) if isinstance(other, Mapping) else NotImplemented
+
+    def __ior__(self, other: Any) -> _HashMap:  # type: ignore[misc]
+        self.update(other)
+        return self
 
 
 def accelerate(client: Any) -> bool:

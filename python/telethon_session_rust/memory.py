@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from collections.abc import Iterable, Iterator, MutableSet
-from collections.abc import Set as AbstractSet
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from telethon.sessions import MemorySession, Session
 from telethon.sessions.memory import _SentFileType
 from telethon.tl.types import InputDocument, InputPhoto
 
 from ._core import MemoryCore
+from ._rows import EntityRow, EntityRows, rows_of
+from .entity import Entity
 
-EntityRow: TypeAlias = tuple[int, int | None, str | None, str | None, str | None]
-"""Marked id, access hash, username, phone, name."""
+if TYPE_CHECKING:
+    from .entity import _Kind
 
 # Where `__getstate__` keeps the entities, which are not in the session's own attributes.
 _ROWS = "_rows"
@@ -34,6 +35,9 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
     _makes_rows: ClassVar[bool] = True
     _finds_rows: ClassVar[bool] = True
 
+    save_entities: bool = True
+    """Whether `process_entities` stores anything. Lookups answer from what there is."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Sees, once a class, which of the methods are overridden that Rust would otherwise not call."""
         super().__init_subclass__(**kwargs)
@@ -52,8 +56,12 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         self._update_states: dict[int, Any] = {}
 
     def clone(self, to_instance: Any = None) -> Any:
-        """Answers `to_instance`, or a new session of the same class, for a connection to another data centre."""
-        return to_instance or type(self)()
+        """Returns `to_instance`, or a new session of the same class, for a connection to another data centre."""
+        if to_instance:
+            return to_instance
+        cloned = type(self)()
+        cloned.save_entities = self.save_entities
+        return cloned
 
     def set_dc(self, dc_id: int, server_address: str | None, port: int | None) -> None:
         """Says which data centre to connect to."""
@@ -146,78 +154,68 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         found = self._files.get((md5_digest, file_size, _SentFileType.from_type(cls)))
         return None if found is None else cls(*found)
 
+    def entities(self, kind: _Kind | None = None) -> Iterator[Entity]:
+        """Returns an iterator over all entities, or over those of one kind, in no particular order.
+
+        It reads some hundreds at a time, so it may be left and gone on with, and a session of any size does not hold
+        up the event loop. An entity that the session knows from the first step to the last is given exactly once; one
+        that comes or goes meanwhile is given once or not at all. Each is given as it is when it is read.
+
+        The entities of a file are all given, also while they are still being loaded. The note of its own id that the
+        client keeps as a user with the id 0 is left out. A storage of one's own that keeps its entities elsewhere
+        overrides this.
+
+        Raises `ValueError` for another kind. The iterator raises `sqlite3.OperationalError` if the file has not been
+        loaded yet and another program holds it, and can be gone on with then.
+        """
+        return self._scan(kind, Entity)
+
+    def add_entities(self, rows: Iterable[Entity | tuple[Any, ...]]) -> None:
+        """Adds entities: those that `entities()` of another session gives, or tuples of the first fields of `Entity`.
+
+        At least `id` and `kind` are needed, and for users and channels an access hash, which only a session in memory
+        does without. An entity that is known already is told anew, unless it was seen later than `last_seen` says.
+        Without `last_seen` it counts as seen now. `save_entities` does not matter.
+
+        All rows are added or, if an error is raised, none. Raises `TypeError` for a value of the wrong type and
+        `ValueError` for any other that cannot be stored; both name the row, counted from 0.
+        """
+        self._add(rows)
+
     def __getstate__(self) -> dict[str, Any]:
         """What `copy` and `pickle` take of a session."""
-        return {**self.__dict__, _ROWS: self._rows()}
+        rows: list[Any] = []
+        scan = self._scan(None, tuple)
+        while some := scan._slice():
+            rows += some
+        return {**self.__dict__, _ROWS: rows}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Which pyright takes for a class's, as the type of Telethon's base is not known.
-        attributes: dict[str, Any] = self.__dict__  # pyright: ignore[reportAssignmentType]
+        attributes = self._attributes()
         attributes.update(state)
         self._put_rows(attributes.pop(_ROWS))
 
+    def _attributes(self) -> dict[str, Any]:
+        # Which pyright takes for a class's, as the type of Telethon's base is not known.
+        return self.__dict__  # pyright: ignore[reportReturnType]
+
     @property
-    def _entities(self) -> MutableSet[EntityRow]:
-        """All entities as Telethon's set of rows: a view, changes to it change the session."""
-        return _Rows(self)
+    def _entities(self) -> set[EntityRow]:
+        """The entities in memory as Telethon's set of rows; changes to it change the session. See `EntityRows`.
+
+        Of a session with a file it is what it is in Telethon's, a set that stays empty and is of no consequence.
+        """
+        if self._is_stored():
+            stored: set[EntityRow] = self._attributes().setdefault("_entities", set())
+            return stored
+        return rows_of(self)
 
     @_entities.setter
     def _entities(self, rows: Iterable[EntityRow]) -> None:
-        if not (isinstance(rows, _Rows) and rows.session is self):
-            rows = list(rows)
-            self._clear()
-            self._put_rows(rows)
-
-
-class _Rows(MutableSet[EntityRow]):
-    """The rows of a session's entities, `(marked id, access hash, username, phone, name)`."""
-
-    def __init__(self, session: MemoryCore) -> None:
-        self.session = session
-
-    @classmethod
-    def _from_iterable(cls, it: Iterable[EntityRow]) -> set[EntityRow]:  # type: ignore[override]
-        return set(it)
-
-    def __contains__(self, row: object) -> bool:
-        return row in self.session._rows()
-
-    def __iter__(self) -> Iterator[EntityRow]:
-        return iter(self.session._rows())
-
-    def __len__(self) -> int:
-        return len(self.session._rows())
-
-    def __ior__(self, rows: AbstractSet[EntityRow]) -> _Rows:  # type: ignore[override, misc]
-        self.session._put_rows(list(rows))
-        return self
-
-    def __repr__(self) -> str:
-        return repr(set(self))
-
-    def copy(self) -> set[EntityRow]:
-        return set(self)
-
-    def union(self, *others: Iterable[EntityRow]) -> set[EntityRow]:
-        return set(self).union(*others)
-
-    def intersection(self, *others: Iterable[Any]) -> set[EntityRow]:
-        return set(self).intersection(*others)
-
-    def difference(self, *others: Iterable[Any]) -> set[EntityRow]:
-        return set(self).difference(*others)
-
-    def update(self, *others: Iterable[EntityRow]) -> None:
-        for rows in others:
-            self.session._put_rows(rows)
-
-    def add(self, value: EntityRow) -> None:
-        self.session._put_rows([value])
-
-    def discard(self, value: EntityRow) -> None:
-        left = [row for row in self.session._rows() if row != value]
-        self.session._clear()
-        self.session._put_rows(left)
+        if self._is_stored():
+            self._attributes()["_entities"] = rows
+        elif not (isinstance(rows, EntityRows) and rows._owner() is self):
+            self._replace_rows(rows)
 
 
 def _has_none_overridden(cls: type, names: Iterable[str]) -> bool:

@@ -113,6 +113,10 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
     def __getstate__(self) -> dict[str, Any]:
         raise TypeError(f"a {type(self).__name__} cannot be copied: open its file again, or use a string session")
 
+    def _is_stored(self) -> bool:
+        """Whether the entities are stored; also before the file is opened, as a subclass may set `_entities` then."""
+        return True
+
     def _update_session_table(self) -> None:
         """Takes over the attributes that stand for the table `sessions`; the next `save()` writes them."""
         key, tmp_key = self._stored_keys()

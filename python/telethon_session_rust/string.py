@@ -42,7 +42,6 @@ class RustStringSession(FileCore, RustMemorySession):
         """
         super().__init__()
         self.entity_file: str | None = None
-        self.save_entities = True
         if string:
             if not isinstance(string, str) or string[0] != _VERSION:
                 raise ValueError(f"Not a valid string: a string session begins with {_VERSION!r}")

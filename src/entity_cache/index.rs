@@ -5,6 +5,8 @@
 //! longest pause is that of one small table, however many rows there are. A table is a row of [`Line`]s; a hash belongs to one
 //! of them, or to the next ones where that is full.
 
+use std::ops::Range;
+
 /// Rows a table holds on average before the next split. Few under miri, which takes a thousand times as long.
 const ROWS_PER_TABLE: usize = if cfg!(miri) { 256 } else { 4096 };
 /// Entries in a line.
@@ -78,8 +80,58 @@ impl Index {
         }
     }
 
+    /// Gives the rows at some positions to `each`, from `from` on: about `most` of them, or as many as a table holds. Returns the
+    /// position to go on from; `None` after the last.
+    ///
+    /// A row's position is its hash with the bits reversed. In that order the rows of a table lie side by side, and those of the
+    /// two tables that it is split into do too. So rows that stay while others come and go are met exactly once.
+    pub(super) fn scan(&self, from: u32, most: usize, mut each: impl FnMut(u32)) -> Option<u32> {
+        let table = self.tables.get(self.table_of(from.reverse_bits()))?;
+        let step = self.step_at(from, most)?;
+        table.entries_at(&step).for_each(|(_, row)| each(row));
+        u32::try_from(step.end).ok()
+    }
+
+    /// The positions that a [scan](Self::scan) looks at next.
+    fn step_at(&self, from: u32, most: usize) -> Option<Range<u64>> {
+        let (all, len) = self.table_at(from)?;
+        let from = u64::from(from);
+        let steps = len.div_ceil(most.max(1)).max(1).next_power_of_two() as u64;
+        let mut width = ((all.end - all.start) / steps).max(1);
+        // So each begins where one would that is twice as long, or in its middle.
+        while from % width != 0 {
+            width /= 2;
+        }
+        Some(from..from + width)
+    }
+
+    /// The positions that a [scan](Self::scan) looks at next, and how many rows are there.
+    pub(super) fn count_step_at(&self, from: u32, most: usize) -> Option<(Range<u64>, usize)> {
+        let table = self.tables.get(self.table_of(from.reverse_bits()))?;
+        let step = self.step_at(from, most)?;
+        let count = table.entries_at(&step).count();
+        Some((step, count))
+    }
+
+    /// The positions that belong to the same table as one does, and how many rows that holds. `None` if there are no rows.
+    pub(super) fn table_at(&self, at: u32) -> Option<(Range<u64>, usize)> {
+        let hash = at.reverse_bits();
+        let table = self.tables.get(self.table_of(hash))?;
+        let width = 1_u64 << (u32::BITS - self.bits_of(hash));
+        let start = u64::from(at) / width * width;
+        Some((start..start + width, table.len))
+    }
+
     fn table_of(&self, hash: u32) -> usize {
         table_of(hash, self.tables.len())
+    }
+
+    /// How many of a hash's lowest bits tell its table. There must be tables.
+    fn bits_of(&self, hash: u32) -> u32 {
+        let all = self.tables.len().next_power_of_two();
+        let half = all >> 1;
+        let is_split = half > 0 && (hash as usize & (half - 1)) + half < self.tables.len();
+        if is_split { all.ilog2() } else { half.checked_ilog2().unwrap_or(0) }
     }
 
     /// Splits the table that is next.
@@ -131,6 +183,10 @@ impl Filling {
 impl Table {
     fn entries(&self) -> impl Iterator<Item = (u32, u32)> {
         self.lines.iter().flat_map(|line| line.hashes.into_iter().zip(line.rows).take_while(|(_, row)| *row != NONE))
+    }
+
+    fn entries_at(&self, positions: &Range<u64>) -> impl Iterator<Item = (u32, u32)> {
+        self.entries().filter(|(hash, _)| positions.contains(&u64::from(position(*hash))))
     }
 
     fn find(&self, hash: u32, mut is: impl FnMut(u32) -> bool) -> Option<(usize, usize)> {
@@ -224,6 +280,11 @@ impl Line {
         (self.hashes[slot], self.rows[slot]) = (self.hashes[last], self.rows[last]);
         self.rows[last] = NONE;
     }
+}
+
+/// Where a hash comes in a [scan](Index::scan).
+pub(super) fn position(hash: u32) -> u32 {
+    hash.reverse_bits()
 }
 
 /// A bit for each `true`, in a form that compilers turn into one instruction or two.

@@ -15,10 +15,11 @@ pub use unsaved::Unsaved;
 
 use std::hash::{BuildHasher, Hasher};
 use std::hint::black_box;
+use std::ops::Range;
 
 use foldhash::fast::RandomState;
 
-use index::{Index, NONE};
+use index::{Index, NONE, position};
 use record::Texts;
 use rows::{RowId, Rows};
 
@@ -38,6 +39,10 @@ pub struct EntityCache {
     by_text: [Index; 3],
     /// Seeded at random: people choose their names, and must not be able to choose collisions.
     hasher: RandomState,
+    /// See [`revision`](Self::revision).
+    revision: u64,
+    /// See [`removals`](Self::removals).
+    removals: u64,
 }
 
 /// An entity on its way in, and the hashes of its keys.
@@ -71,6 +76,108 @@ impl EntityCache {
                 unsaved(arrival.entity.id, now);
             }
         });
+    }
+
+    /// Stores entities as [`put`](Self::put) does, but for those that were seen later than the page says.
+    pub fn put_unless_older(&mut self, page: &EntityPage, mut unsaved: impl FnMut(i64, Unsaved)) {
+        self.for_each_arrival(page, |cache, arrival| {
+            let known = cache.find_id(arrival.entity.id, arrival.id_hash);
+            if known.is_some_and(|row| cache.rows.seen(row) > arrival.entity.seen) {
+                return;
+            }
+            let (before, now) = cache.put_one(arrival);
+            if before != now && matches!(before, Unsaved::Nothing | Unsaved::Date) {
+                unsaved(arrival.entity.id, now);
+            }
+        });
+    }
+
+    /// Removes entities by their marked ids, and gives each to `removed`. Others that have one of their texts are found by it
+    /// as before, or now, if a removed one stood before them.
+    ///
+    /// The more are removed at once the better: each chain of rows that share a text is walked once.
+    pub fn remove(&mut self, ids: impl IntoIterator<Item = i64>, mut removed: impl FnMut(&PageEntity<'_>)) {
+        let mut leaving = Vec::new();
+        for id in ids {
+            leaving.extend(self.row_of(id).filter(|row| self.rows.mark_as_leaving(*row)));
+        }
+        for row in &leaving {
+            for key in TextKey::ALL {
+                self.unlink_leaving(*row, key);
+            }
+        }
+        for row in leaving {
+            let entity = self.rows.entity(row);
+            removed(&entity);
+            self.by_id.remove(self.hash_id(entity.id), row);
+            self.rows.remove(row);
+            self.revision += 1;
+            self.removals += 1;
+        }
+    }
+
+    /// Removes the entities that are known exactly as a page has them, but for when they were seen. Gives each to `removed`.
+    pub fn remove_exactly(&mut self, page: &EntityPage, removed: impl FnMut(&PageEntity<'_>)) {
+        let is_so = |entity: &PageEntity<'_>| {
+            let row = self.row_of(entity.id);
+            row.is_some_and(|row| self.rows.hash(row) == entity.hash && self.rows.holds(row, entity.record))
+        };
+        let ids: Vec<i64> = page.iter().filter(is_so).map(|entity| entity.id).collect();
+        self.remove(ids, removed);
+    }
+
+    /// Removes all entities. Positions of a [scan](Self::scan) keep their meaning.
+    pub fn clear(&mut self) {
+        let Self { hasher, revision, removals, .. } = self;
+        let (revision, removals) = (*revision + 1, *removals + 1);
+        *self = Self { hasher: hasher.clone(), revision, removals, ..Self::default() };
+    }
+
+    /// A number that changes whenever an entity comes, goes or is told otherwise, but for when it was seen.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// A number that changes whenever an entity is removed.
+    #[must_use]
+    pub fn removals(&self) -> u64 {
+        self.removals
+    }
+
+    /// How many entities there are in a part of all positions, and which those are; the part is the one that `at` belongs to.
+    #[must_use]
+    pub fn part_at(&self, at: u32) -> Option<(Range<u64>, usize)> {
+        self.by_id.table_at(at)
+    }
+
+    /// How many entities there are at the positions that a [scan](Self::scan) looks at next, and which those are.
+    #[must_use]
+    pub fn step_at(&self, from: u32, most: usize) -> Option<(Range<u64>, usize)> {
+        self.by_id.count_step_at(from, most)
+    }
+
+    /// Copies the entities at some positions, from `from` on, about `most` of them. Returns the position to go on from; `None`
+    /// after the last.
+    ///
+    /// An entity has one position for as long as the cache lives. So a scan meets each that stays exactly once, and each
+    /// that comes, goes or does both meanwhile at most once.
+    #[must_use]
+    pub fn scan(&self, from: u32, most: usize, into: &mut EntityPage) -> Option<u32> {
+        self.by_id.scan(from, most, |row| into.push_entity(&self.rows.entity(row)))
+    }
+
+    /// Where in a [scan](Self::scan) an entity with this marked id comes.
+    #[must_use]
+    pub fn position(&self, id: i64) -> u32 {
+        position(self.hash_id(id))
+    }
+
+    /// Copies the entity with this marked id, if there is one.
+    pub fn copy(&self, id: i64, into: &mut EntityPage) {
+        if let Some(row) = self.row_of(id) {
+            into.push_entity(&self.rows.entity(row));
+        }
     }
 
     /// Takes over what a store holds of entities. What is unsaved here is newer and stays.
@@ -139,6 +246,7 @@ impl EntityCache {
             row = self.set_texts(row, entity.record);
         }
         self.rows.set_hash_and_seen(row, entity.hash, entity.seen);
+        self.revision += u64::from(!same_hash);
         let news = if same_texts && same_hash { Unsaved::Date } else { entity.unsaved };
         let now = before.and(news);
         self.rows.set_unsaved(row, now);
@@ -159,6 +267,7 @@ impl EntityCache {
         if !self.rows.holds(row, entity.record) {
             row = self.set_texts(row, entity.record);
         }
+        self.revision += u64::from(self.rows.hash(row) != entity.hash);
         match unsaved {
             Unsaved::Nothing => self.rows.set_hash_and_seen(row, entity.hash, entity.seen),
             Unsaved::Date => self.rows.set_hash_and_seen(row, entity.hash, entity.seen.max(self.rows.seen(row))),
@@ -222,14 +331,6 @@ impl EntityCache {
         }
     }
 
-    /// Copies of all entities.
-    #[must_use]
-    pub fn copy_all(&self) -> EntityPage {
-        let mut page = EntityPage::with_capacity(self.len());
-        self.rows.iter().for_each(|row| page.push_entity(&self.rows.entity(row)));
-        page
-    }
-
     /// Counts an entity as unsaved again. Returns what of it had become unsaved anew meanwhile.
     pub fn put_back_unsaved(&mut self, id: i64, unsaved: Unsaved) -> Unsaved {
         let Some(row) = self.row_of(id) else { return Unsaved::Nothing };
@@ -262,6 +363,7 @@ impl EntityCache {
 
     fn push(&mut self, arrival: &Arrival<'_>, unsaved: Unsaved) {
         let row = self.rows.insert(&arrival.entity, unsaved);
+        self.revision += 1;
         self.by_id.insert(arrival.id_hash, row);
         for key in TextKey::ALL {
             if let Some(text) = arrival.texts[key as usize] {
@@ -272,6 +374,7 @@ impl EntityCache {
 
     /// Gives a row other texts. Answers its number from now on.
     fn set_texts(&mut self, row: RowId, record: &[u8]) -> RowId {
+        self.revision += 1;
         let stays = self.rows.has_room(row, record);
         let (new, _) = record::read(record);
         let (old, _) = record::read(self.rows.record(row));
@@ -350,6 +453,35 @@ impl EntityCache {
             self.by_text[k].remove(hash, row);
         } else {
             self.promote_lowest(row, next, hash, key);
+        }
+    }
+
+    /// Takes all rows that are being removed out of the chain of those that have one of this row's texts.
+    fn unlink_leaving(&mut self, row: RowId, key: TextKey) {
+        if !self.rows.is_leaving(row, key) {
+            return;
+        }
+        let Some(text) = self.rows.text(row, key) else { return };
+        let hash = self.hash_text(text);
+        let Some(first) = self.find_text(key, text, hash) else { return };
+        let (mut lowest, mut rest) = (NONE, first);
+        while rest != NONE {
+            let here = rest;
+            rest = self.rows.next(here, key);
+            if self.rows.is_leaving(here, key) {
+                self.rows.has_left(here, key);
+            } else if lowest == NONE || self.rows.id(here) < self.rows.id(lowest) {
+                self.rows.set_next(here, key, lowest);
+                lowest = here;
+            } else {
+                self.rows.set_next(here, key, self.rows.next(lowest, key));
+                self.rows.set_next(lowest, key, here);
+            }
+        }
+        if lowest == NONE {
+            self.by_text[key as usize].remove(hash, first);
+        } else {
+            self.by_text[key as usize].replace(hash, first, lowest);
         }
     }
 

@@ -35,10 +35,10 @@ pub struct PageEntity<'a> {
     pub(crate) record: &'a [u8],
 }
 
-impl PageEntity<'_> {
+impl<'a> PageEntity<'a> {
     /// Username, phone and name, as bytes of UTF-8.
     #[must_use]
-    pub fn texts(&self) -> [Option<&[u8]>; 3] {
+    pub fn texts(&self) -> [Option<&'a [u8]>; 3] {
         record::read(self.record).0
     }
 }
@@ -79,6 +79,11 @@ impl EntityPage {
         self.push_with(entity.id, entity.hash, 0, Unsaved::Row, |out| record::write(out, entity, last_name));
     }
 
+    /// Adds an entity that was seen at some time, in seconds since 1970; 0 where that is not known.
+    pub fn push_seen(&mut self, entity: &Entity<'_>, seen: u32) {
+        self.push_with(entity.id, entity.hash, seen, Unsaved::Row, |out| record::write(out, entity, None));
+    }
+
     /// Adds an input peer: its hash is told, its username, phone and name are not.
     pub fn push_input_peer(&mut self, id: i64, hash: Option<i64>) {
         self.push_with(id, hash, 0, Unsaved::HashAndDate, |out| record::write_texts(out, [None; 3]));
@@ -100,6 +105,20 @@ impl EntityPage {
         self.rows.iter_mut().for_each(|row| row.seen = seen);
     }
 
+    /// Says of the entities of which it is not known when they were seen that it was then.
+    pub fn set_seen_where_unknown(&mut self, seen: u32) {
+        self.rows.iter_mut().filter(|row| row.seen == 0).for_each(|row| row.seen = seen);
+    }
+
+    /// The entity at a place.
+    #[must_use]
+    pub fn get(&self, at: usize) -> Option<PageEntity<'_>> {
+        let row = self.rows.get(at)?;
+        let begin = at.checked_sub(1).and_then(|before| self.rows.get(before)).map_or(0, |before| before.end);
+        let record = self.records.get(begin..row.end).unwrap_or_default();
+        Some(PageEntity { id: row.id, hash: row.hash, seen: row.seen, unsaved: row.unsaved, record })
+    }
+
     /// The entities, in order.
     pub fn iter(&self) -> impl Iterator<Item = PageEntity<'_>> {
         let mut begin = 0;
@@ -117,7 +136,8 @@ impl EntityPage {
         self.rows.extend(page.rows.iter().map(|row| PageRow { end: before + row.end, ..*row }));
     }
 
-    pub(super) fn push_entity(&mut self, entity: &PageEntity<'_>) {
+    /// Adds an entity of another page or of the cache.
+    pub fn push_entity(&mut self, entity: &PageEntity<'_>) {
         let PageEntity { id, hash, seen, unsaved, record } = *entity;
         self.push_with(id, hash, seen, unsaved, |out| out.extend_from_slice(record));
     }

@@ -36,6 +36,8 @@ const FREE_UNITS: usize = 4;
 
 const HAS_HASH: u8 = 1;
 const FREE: u8 = 0x80;
+/// For each text, whether the row is being removed and is still in the chain of those that have it.
+const LEAVING: [u8; 3] = [0x10, 0x20, 0x40];
 
 /// Rows, found again by their [`RowId`].
 #[derive(Debug)]
@@ -128,6 +130,31 @@ impl Rows {
         header[FLAGS] = u8::from(entity.hash.is_some()) | unsaved.to_flags();
         self.len += 1;
         self.put(&header, entity.record)
+    }
+
+    /// Marks a row as one that is being removed. Returns `false` if it is marked already.
+    pub(super) fn mark_as_leaving(&mut self, row: RowId) -> bool {
+        let all = LEAVING.into_iter().fold(0, |all, flag| all | flag);
+        let flags = &mut self.header_mut(row)[FLAGS];
+        let is_new = *flags & all == 0;
+        *flags |= all;
+        is_new
+    }
+
+    /// Whether a row is being removed and has not been taken out of the chain of those that have this text.
+    pub(super) fn is_leaving(&self, row: RowId, key: TextKey) -> bool {
+        self.header(row)[FLAGS] & LEAVING[key as usize] != 0
+    }
+
+    /// Notes that a row was taken out of the chain of those that have this text.
+    pub(super) fn has_left(&mut self, row: RowId, key: TextKey) {
+        self.header_mut(row)[FLAGS] &= !LEAVING[key as usize];
+    }
+
+    /// Removes a row, which must be in no chain and no index any more.
+    pub(super) fn remove(&mut self, row: RowId) {
+        self.give_back(row);
+        self.len -= 1;
     }
 
     /// Whether [`set_record`](Self::set_record) would leave the row where it is.

@@ -80,6 +80,13 @@ fn ties_and_renames_answer_as_a_search_of_all_rows_does() {
         let row = (u32::try_from(next(4)).unwrap(), texts(word(next(5)), word(next(5)), word(next(5))));
         put(&mut cache, &page(id, row.0, &row.1));
         model.insert(id, row);
+        if next(3) == 0 {
+            let leaving: Vec<i64> = (0..next(8)).map(|_| i64::try_from(next(60)).unwrap() - 30).collect();
+            let mut removed = Vec::new();
+            cache.remove(leaving.iter().copied(), |entity| removed.push(entity.id));
+            let known: Vec<i64> = leaving.into_iter().filter(|id| model.remove(id).is_some()).collect();
+            assert_eq!(removed, known, "step {step}");
+        }
         let asked = word(next(4) + 1);
         for key in [TextKey::Phone, TextKey::Name] {
             let lowest = model.iter().find(|(_, (_, texts))| texts[key as usize].as_deref() == Some(asked));
@@ -94,4 +101,84 @@ fn ties_and_renames_answer_as_a_search_of_all_rows_does() {
         }
     }
     assert_eq!(cache.len(), model.len());
+}
+
+#[test]
+fn what_is_removed_is_exactly_what_is_said() {
+    let mut cache = EntityCache::default();
+    let (anna, other) = (page(7, 1, &texts("anna", "", "Anna")), page(7, 1, &texts("anna", "", "Ann")));
+    put(&mut cache, &anna);
+    cache.remove_exactly(&other, |_| ());
+    assert_eq!(cache.len(), 1);
+    let mut removed = Vec::new();
+    cache.remove_exactly(&anna, |entity| removed.push(entity.id));
+    assert_eq!((removed, cache.len(), cache.by_username("anna", |_| ())), (vec![7], 0, None));
+}
+
+#[test]
+fn what_was_seen_later_stays() {
+    let mut cache = EntityCache::default();
+    put(&mut cache, &page(7, 5, &texts("anna", "", "Anna")));
+    for (seen, name) in [(4, "Anna"), (5, "Ann"), (6, "An")] {
+        cache.put_unless_older(&page(7, seen, &texts("anna", "", name)), |_, _| ());
+        assert_eq!(cache.get(7).unwrap().name, Some(name));
+    }
+}
+
+#[test]
+fn a_revision_changes_with_rows_only() {
+    let mut cache = EntityCache::default();
+    let mut before = cache.revision();
+    let mut changes = |cache: &EntityCache| std::mem::replace(&mut before, cache.revision()) != cache.revision();
+    put(&mut cache, &page(7, 1, &texts("anna", "", "Anna")));
+    assert!(changes(&cache));
+    put(&mut cache, &page(7, 2, &texts("anna", "", "Anna")));
+    assert!(!changes(&cache));
+    put(&mut cache, &page(7, 2, &texts("anna", "", "Ann")));
+    assert!(changes(&cache));
+    let mut hash = EntityPage::default();
+    hash.push_input_peer(7, Some(1));
+    put(&mut cache, &hash);
+    assert!(changes(&cache));
+    cache.remove([8], |_| ());
+    assert!(!changes(&cache));
+    cache.remove([7], |_| ());
+    assert!(changes(&cache));
+    cache.clear();
+    assert!(changes(&cache));
+}
+
+/// A scan in small steps, between which others come and go: those that stay are met once, the others at most once.
+#[test]
+fn a_scan_meets_each_once_while_others_come_and_go() {
+    let count: i64 = if cfg!(miri) { 600 } else { 30_000 };
+    let mut cache = EntityCache::default();
+    let add = |cache: &mut EntityCache, ids: std::ops::Range<i64>| {
+        let mut many = EntityPage::default();
+        ids.for_each(|id| many.push(&Entity { id, hash: Some(id), name: Some("Anna"), ..Entity::default() }));
+        put(cache, &many);
+    };
+    add(&mut cache, 0..count);
+    let (mut met, mut next, mut newest, mut longest) = (Vec::new(), Some(0), count, 0);
+    while let Some(from) = next {
+        let mut some = EntityPage::default();
+        next = cache.scan(from, 100, &mut some);
+        longest = longest.max(some.len());
+        met.extend(some.iter().map(|entity| entity.id));
+        assert!(some.iter().all(|entity| next.is_none_or(|next| cache.position(entity.id) < next)));
+        // Tables are split, rows move, and every third goes; some come back.
+        add(&mut cache, newest..newest + 200);
+        newest += 200;
+        cache.remove((0..count).filter(|id| id % 3 == newest / 200 % 3 && id % 2 == 0), |_| ());
+        add(&mut cache, 0..count / 10);
+    }
+    assert!(longest < 250, "{longest}");
+    let all = met.len();
+    met.sort_unstable();
+    met.dedup();
+    assert_eq!(met.len(), all);
+    let stayed = (0..count).filter(|id| id % 2 == 1);
+    assert!(stayed.into_iter().all(|id| met.binary_search(&id).is_ok()));
+    cache.clear();
+    assert_eq!(cache.scan(0, 100, &mut EntityPage::default()), None);
 }

@@ -49,14 +49,6 @@ impl FileCore {
         open(slf.as_super(), SqliteFile::new(checked(Some(path))?, version).without_login()).map(drop)
     }
 
-    fn process_entities<'py>(slf: &Bound<'py, Self>, tlo: &Bound<'py, PyAny>) -> PyResult<()> {
-        let is_stored = slf.as_super().get().session().is_stored();
-        if is_stored && !slf.getattr(intern!(slf.py(), "save_entities"))?.is_truthy()? {
-            return Ok(());
-        }
-        MemoryCore::process_entities(slf.as_super(), tlo)
-    }
-
     fn get_update_state<'py>(slf: &Bound<'py, Self>, entity_id: i64) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (py, session) = (slf.py(), slf.as_super().get().session());
         detached(py, || session.update_state(entity_id))?.map(|state| make::update_state(py, &state)).transpose()

@@ -1,7 +1,8 @@
 //! `MemoryCore`, the base of all sessions: entities in, input peers out.
 
 use std::cell::OnceCell;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use pyo3::exceptions::{PyOverflowError, PyValueError};
@@ -12,9 +13,10 @@ use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 use super::guard::{detached, guarded, is_in_event_loop, patiently};
 use super::lookup::{Lookup, Meaning, meaning, whole_text};
 use super::read::{self, Reader, Row};
+use super::scan::{EntityScan, kind_named, rows};
 use super::telethon::Telethon;
 use super::value::Truth;
-use super::{flush, make};
+use super::{add, flush, make};
 use crate::entity::candidates;
 use crate::entity_cache::{EntityPage, IdAndHash, TextKey};
 use crate::session::{FIND_WAIT, InMemory, Session};
@@ -29,6 +31,11 @@ pub(super) struct MemoryCore {
     makes_rows: bool,
     /// Whether it leaves the finding of rows to us.
     finds_rows: bool,
+    /// A `set` of all rows, which Python's code looks at or has changed. Kept until the session changes otherwise.
+    set: Mutex<Option<Py<PyAny>>>,
+    has_set: AtomicBool,
+    /// How often all rows have been replaced by others.
+    replacements: AtomicU64,
 }
 
 /// An id and access hash as Python objects: an override may answer what it likes for a hash.
@@ -42,6 +49,9 @@ impl MemoryCore {
             session: OnceLock::new(),
             makes_rows: flag(intern!(py, "_makes_rows"))?,
             finds_rows: flag(intern!(py, "_finds_rows"))?,
+            set: Mutex::new(None),
+            has_set: AtomicBool::new(false),
+            replacements: AtomicU64::new(0),
         })
     }
 
@@ -124,10 +134,35 @@ impl MemoryCore {
             return Ok(());
         }
         let session = self.session();
+        if self.has_set.load(Ordering::Relaxed) {
+            self.drop_stale_set(py)?;
+        }
         match guarded(|| session.try_put(page))? {
             Ok(()) => Ok(()),
             Err(page) => detached(py, || session.put(page)),
         }
+    }
+
+    fn set(&self) -> MutexGuard<'_, Option<Py<PyAny>>> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a set, and lets go of the one before with no lock held: what ends with it may be Python's code.
+    fn keep_set(&self, py: Python<'_>, set: Option<Py<PyAny>>) {
+        self.has_set.store(set.is_some(), Ordering::Relaxed);
+        let before = std::mem::replace(&mut *self.set(), set);
+        drop(before.map(|set| set.into_bound(py)));
+    }
+
+    /// Lets go of the set if it is not what the session holds any more. It takes much memory.
+    fn drop_stale_set(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(set) = self.set().as_ref().map(|set| set.bind(py).clone()) else { return Ok(()) };
+        let revision: u64 = set.getattr(intern!(py, "_revision"))?.extract()?;
+        let session = self.session();
+        if guarded(|| session.try_revision())?.is_some_and(|now| now != revision) {
+            self.keep_set(py, None);
+        }
+        Ok(())
     }
 }
 
@@ -197,6 +232,9 @@ impl MemoryCore {
 
     pub(super) fn process_entities<'py>(slf: &Bound<'py, Self>, tlo: &Bound<'py, PyAny>) -> PyResult<()> {
         let (py, core) = (slf.py(), slf.get());
+        if !slf.getattr(intern!(py, "save_entities"))?.is_truthy()? {
+            return Ok(());
+        }
         let session = core.session();
         let page = if core.makes_rows {
             let mut reader = Reader::new(py, session)?;
@@ -280,29 +318,114 @@ impl MemoryCore {
         Err(PyValueError::new_err(("Could not find input entity with key ", key.clone().unbind())))
     }
 
-    /// All entities in memory as rows `(marked id, access hash, username, phone, name)`.
-    fn _rows<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let mut rows = Vec::new();
-        let session = self.session();
-        let entities = detached(py, || session.entities())?;
-        for entity in entities.iter() {
-            let [username, phone, name] = entity.texts().map(|text| text.map(String::from_utf8_lossy));
-            rows.push((entity.id, entity.hash, username, phone, name).into_pyobject(py)?);
-        }
-        Ok(rows)
+    /// Whether the entities are stored, in a file or in a database in memory.
+    fn _is_stored(&self) -> bool {
+        self.session.get().is_some_and(|session| session.is_stored())
     }
 
-    /// Takes in rows.
+    /// Goes through the entities, of one kind or of all, as rows of a class.
+    #[pyo3(signature = (kind, row, /))]
+    fn _scan(&self, kind: Option<&str>, row: Py<PyAny>) -> PyResult<EntityScan> {
+        let kind = kind.map(|name| {
+            kind_named(name).ok_or_else(|| {
+                PyValueError::new_err(format!("the kind of an entity is 'user', 'chat' or 'channel', not '{name}'"))
+            })
+        });
+        Ok(EntityScan::new(self.session().clone(), kind.transpose()?, row))
+    }
+
+    /// Stores typed rows: all of them or, if an error is raised, none.
+    #[pyo3(signature = (rows, /))]
+    fn _add(&self, rows: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, session) = (rows.py(), self.session());
+        let mut pages = Pages::new(py, session);
+        for (number, row) in rows.try_iter()?.enumerate() {
+            add::read(pages.reader()?, number, &row?)?;
+        }
+        for page in pages.into_vec()? {
+            detached(py, || session.add(page))?;
+        }
+        Ok(())
+    }
+
+    /// Takes in rows of marked id, access hash, username, phone and name, and when each was seen, if that is known.
     #[pyo3(signature = (rows, /))]
     fn _put_rows(&self, rows: &Bound<'_, PyAny>) -> PyResult<()> {
-        let page = rows_to_page(self.session(), rows)?;
-        self.put(rows.py(), page)
+        let (py, session) = (rows.py(), self.session());
+        for page in pages_of(session, rows)? {
+            detached(py, || session.add(page))?;
+        }
+        Ok(())
     }
 
-    /// Forgets all entities, unless they are stored in a file.
-    fn _clear(&self, py: Python<'_>) -> PyResult<()> {
+    /// Takes in rows in the place of all there are in memory. A set of rows that was made before is the session's no longer.
+    #[pyo3(signature = (rows, /))]
+    fn _replace_rows(&self, rows: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, session) = (rows.py(), self.session());
+        let pages = pages_of(session, rows)?;
+        self.replacements.fetch_add(1, Ordering::Relaxed);
+        detached(py, || session.clear_entities())?;
+        for page in pages {
+            detached(py, || session.add(page))?;
+        }
+        self.keep_set(py, None);
+        Ok(())
+    }
+
+    /// Takes rows out, of which those are left that the session has not got just so, and others in. Answers the revision before and
+    /// after, or `None` if others have changed something in between; rows as they were before, and rows as they are now.
+    #[pyo3(signature = (out, put, /))]
+    #[allow(clippy::type_complexity)]
+    fn _exchange<'py>(
+        &self,
+        out: &Bound<'py, PyAny>,
+        put: &Bound<'py, PyAny>,
+    ) -> PyResult<(Option<(u64, u64)>, Vec<Bound<'py, PyTuple>>, Vec<Bound<'py, PyTuple>>)> {
+        let (py, session) = (out.py(), self.session());
+        let (out, put) = (readable_pages_of(session, out)?, pages_of(session, put)?);
+        let nothing = EntityPage::default();
+        let steps = out.iter().map(|out| (out, EntityPage::default()));
+        let steps = steps.chain(put.into_iter().map(|put| (&nothing, put)));
+        let (mut revisions, mut gone, mut come) = (None, Vec::new(), Vec::new());
+        let mut is_alone = true;
+        for (out, put) in steps {
+            let step = detached(py, || session.exchange(out, put))?;
+            let (before, after) = step.revisions;
+            let (first, last) = revisions.unwrap_or((before, before));
+            is_alone &= last == before;
+            revisions = Some((first, after));
+            gone.extend(rows(py, &step.gone)?);
+            come.extend(rows(py, &step.come)?);
+        }
+        Ok((revisions.filter(|_| is_alone), gone, come))
+    }
+
+    /// A number that changes whenever a row does.
+    fn _revision(&self, py: Python<'_>) -> PyResult<u64> {
+        let session = self.session();
+        detached(py, || session.revision())
+    }
+
+    /// Forgets all entities, unless they are stored. Answers the revision after that.
+    fn _clear(&self, py: Python<'_>) -> PyResult<u64> {
         let session = self.session();
         detached(py, || session.clear_entities())
+    }
+
+    /// How often all rows have been replaced.
+    fn _replacements(&self) -> u64 {
+        self.replacements.load(Ordering::Relaxed)
+    }
+
+    /// The set that was kept last, until the session changes otherwise.
+    fn _kept_set<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.set().as_ref().map(|set| set.bind(py).clone())
+    }
+
+    /// Keeps a set of all rows, which has a `_revision`.
+    #[pyo3(signature = (set, /))]
+    fn _keep_set(&self, set: Py<PyAny>, py: Python<'_>) {
+        self.keep_set(py, Some(set));
     }
 
     /// Panics as a defect of the core would.
@@ -324,4 +447,60 @@ fn rows_to_page(session: &Session, rows: &Bound<'_, PyAny>) -> PyResult<EntityPa
         reader.read_row(&unpacked(&row?)?)?;
     }
     reader.into_page()
+}
+
+/// Pages of rows, which Python's objects become. Other threads and signals have their turn after each.
+struct Pages<'a, 'py> {
+    py: Python<'py>,
+    session: &'a Session,
+    reader: Option<Reader<'a, 'py>>,
+    full: Vec<EntityPage>,
+}
+
+impl<'a, 'py> Pages<'a, 'py> {
+    /// Rows in a page: about a millisecond's work.
+    const ROWS: usize = 1000;
+
+    fn new(py: Python<'py>, session: &'a Session) -> Self {
+        Self { py, session, reader: None, full: Vec::new() }
+    }
+
+    /// The reader for the next row.
+    fn reader(&mut self) -> PyResult<&mut Reader<'a, 'py>> {
+        if let Some(full) = self.reader.take_if(|reader| reader.len() >= Self::ROWS) {
+            self.full.push(full.into_page()?);
+            self.py.check_signals()?;
+            self.py.detach(|| ());
+        }
+        if self.reader.is_none() {
+            self.reader = Some(Reader::new(self.py, self.session)?);
+        }
+        self.reader.as_mut().ok_or_else(|| PyValueError::new_err("no rows can be read"))
+    }
+
+    fn into_vec(mut self) -> PyResult<Vec<EntityPage>> {
+        self.full.extend(self.reader.map(Reader::into_page).transpose()?);
+        Ok(self.full)
+    }
+}
+
+fn pages_of(session: &Session, rows: &Bound<'_, PyAny>) -> PyResult<Vec<EntityPage>> {
+    let mut pages = Pages::new(rows.py(), session);
+    for row in rows.try_iter()? {
+        pages.reader()?.read_dated_row(&row?)?;
+    }
+    pages.into_vec()
+}
+
+/// Only of what can be a row of a session at all.
+fn readable_pages_of(session: &Session, rows: &Bound<'_, PyAny>) -> PyResult<Vec<EntityPage>> {
+    let mut pages = Pages::new(rows.py(), session);
+    for row in rows.try_iter()? {
+        let row = row?;
+        if row.is_instance_of::<PyTuple>() {
+            // A row that cannot be read is none of the session's.
+            let _ = pages.reader()?.read_dated_row(&row);
+        }
+    }
+    pages.into_vec()
 }

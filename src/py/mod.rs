@@ -1,5 +1,6 @@
 //! The Python extension `telethon_session_rust._core`: thin, and the only code that knows Python.
 
+mod add;
 mod entity_class;
 mod error;
 mod file;
@@ -11,6 +12,7 @@ mod make;
 mod memory;
 mod peer_cache;
 mod read;
+mod scan;
 mod sqlite;
 mod string;
 mod telethon;
@@ -34,6 +36,8 @@ mod _core {
     use super::memory::MemoryCore;
     #[pymodule_export]
     use super::peer_cache::PeerCacheCore;
+    #[pymodule_export]
+    use super::scan::EntityScan;
     #[pymodule_export]
     use super::sqlite::SQLiteCore;
     #[pymodule_export]

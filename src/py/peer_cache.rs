@@ -302,15 +302,33 @@ impl PeerCacheCore {
         guarded(|| self.cache().retain(|id| !unwanted.contains(&id)))
     }
 
+    /// Forgets all.
+    fn _clear(&self) -> PyResult<()> {
+        guarded(|| self.cache().clear())
+    }
+
+    /// Forgets the one with an id. Returns its access hash and `EntityType`.
+    #[pyo3(signature = (id, /))]
+    fn _remove<'py>(&self, id: &Bound<'py, PyAny>) -> PyResult<Option<HashAndKind<'py>>> {
+        let Some(number) = key(id)? else { return Ok(None) };
+        let removed = guarded(|| self.cache().remove(number))?;
+        removed.map(|peer| hash_and_kind(id.py(), peer)).transpose()
+    }
+
+    /// Forgets the one that came last. Returns its id, access hash and `EntityType`.
+    fn _pop<'py>(&self, py: Python<'py>) -> PyResult<Option<(i64, HashAndKind<'py>)>> {
+        let popped = guarded(|| self.cache().pop())?;
+        popped.map(|peer| Ok((peer.id, hash_and_kind(py, peer)?))).transpose()
+    }
+
     fn __len__(&self) -> PyResult<usize> {
         guarded(|| self.cache().len())
     }
 
     /// Access hash and `EntityType` of an id.
     #[pyo3(signature = (id, /))]
-    fn _find<'py>(&self, id: &Bound<'py, PyAny>) -> PyResult<Option<(Option<i64>, Bound<'py, PyAny>)>> {
-        let Some(Peer { hash, kind, .. }) = self.find(id)? else { return Ok(None) };
-        Ok(Some((hash, Updates::get(id.py())?.kind(id.py(), kind)?.clone())))
+    fn _find<'py>(&self, id: &Bound<'py, PyAny>) -> PyResult<Option<HashAndKind<'py>>> {
+        self.find(id)?.map(|peer| hash_and_kind(id.py(), peer)).transpose()
     }
 
     /// Puts one in.
@@ -323,6 +341,13 @@ impl PeerCacheCore {
     fn _ids(&self) -> PyResult<Vec<i64>> {
         guarded(|| self.cache().iter().map(|peer| peer.id).collect())
     }
+}
+
+/// Access hash and `EntityType`, what Telethon's `hash_map` has of an id.
+type HashAndKind<'py> = (Option<i64>, Bound<'py, PyAny>);
+
+fn hash_and_kind(py: Python<'_>, peer: Peer) -> PyResult<HashAndKind<'_>> {
+    Ok((peer.hash, Updates::get(py)?.kind(py, peer.kind)?.clone()))
 }
 
 /// The number that a dictionary of numbers would look for: of `7.0` and `True` too.

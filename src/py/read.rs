@@ -4,7 +4,7 @@
 //! and any attribute of another type than Telethon's own, goes through Telethon's functions.
 
 use plain_attributes::Plain;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -237,7 +237,12 @@ impl<'a, 'py> Reader<'a, 'py> {
     }
 
     /// Reads a row as `_entity_to_row`, or an override of it, makes them.
-    pub(super) fn read_row(&mut self, [id, hash, username, phone, name]: &[Bound<'py, PyAny>; 5]) -> PyResult<()> {
+    pub(super) fn read_row(&mut self, values: &[Bound<'py, PyAny>; 5]) -> PyResult<()> {
+        self.read_row_seen(values, 0)
+    }
+
+    fn read_row_seen(&mut self, values: &[Bound<'py, PyAny>; 5], seen: u32) -> PyResult<()> {
+        let [id, hash, username, phone, name] = values;
         let (id, hash) = self.id_and_hash(id, hash)?;
         let username: Option<&str> = username.extract()?;
         let name: Option<&str> = name.extract()?;
@@ -249,8 +254,33 @@ impl<'a, 'py> Reader<'a, 'py> {
             phone.extract()?
         };
         let phone = phone.map(|phone| self.session.phone_form(phone));
-        self.page.push(&Entity { id, hash, username, phone: phone.as_deref(), name });
+        self.page.push_seen(&Entity { id, hash, username, phone: phone.as_deref(), name }, seen);
         Ok(())
+    }
+
+    /// Reads a row that may have a sixth value, when the entity was seen.
+    pub(super) fn read_dated_row(&mut self, row: &Bound<'py, PyAny>) -> PyResult<()> {
+        let mut values = row.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        let seen = if values.len() == 6 { values.pop() } else { None };
+        let values = <[_; 5]>::try_from(values).map_err(|values| {
+            PyValueError::new_err(format!("a row of 5 values is needed, and this one has {}", values.len()))
+        })?;
+        let seen = seen.map_or(Ok(0), |seen| seen.extract())?;
+        self.read_row_seen(&values, seen)
+    }
+
+    /// Adds an entity as it is.
+    pub(super) fn push_seen(&mut self, entity: &Entity<'_>, seen: u32) {
+        self.page.push_seen(entity, seen);
+    }
+
+    pub(super) fn session(&self) -> &'a Session {
+        self.session
+    }
+
+    /// How many entities have been read.
+    pub(super) fn len(&self) -> usize {
+        self.page.len()
     }
 
     fn id_and_hash(&self, id: &Bound<'py, PyAny>, hash: &Bound<'py, PyAny>) -> PyResult<(i64, Option<i64>)> {
@@ -313,7 +343,11 @@ fn non_empty<'v>(value: &'v Plain<'_>) -> Result<Option<&'v str>, Unread> {
 }
 
 /// The username in lower case, as Python has it.
-fn lowered<'t>(py: Python<'_>, username: Option<&'t str>, buffer: &'t mut String) -> PyResult<Option<&'t str>> {
+pub(super) fn lowered<'t>(
+    py: Python<'_>,
+    username: Option<&'t str>,
+    buffer: &'t mut String,
+) -> PyResult<Option<&'t str>> {
     let Some(username) = username else { return Ok(None) };
     if !username.is_ascii() {
         *buffer = PyString::new(py, username).call_method0(intern!(py, "lower"))?.extract()?;

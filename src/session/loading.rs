@@ -18,7 +18,7 @@ const ROWS: usize = 1000;
 pub(super) const AFTER_OPENING: Duration = Duration::from_millis(50);
 /// How long a lookup waits for another program's lock. A longer wait would hold up the event loop; whoever is asked for may be a username
 /// or a name, and so looked up twice.
-const LOCKED_WAIT: Duration = Duration::from_millis(8);
+pub(super) const LOCKED_WAIT: Duration = Duration::from_millis(8);
 /// The same outside an event loop. Python's `sqlite3`, and so Telethon, waits as long.
 pub const FIND_WAIT: Duration = Duration::from_secs(5);
 /// How long the background waits before it tries a locked store again.
@@ -242,7 +242,7 @@ impl Session {
         let update_states = store.update_states()?;
         let mut state = self.whole_state();
         let unsaved = state.unsaved_entities();
-        state.cache = crate::entity_cache::EntityCache::default();
+        state.cache.clear();
         state.journal.entities.clear();
         state.journal.dates.clear();
         let State { cache, journal, .. } = &mut *state;

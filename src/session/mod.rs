@@ -12,14 +12,18 @@ mod journal;
 mod loading;
 mod mirror;
 mod receiving;
+mod rows;
 mod saving;
+mod scanning;
 mod slot;
 mod state;
 mod trouble;
 mod turns;
 
 pub use loading::FIND_WAIT;
+pub use rows::Exchange;
 pub use saving::Patience;
+pub use scanning::Scan;
 pub use state::OnSaved;
 
 use std::borrow::Cow;
@@ -27,7 +31,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::entity_cache::{EntityCache, EntityPage, IdAndHash, TextKey};
+use crate::entity_cache::{IdAndHash, TextKey};
 use crate::error::Result;
 use crate::fork;
 use crate::store::{Credentials, FileKey, Location, Opening, Query, SentFile, UpdateState};
@@ -213,21 +217,6 @@ impl Session {
                 found
             }
             Query::Text(key, text) => state.cache.by_text(*key, text),
-        }
-    }
-
-    /// Copies of the entities in memory, in the order in which they came.
-    #[must_use]
-    pub fn entities(&self) -> EntityPage {
-        let _working = fork::working();
-        self.whole_state().cache.copy_all()
-    }
-
-    /// Forgets the entities in memory, unless the session is stored.
-    pub fn clear_entities(&self) {
-        let _working = fork::working();
-        if !self.is_stored() {
-            self.whole_state().cache = EntityCache::default();
         }
     }
 

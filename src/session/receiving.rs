@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::inbox::{self, Call, Waiting};
 use super::state::State;
 use super::{Session, now, saving};
-use crate::entity_cache::{EntityPage, Unsaved};
+use crate::entity_cache::{EntityCache, EntityPage, Unsaved};
 use crate::fork;
 use crate::sync::Ordering;
 
@@ -79,24 +79,33 @@ impl Session {
             state.put_saved(&page);
             return true;
         }
-        let State { cache, journal, .. } = &mut *state;
-        let before = (journal.entities.len(), journal.dates.len());
-        if self.is_stored() {
-            cache.put(&page, |id, unsaved| match unsaved {
-                Unsaved::Date => journal.dates.push_back(id),
-                _ => journal.entities.push_back(id),
-            });
-        } else {
-            cache.put(&page, |_, _| ());
-        }
-        let (entities, dates) = (journal.entities.len() > before.0, journal.dates.len() > before.1);
+        self.change_entities(state, since, |cache, unsaved| cache.put(&page, unsaved));
         inbox::give_back(page);
+        true
+    }
+
+    /// Changes the cache, and notes in the journal what `change` tells of.
+    pub(super) fn change_entities(
+        &self,
+        state: &mut State,
+        since: Instant,
+        change: impl FnOnce(&mut EntityCache, &mut dyn FnMut(i64, Unsaved)),
+    ) {
+        let State { cache, journal, .. } = &mut *state;
+        if !self.is_stored() {
+            return change(cache, &mut |_, _| ());
+        }
+        let before = (journal.entities.len(), journal.dates.len());
+        change(cache, &mut |id, unsaved| match unsaved {
+            Unsaved::Date => journal.dates.push_back(id),
+            _ => journal.entities.push_back(id),
+        });
+        let (entities, dates) = (journal.entities.len() > before.0, journal.dates.len() > before.1);
         if entities {
             self.note_change(state, since);
         }
         if dates {
             self.note_date(state, since);
         }
-        true
     }
 }

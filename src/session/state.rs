@@ -151,7 +151,9 @@ impl State {
                 })
                 .map(|(id, _)| *id)
                 .collect();
-            journal.entities.retain(|id| !changed_again.contains(id));
+            if !changed_again.is_empty() {
+                journal.entities.retain(|id| !changed_again.contains(id));
+            }
             for (id, _) in entities.into_iter().rev() {
                 journal.entities.push_front(id);
             }

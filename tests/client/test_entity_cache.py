@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -117,6 +119,70 @@ def test_hash_map_is_the_cache() -> None:
     cache.hash_map = {}
     assert len(cache) == 0
     assert isinstance(cache, EntityCache)
+
+
+def filled(count: int) -> RustEntityCache:
+    return RustEntityCache({n: (n, EntityType.USER) for n in range(1, count + 1)})
+
+
+def pop_each(hash_map: Any) -> None:
+    for id in list(hash_map):
+        hash_map.pop(id)
+
+
+def pop_items(hash_map: Any) -> None:
+    while hash_map:
+        hash_map.popitem()
+
+
+def delete_each(hash_map: Any) -> None:
+    for id in reversed(list(hash_map)):
+        del hash_map[id]
+
+
+@pytest.mark.parametrize("empty", [lambda hash_map: hash_map.clear(), pop_each, pop_items, delete_each])
+def test_hash_map_is_emptied_in_linear_time(empty: Callable[[Any], None]) -> None:
+    def cpu_seconds(count: int) -> float:
+        took = []
+        for _ in range(3):
+            cache = filled(count)
+            begun = time.thread_time()
+            empty(cache.hash_map)
+            took.append(time.thread_time() - begun)
+            assert len(cache) == 0 and not cache.hash_map and cache.get(1) is None
+        return min(took)
+
+    # Clearing is so quick that it is nothing but noise.
+    assert cpu_seconds(16_000) < 10 * cpu_seconds(4_000) + 1e-3
+
+
+changes = st.one_of(
+    st.tuples(st.just("pop"), ids),
+    st.tuples(st.just("popitem")),
+    st.tuples(st.just("__delitem__"), ids),
+    st.tuples(st.just("__setitem__"), ids, st.tuples(hashes, kinds)),
+    st.tuples(st.just("setdefault"), ids, st.tuples(hashes, kinds)),
+    st.tuples(st.just("update"), st.dictionaries(ids, st.tuples(hashes, kinds), max_size=3)),
+    st.tuples(st.just("clear")),
+)
+
+
+@given(st.lists(changes, max_size=40))
+def test_hash_map_changes_as_a_dictionary(made: list[Any]) -> None:
+    theirs, ours = EntityCache(), RustEntityCache()
+    for name, *arguments in made:
+        answers = []
+        for cache in (theirs, ours):
+            try:
+                answers.append(getattr(cache.hash_map, name)(*arguments))
+            except KeyError:
+                answers.append(KeyError)
+        assert answers[0] == answers[1]
+        assert list(ours.hash_map.items()) == list(theirs.hash_map.items())
+    assert ours.hash_map | {99: 1} == theirs.hash_map | {99: 1}
+    assert ours.hash_map.copy() == theirs.hash_map.copy() and type(ours.hash_map.copy()) is dict
+    ours.hash_map |= {1: (5, EntityType.USER)}
+    assert ours.get(1).hash == 5
 
 
 def test_a_filter_may_ask_the_cache() -> None:

@@ -53,7 +53,7 @@ def test_people_come_back_and_the_key_is_nowhere() -> None:
     for person in PEOPLE:
         assert again.get_input_entity(person.id)
     assert again.get_update_state(0).pts == 1 and [id for id, _ in again.get_update_states()] == [0]
-    assert again._rows()
+    assert len([*again.entities()]) == len(PEOPLE)
     # Telethon finds a session without a login in it.
     theirs = SQLiteSession("people")
     assert not theirs.auth_key and theirs.get_input_entity(PEOPLE[0].id) == again.get_input_entity(PEOPLE[0].id)
@@ -99,7 +99,7 @@ def test_without_a_file_nothing_is_written(folder: Path) -> None:
     session.save()
     session.close()
     assert session.delete() is None and session.entity_file is None
-    assert len(session._rows()) == 60
+    assert len(session._entities) == len(PEOPLE)
     assert copy.copy(session).get_input_entity(PEOPLE[0].id)
     assert not list(folder.iterdir())
 
@@ -108,7 +108,7 @@ def test_with_a_file_it_is_used_as_one() -> None:
     session = RustStringSession(entity_file="people")
     session.save_entities = False
     session.process_entities(PEOPLE)
-    assert not session._rows()
+    assert not [*session.entities()]
     with pytest.raises(TypeError, match="use its string"):
         copy.copy(session)
     assert session.clone().entity_file is None

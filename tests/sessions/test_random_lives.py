@@ -149,6 +149,10 @@ class Life(RuleBasedStateMachine):
         self.agree(lambda session: session.get_file(digest, size, SimpleNamespace))
         self.agree(lambda session: session.cache_file(digest, size, SimpleNamespace()))
 
+    @rule(save_entities=st.booleans())
+    def set_save_entities(self, save_entities: bool) -> None:
+        self.agree(lambda session: setattr(session, "save_entities", save_entities))
+
     @rule()
     def save(self) -> None:
         self.agree(lambda session: session.save())
@@ -200,10 +204,6 @@ class SQLiteLife(Life):
         rows = self.theirs._cursor().execute("select * from entities order by date, id").fetchall()
         # Telethon itself asks by text only, which the column turns into the number that it stores.
         return [(*row[:3], row[3] and str(row[3]), row[4]) for row in rows]
-
-    @rule(save_entities=st.booleans())
-    def set_save_entities(self, save_entities: bool) -> None:
-        self.agree(lambda session: setattr(session, "save_entities", save_entities))
 
     @rule()
     def close(self) -> None:

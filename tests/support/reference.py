@@ -55,15 +55,26 @@ class ReferenceMemorySession(_KeepsNames):
     """One row an id, the newest; Telethon keeps the old ones too, in a set, and answers with any of them."""
 
     _entities: Any
+    # Telethon's file session has it, all of ours do.
+    save_entities = True
 
     def __init__(self) -> None:
         super().__init__()
         self._dates: dict[int, int] = {}
 
+    def clone(self, to_instance: Any = None) -> Any:
+        if to_instance:
+            return to_instance
+        cloned = super().clone()
+        cloned.save_entities = self.save_entities
+        return cloned
+
     def _names_of(self, id: int) -> tuple[Any, ...]:
         return next((row[2:] for row in self._entities if row[0] == id), (None, None, None))
 
     def process_entities(self, tlo: Any) -> None:
+        if not self.save_entities:
+            return
         new = {row[0]: row for row in self._entities_to_rows(tlo)}
         self._dates |= dict.fromkeys(new, int(time.time()))
         rows = {row[0]: row for row in self._entities} | new

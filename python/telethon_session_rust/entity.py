@@ -1,0 +1,50 @@
+"""Entities as typed rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    _Kind = Literal["user", "chat", "channel"]
+
+# What is added to a channel's id before it is negated.
+_CHANNEL_MARK = 1_000_000_000_000
+
+
+class Entity(NamedTuple):
+    """What a session knows of a user, chat or channel.
+
+    `id` is the plain id, without the mark that Telethon's rows and `utils.get_peer_id` put on it. `kind` is `"user"` (a
+    person or a bot), `"chat"` (a basic group) or `"channel"` (a channel, supergroup or community). `access_hash` is 0
+    for chats, which have none, and good for the account that received it only. `username` is in lower case, `phone` is
+    digits. `last_seen` is when Telegram last sent the entity, in seconds since 1970; `None` where that is not known.
+    """
+
+    id: int
+    kind: _Kind
+    access_hash: int | None = None
+    username: str | None = None
+    phone: str | None = None
+    name: str | None = None
+    last_seen: int | None = None
+
+    @property
+    def marked_id(self) -> int:
+        """The id as `telethon.utils.get_peer_id` returns it."""
+        if self.kind == "user":
+            return self.id
+        return -self.id if self.kind == "chat" else -_CHANNEL_MARK - self.id
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> Entity:
+        """Makes an entity of a row as Telethon's sessions have them.
+
+        That is marked id, access hash, username, phone and name; `last_seen` may follow.
+        """
+        marked_id, *rest = row
+        if marked_id >= 0:
+            return cls(marked_id, "user", *rest)
+        if marked_id >= -_CHANNEL_MARK:
+            return cls(-marked_id, "chat", *rest)
+        return cls(-_CHANNEL_MARK - marked_id, "channel", *rest)
