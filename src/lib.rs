@@ -4,6 +4,7 @@
 //! an [`entity_cache`], looks in its [`store`] when the cache has no answer, and leaves its unsaved changes to the
 //! [`writer`]. Nothing below `py` imports `PyO3`; without the feature `python` it is not compiled at all.
 
+pub mod data_centre;
 pub mod entity;
 pub mod entity_cache;
 pub mod error;

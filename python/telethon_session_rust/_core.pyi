@@ -12,9 +12,11 @@ __all__ = [
     "MemoryCore",
     "PeerCacheCore",
     "SQLiteCore",
+    "data_centre",
     "decode_base64",
     "encode_base64",
     "pack_login",
+    "parse_string",
     "unpack_login",
 ]
 
@@ -223,13 +225,21 @@ class PeerCacheCore:
         """All ids, in the order in which they came."""
 
 def decode_base64(text: str, /) -> bytes:
-    """The bytes of url-safe base64. Raises `ValueError` for anything else."""
+    """Decodes base64 of either alphabet, padded. Raises `ValueError` for anything else."""
 
 def encode_base64(data: bytes, /) -> str:
     """Url-safe base64 of the bytes."""
 
 def pack_login(dc_id: int, ip: bytes, port: int | None, key: bytes, /) -> bytes:
     """The bytes of a login: data centre, packed address, port and key. Raises `ValueError` for what does not fit."""
+
+def data_centre(dc_id: int, /) -> tuple[str, int] | None:
+    """Returns address and port of one of Telegram's data centres; `None` for any other."""
+
+def parse_string(text: str, /) -> tuple[int, bytes, int, bytes | None]:
+    """Returns data centre, packed address, port and key (`None` if there is none) of a string session, which may have
+    been pasted with white space and quotes. Raises `ValueError` for anything else.
+    """
 
 def unpack_login(data: bytes, /) -> tuple[int, bytes, int, bytes | None]:
     """Data centre, packed address, port and key (`None` for zeros) of a login's bytes.

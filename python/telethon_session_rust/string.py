@@ -11,11 +11,13 @@ from telethon.crypto import AuthKey
 from telethon.sessions import StringSession
 from telethon.sessions.sqlite import CURRENT_VERSION
 
-from ._core import FileCore, decode_base64, encode_base64, pack_login, unpack_login
+from ._core import FileCore, data_centre, decode_base64, encode_base64, pack_login, parse_string, unpack_login
 from .memory import RustMemorySession
 from .sqlite import file_name
 
 _VERSION = "1"
+# What a string has room for.
+_DC_IDS = range(256)
 
 
 class RustStringSession(FileCore, RustMemorySession):
@@ -24,7 +26,8 @@ class RustStringSession(FileCore, RustMemorySession):
     Whoever has the string is logged in: never give it away. It holds data centre, address, port and key, and no
     entities: those are forgotten when the program ends, unless there is an `entity_file`.
 
-    `encode` (bytes to text) and `decode` (text to bytes) may be overridden in a subclass.
+    `encode` (bytes to text) and `decode` (text to bytes) may be overridden in a subclass. An overridden `decode` gets
+    all that follows the first character, unchanged.
     """
 
     # Who keeps what is no entity and not in the string: a class whose methods do, the file's if there is one.
@@ -33,19 +36,20 @@ class RustStringSession(FileCore, RustMemorySession):
     def __init__(self, string: str | None = None, *, entity_file: str | os.PathLike[str] | None = None) -> None:
         """Reads `string`; without one the session is new.
 
+        A string may be pasted as it comes: in the url-safe or in the standard alphabet of base64, with white space, line
+        breaks and quotes around or inside it. `save()` returns the clean form.
+
         `entity_file` is the name of a file, with or without `.session`, that keeps whom the account has met, how far
         its updates were received and what files it sent, but no login; it is made if it is not there. Access hashes
         are an account's own, so each account needs a file of its own. `log_out()` removes it.
 
-        Raises `ValueError` if it is not a string that `save()` made, or if there is a login in the file, and
-        `sqlite3.DatabaseError`, naming the file, if that cannot be opened.
+        Raises `ValueError`, which says what is wrong, if it is not a string of Telethon's, or if there is a login in the
+        file, and `sqlite3.DatabaseError`, naming the file, if that cannot be opened.
         """
         super().__init__()
         self.entity_file: str | None = None
         if string:
-            if not isinstance(string, str) or string[0] != _VERSION:
-                raise ValueError(f"Not a valid string: a string session begins with {_VERSION!r}")
-            self._dc_id, ip, self._port, key = unpack_login(self.decode(string[1:]))
+            self._dc_id, ip, self._port, key = _login_in(self, string)
             self._server_address = ipaddress.ip_address(ip).compressed
             if key is not None:
                 self._auth_key = AuthKey(key)
@@ -56,18 +60,18 @@ class RustStringSession(FileCore, RustMemorySession):
 
     @staticmethod
     def encode(x: bytes) -> str:
-        """Url-safe base64."""
+        """Encodes bytes as url-safe base64."""
         return encode_base64(x)
 
     @staticmethod
     def decode(x: str) -> bytes:
-        """The bytes of url-safe base64; raises `ValueError` for anything else."""
+        """Decodes base64 of either alphabet; raises `ValueError` for anything else."""
         return decode_base64(x)
 
     def save(self: Any) -> str:  # type: ignore[override]
-        """The string; empty if there is no key.
+        """Returns the string; an empty one if there is no key.
 
-        It can be called unbound on any session: `RustStringSession.save(client.session)`.
+        If the session has no address, that of its data centre is taken. It can be called unbound on any session: `RustStringSession.save(client.session)`.
 
         What belongs into the entity file is written as `RustSQLiteSession.save` writes it.
 
@@ -112,11 +116,27 @@ class RustStringSession(FileCore, RustMemorySession):
         return super().__getstate__()
 
 
+def _login_in(session: RustStringSession, string: str) -> tuple[int, bytes, int, bytes | None]:
+    is_overridden = type(session).decode is not RustStringSession.decode
+    if not isinstance(string, str) or (is_overridden and string[0] != _VERSION):
+        raise ValueError(f"Not a valid string: a string session begins with {_VERSION!r}")
+    # What an overridden decode() takes for noise is its own affair.
+    return unpack_login(session.decode(string[1:])) if is_overridden else parse_string(string)
+
+
 def _string_of(session: Any) -> str:
     if not session.auth_key:
         return ""
-    ip = ipaddress.ip_address(session.server_address).packed
-    login = pack_login(session.dc_id, ip, session.port, session.auth_key.key)
+    address, port = session.server_address, session.port
+    if not address:
+        known = data_centre(session.dc_id) if session.dc_id in _DC_IDS else None
+        if known is None:
+            raise ValueError(
+                "a string session cannot hold a login without an address, and data centre"
+                f" {session.dc_id} is not one of Telegram's"
+            )
+        address, port = known[0], port or known[1]
+    login = pack_login(session.dc_id, ipaddress.ip_address(address).packed, port, session.auth_key.key)
     encode = session.encode if isinstance(session, RustStringSession) else RustStringSession.encode
     return _VERSION + encode(login)
 

@@ -41,7 +41,7 @@ mod _core {
     #[pymodule_export]
     use super::sqlite::SQLiteCore;
     #[pymodule_export]
-    use super::string::{decode_base64, encode_base64, pack_login, unpack_login};
+    use super::string::{data_centre, decode_base64, encode_base64, pack_login, parse_string, unpack_login};
 
     use super::{Bound, PyModule, PyResult};
 

@@ -8,6 +8,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyString};
 use zeroize::Zeroizing;
 
 use super::value;
+use crate::data_centre as centres;
 use crate::error::Error;
 use crate::session_string::{KEY_LEN, Login, decode, encode};
 
@@ -24,12 +25,12 @@ fn no_bytes(object: &Bound<'_, PyAny>) -> PyErr {
     PyTypeError::new_err(format!("a bytes-like object is required, not '{class}'"))
 }
 
-/// The bytes of url-safe base64. Raises `ValueError` for anything else.
+/// Decodes base64 of either alphabet, padded. Raises `ValueError` for anything else.
 #[pyfunction]
 #[pyo3(signature = (text, /))]
 pub(super) fn decode_base64<'py>(text: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let decoded = if let Ok(text) = text.cast::<PyString>() {
-        decode(text.to_str()?)
+        decode(utf8(text))
     } else {
         let bytes = value::bytes_or_none(text, true)?.ok_or_else(|| no_bytes(text))?;
         // What is no text is no base64 either; it is said so below.
@@ -71,18 +72,41 @@ pub(super) fn pack_login<'py>(
     Ok(PyBytes::new(py, &login.pack()))
 }
 
+/// The text; half a character, which no string has, becomes another that no string has. Python's own error would hold
+/// the whole text.
+fn utf8<'t>(text: &'t Bound<'_, PyString>) -> &'t str {
+    text.to_str().unwrap_or("\u{fffd}")
+}
+
 type Unpacked<'py> = (u8, Bound<'py, PyBytes>, u16, Option<Bound<'py, PyBytes>>);
 
-/// Data centre, packed address, port and key (`None` where there is none) of a login's bytes. Raises `ValueError` for
-/// anything else.
+/// Returns data centre, packed address, port and key (`None` if there is none) of a string session, which may have been
+/// pasted with white space and quotes. Raises `ValueError` for anything else.
+#[pyfunction]
+#[pyo3(signature = (text, /))]
+pub(super) fn parse_string<'py>(py: Python<'py>, text: &Bound<'py, PyString>) -> PyResult<Unpacked<'py>> {
+    Ok(unpacked(py, &Login::parse(utf8(text)).map_err(Error::from)?))
+}
+
+/// Returns data centre, packed address, port and key (`None` if there is none) of a login's bytes. Raises `ValueError`
+/// for anything else.
 #[pyfunction]
 #[pyo3(signature = (data, /))]
 pub(super) fn unpack_login<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Unpacked<'py>> {
-    let login = Login::unpack(data).map_err(Error::from)?;
+    Ok(unpacked(py, &Login::unpack(data).map_err(Error::from)?))
+}
+
+fn unpacked<'py>(py: Python<'py>, login: &Login) -> Unpacked<'py> {
     let ip = match login.ip {
         IpAddr::V4(ip) => PyBytes::new(py, &ip.octets()),
         IpAddr::V6(ip) => PyBytes::new(py, &ip.octets()),
     };
-    let key = login.has_key().then(|| PyBytes::new(py, &*login.key));
-    Ok((login.dc_id, ip, login.port, key))
+    (login.dc_id, ip, login.port, login.has_key().then(|| PyBytes::new(py, &*login.key)))
+}
+
+/// Returns address and port of one of Telegram's data centres; `None` for any other.
+#[pyfunction]
+#[pyo3(signature = (dc_id, /))]
+pub(super) fn data_centre(dc_id: i64) -> Option<(&'static str, u16)> {
+    centres::address(dc_id).map(|address| (address, centres::PORT))
 }
