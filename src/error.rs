@@ -1,7 +1,7 @@
 //! What can go wrong in the core, said so that a person knows which file it is about and what to do.
 
 use std::any::Any;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::session_string::StringError;
 
@@ -57,6 +57,34 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The file is a session, but in a state that nothing can be read from or written to.
+    #[error(
+        "{} is a session file that cannot be used: {reason}; `telethon-session repair {}` saves what can be read",
+        .path.display(), for_shell(.path)
+    )]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tables of an older file could not be brought up to date.
+    #[error(
+        "{} cannot be upgraded from database version {from} to {to}: {message}; `telethon-session repair {}` saves what \
+         can be read", .path.display(), for_shell(.path)
+    )]
+    CannotUpgrade {
+        /// The file.
+        path: PathBuf,
+        /// The version in the file.
+        from: i64,
+        /// The version it was to get.
+        to: i64,
+        /// SQLite's result code, the basic one.
+        code: i32,
+        /// SQLite's own words.
+        message: String,
     },
     /// The file was to hold entities alone.
     #[error(
@@ -143,4 +171,15 @@ impl Error {
             _ => false,
         }
     }
+}
+
+/// Quotes a path for a POSIX shell where it needs that, and keeps it from being taken for an option.
+fn for_shell(path: &Path) -> String {
+    let path = path.display().to_string();
+    let path = if path.starts_with('-') { format!("./{path}") } else { path };
+    if cfg!(windows) {
+        return if path.contains(' ') { format!("\"{path}\"") } else { path };
+    }
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "@%+=:,./-_".contains(letter);
+    if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r#"'"'"'"#)) }
 }

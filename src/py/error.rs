@@ -18,7 +18,7 @@ impl From<Error> for PyErr {
             Error::Sqlite { code: ffi::SQLITE_NOMEM, .. } => {
                 return PyMemoryError::new_err(error.to_string());
             }
-            Error::Sqlite { code, .. } => exception_name(*code),
+            Error::Sqlite { code, .. } | Error::CannotUpgrade { code, .. } => exception_name(*code),
             Error::NoAccessHash { .. } => "IntegrityError",
             Error::Unsaved { cause, .. } => match &**cause {
                 Error::Sqlite { code, .. } => exception_name(*code),
@@ -27,7 +27,7 @@ impl From<Error> for PyErr {
             Error::Locked { .. } | Error::CannotOpen { .. } | Error::Gone { .. } | Error::Replaced { .. } => {
                 "OperationalError"
             }
-            Error::NotASession { .. } | Error::TooNew { .. } => "DatabaseError",
+            Error::NotASession { .. } | Error::Unusable { .. } | Error::TooNew { .. } => "DatabaseError",
         };
         sqlite3_exception(name, error.to_string())
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::data_centre;
 use crate::entity_cache::{EntityPage, TextKey};
 use crate::error::Result;
 
@@ -37,6 +38,25 @@ impl Credentials {
     #[must_use]
     pub fn has_key(&self) -> bool {
         !(self.auth_key.is_empty() && self.tmp_auth_key.is_empty())
+    }
+}
+
+impl Credentials {
+    /// Fills in the address of the data centre if it is missing beside a key, as some converters leave it. Telethon
+    /// would connect to data centre 2 with that key, whatever the number.
+    ///
+    /// Returns `false` if the address stays missing because the number is not one of Telegram's.
+    pub fn fill_in_address(&mut self) -> bool {
+        let has_address = self.server_address.as_ref().is_some_and(|address| !address.is_empty());
+        if self.auth_key.is_empty() || has_address {
+            return true;
+        }
+        let Some(address) = data_centre::address(self.dc_id) else { return false };
+        self.server_address = Some(address.to_owned());
+        if self.port.is_none_or(|port| port == 0) {
+            self.port = Some(data_centre::PORT.into());
+        }
+        true
     }
 }
 

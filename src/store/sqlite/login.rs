@@ -46,7 +46,7 @@ pub(super) fn read_credentials(connection: &Connection, path: &Path, version: i6
     row.map(|row| {
         credentials_of(row).ok_or_else(|| {
             let reason = "its table `sessions` holds values of other types than Telethon writes".to_owned();
-            Error::NotASession { path: path.to_owned(), reason }
+            Error::Unusable { path: path.to_owned(), reason }
         })
     })
     .transpose()
@@ -54,6 +54,15 @@ pub(super) fn read_credentials(connection: &Connection, path: &Path, version: i6
 
 fn credentials_of(row: Vec<SqlValue>) -> Option<Credentials> {
     let [dc_id, server_address, port, auth_key, takeout_id, tmp_auth_key] = row.try_into().ok()?;
+    // Telethon writes values by place. In a table with the last two columns swapped, each holds the other's value.
+    let (takeout_id, tmp_auth_key) = match (takeout_id, tmp_auth_key) {
+        (other @ (SqlValue::Blob(_) | SqlValue::Null), takeout_id @ SqlValue::Integer(_)) => (takeout_id, other),
+        (SqlValue::Blob(key), other @ SqlValue::Null) if !key.is_empty() => (other, SqlValue::Blob(key)),
+        (SqlValue::Blob(key), SqlValue::Blob(other)) if !key.is_empty() && other.is_empty() => {
+            (SqlValue::Null, SqlValue::Blob(key))
+        }
+        values => values,
+    };
     let integer = |value| match value {
         SqlValue::Integer(number) => Some(Some(number)),
         SqlValue::Null => Some(None),

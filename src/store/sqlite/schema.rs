@@ -35,6 +35,16 @@ const SENT_FILES: [&str; 6] = [
 
 const UPDATE_STATE: [&str; 5] = ["id integer primary key", "pts integer", "qts integer", "date integer", "seq integer"];
 
+/// Columns and tables that came later than version 1, and by which a file's version is told.
+const TAKEOUT_ID: &str = "takeout_id integer";
+const DATE: &str = "date integer";
+const TMP_AUTH_KEY: &str = "tmp_auth_key blob";
+const SEQ: &str = "seq integer";
+const FIRST_WITH_DATE: i64 = 7;
+
+/// Columns of `sent_files` in version 2 alone.
+const OLD_SENT_FILES: [&str; 2] = ["file_id", "part_count"];
+
 /// How deep Telethon's source has a table's columns when it makes a new file, and when it upgrades one.
 const NEW: usize = 20;
 const UPGRADE: usize = 16;
@@ -51,7 +61,7 @@ pub(super) fn why_no_version(connection: &Connection) -> rusqlite::Result<Option
     if !has("version") {
         return Ok(None);
     }
-    let columns = columns(connection, "version")?;
+    let columns: Vec<String> = columns(connection, "version")?.into_iter().map(|column| column.name).collect();
     Ok(Some(if columns == ["number"] && has("sessions") && has("peers") {
         "it is a session of Pyrogram, which Telethon cannot read".to_owned()
     } else if !columns.iter().any(|column| column == "version") {
@@ -61,30 +71,134 @@ pub(super) fn why_no_version(connection: &Connection) -> rusqlite::Result<Option
     }))
 }
 
-/// What is wrong with the tables of a file, in words; `None` if they are as they must be.
-pub(super) fn fault(connection: &Connection, version: i64) -> rusqlite::Result<Option<String>> {
-    let tables: [(&str, &[&str]); 4] = [
-        ("sessions", if version >= VERSION_8 { &SESSIONS_8 } else { &SESSIONS }),
-        ("entities", &ENTITIES),
-        ("sent_files", &SENT_FILES),
-        ("update_state", &UPDATE_STATE),
-    ];
+/// How the tables of a file compare with what a database version needs.
+pub(super) enum Tables {
+    /// As they must be.
+    Sound,
+    /// They can be read, and what Telethon would do wrong with them can be put right: an upgrade stopped before its end, or
+    /// columns stand in another order, which Telethon reads and writes by place.
+    Mendable,
+    /// Something is missing, in words.
+    Faulty(String),
+}
+
+/// Compares the tables of a file with what a database version needs.
+pub(super) fn examine(connection: &Connection, version: i64) -> rusqlite::Result<Tables> {
+    let mut tables = Tables::Sound;
     let found = tables_and_views(connection)?;
-    for (name, wanted) in tables {
+    for (name, wanted) in tables_of(version) {
         let Some((.., text)) = found.iter().find(|(found, is_table, _)| found == name && *is_table) else {
-            return Ok(Some(format!("it has no table `{name}`")));
+            return Ok(Tables::Faulty(format!("it has no table `{name}`")));
         };
         if squeezed(text) == squeezed(&table(name, wanted, NEW)) {
             continue;
         }
-        let found = columns(connection, name)?;
-        let wanted = wanted.iter().filter_map(|column| column.split(' ').next()).filter(|name| *name != "primary");
-        // Who has added columns of their own keeps them.
-        if let Some(missing) = wanted.into_iter().find(|column| !found.iter().any(|found| found == column)) {
-            return Ok(Some(format!("its table `{name}` has no column `{missing}`")));
+        let columns = columns(connection, name)?;
+        // A table with more columns than Telethon makes keeps them.
+        if let Some(missing) = names(wanted).find(|wanted| !columns.iter().any(|column| column.name == *wanted)) {
+            return Ok(Tables::Faulty(format!("its table `{name}` has no column `{missing}`")));
+        }
+        if is_in_another_order(connection, name, wanted)? || least(connection)? > version {
+            tables = Tables::Mendable;
         }
     }
-    Ok(None)
+    Ok(tables)
+}
+
+/// The tables that hold data, with the columns they have in a database version.
+fn tables_of(version: i64) -> [(&'static str, &'static [&'static str]); 4] {
+    [
+        ("sessions", if version >= VERSION_8 { &SESSIONS_8 } else { &SESSIONS }),
+        ("entities", &ENTITIES),
+        ("sent_files", &SENT_FILES),
+        ("update_state", &UPDATE_STATE),
+    ]
+}
+
+/// The names in declarations of columns.
+fn names<'c>(columns: &'c [&'c str]) -> impl Iterator<Item = &'c str> {
+    columns.iter().filter_map(|column| column.split(' ').next()).filter(|name| !name.starts_with("primary"))
+}
+
+/// Returns `true` if a table has Telethon's columns in another order, and can be made anew without a loss.
+fn is_in_another_order(connection: &Connection, name: &str, wanted: &[&str]) -> rusqlite::Result<bool> {
+    // Triggers, views and indexes of the user's own would be lost or broken.
+    const ATTACHED: &str = "select exists(select 1 from sqlite_master where type in ('trigger', 'view') \
+        or (type = 'index' and sql is not null and tbl_name = ?))";
+    let found = columns(connection, name)?;
+    if names(wanted).eq(found.iter().map(|column| column.name.as_str())) {
+        return Ok(false);
+    }
+    let sound = Connection::open_in_memory()?;
+    sound.execute(&table(name, wanted, NEW), [])?;
+    let sorted = |mut columns: Vec<Column>| {
+        columns.sort();
+        columns
+    };
+    let is_alike = sorted(found) == sorted(columns(&sound, name)?);
+    Ok(is_alike && !connection.query_row(ATTACHED, [name], |row| row.get::<_, bool>(0))?)
+}
+
+/// The oldest database version that has what the tables of a file have.
+fn least(connection: &Connection) -> rusqlite::Result<i64> {
+    for (version, table, column) in
+        [(8, "sessions", TMP_AUTH_KEY), (7, "entities", DATE), (5, "sessions", TAKEOUT_ID), (4, "update_state", SEQ)]
+    {
+        if has_column(connection, table, column)? {
+            return Ok(version);
+        }
+    }
+    Ok(1)
+}
+
+/// What a file is whose table `version` is empty.
+pub(super) enum Unversioned {
+    /// The program that was making it stopped before anything was written to it.
+    New,
+    /// An upgrade stopped; its tables are those of this version, at least.
+    Version(i64),
+    /// It cannot be told.
+    Unclear,
+}
+
+/// Tells from its tables what a file is whose table `version` is empty.
+pub(super) fn without_version(connection: &Connection) -> rusqlite::Result<Unversioned> {
+    let found = tables_and_views(connection)?;
+    let is_telethons = |name: &str, text: &str| name == "version" && squeezed(text).starts_with(&squeezed(VERSION));
+    if !found.iter().any(|(name, is_table, text)| *is_table && is_telethons(name, text)) {
+        return Ok(Unversioned::Unclear);
+    }
+    let mut filled = Vec::new();
+    let mut present = Vec::new();
+    for (name, wanted) in tables_of(VERSION_8) {
+        let Some((_, is_table, _)) = found.iter().find(|(found, ..)| found == name) else { continue };
+        let columns = columns(connection, name)?;
+        let is_known = |column: &Column| names(wanted).chain(OLD_SENT_FILES).any(|name| name == column.name);
+        if !is_table || !columns.iter().all(is_known) {
+            return Ok(Unversioned::Unclear);
+        }
+        present.push(name);
+        if connection.query_row(&format!("select exists(select 1 from {name})"), [], |row| row.get::<_, bool>(0))? {
+            filled.push(name);
+        }
+    }
+    let version = least(connection)?;
+    Ok(if filled.is_empty() {
+        Unversioned::New
+    } else if !(present.contains(&"sessions") && present.contains(&"entities")) {
+        Unversioned::Unclear
+    } else if version < FIRST_WITH_DATE && filled.contains(&"entities") {
+        // Up to version 5 their access hashes may be wrong, and 6 looks like 5.
+        Unversioned::Unclear
+    } else {
+        Unversioned::Version(version)
+    })
+}
+
+/// Returns `true` if there is a table for a login as Telethon makes it: the file is or was a session.
+pub(super) fn has_login_table(connection: &Connection) -> rusqlite::Result<bool> {
+    let columns = columns(connection, "sessions")?;
+    Ok(["server_address", "auth_key"].iter().all(|name| columns.iter().any(|column| column.name == *name)))
 }
 
 /// A table's text without what makes no difference: an upgraded file has other spaces in it.
@@ -99,49 +213,111 @@ fn tables_and_views(connection: &Connection) -> rusqlite::Result<Vec<(String, bo
     connection.prepare(SELECT)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
 }
 
-/// The names of a table's columns, in lower case.
-fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    connection.prepare("select lower(name) from pragma_table_info(?)")?.query_map([table], |row| row.get(0))?.collect()
+/// A column as SQLite describes it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Column {
+    /// In lower case, as its type.
+    name: String,
+    declared: String,
+    /// Its place in the primary key, from 1, or 0.
+    key: i64,
 }
 
-/// Makes the tables of a new file. To be called in a transaction.
+/// The columns of a table, in their order.
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
+    connection
+        .prepare("select lower(name), lower(type), pk from pragma_table_info(?)")?
+        .query_map([table], |row| Ok(Column { name: row.get(0)?, declared: row.get(1)?, key: row.get(2)? }))?
+        .collect()
+}
+
+/// Returns `true` if a table has a column as Telethon declares it, such as `takeout_id integer`.
+fn has_column(connection: &Connection, table: &str, declaration: &str) -> rusqlite::Result<bool> {
+    let is_it = |column: &Column| format!("{} {}", column.name, column.declared) == declaration;
+    Ok(columns(connection, table)?.iter().any(is_it))
+}
+
+/// Makes the tables of a new file. Call in a transaction.
 pub(super) fn create(connection: &Connection, version: i64) -> rusqlite::Result<()> {
-    let sessions: &[&str] = if version >= VERSION_8 { &SESSIONS_8 } else { &SESSIONS };
-    for statement in [
-        VERSION.to_owned(),
-        table("sessions", sessions, NEW),
-        table("entities", &ENTITIES, NEW),
-        table("sent_files", &SENT_FILES, NEW),
-        table("update_state", &UPDATE_STATE, NEW),
-    ] {
-        connection.execute(&statement, [])?;
+    connection.execute(VERSION, [])?;
+    for (name, columns) in tables_of(version) {
+        connection.execute(&table(name, columns, NEW), [])?;
     }
     connection.execute("insert into version values (?)", [version])?;
     Ok(())
 }
 
-/// Brings the tables of an older file up to `to`. To be called in a transaction.
+/// Removes the empty tables of a file whose making stopped. Call in a transaction, for what is [`Unversioned::New`].
+pub(super) fn remove_empty(connection: &Connection) -> rusqlite::Result<()> {
+    let found = tables_and_views(connection)?;
+    let made = tables_of(VERSION_8).map(|(name, _)| name);
+    for (name, ..) in found.iter().filter(|(name, ..)| name == "version" || made.contains(&name.as_str())) {
+        connection.execute(&format!("drop table {name}"), [])?;
+    }
+    Ok(())
+}
+
+/// Returns the database version that a file of version `found` is to have: `wanted`, or a newer one to which an upgrade
+/// was begun.
+pub(super) fn target(connection: &Connection, found: i64, wanted: i64) -> rusqlite::Result<i64> {
+    Ok(found.max(wanted).max(least(connection)?))
+}
+
+/// Brings the tables of an older file up to `to`. Steps that an upgrade did before it stopped are not done again. Call in
+/// a transaction.
 pub(super) fn upgrade(connection: &Connection, from: i64, to: i64) -> rusqlite::Result<()> {
     for version in from..to {
         upgrade_from(connection, version)?;
+    }
+    for (name, wanted) in tables_of(to) {
+        if is_in_another_order(connection, name, wanted)? {
+            put_in_order(connection, name, wanted)?;
+        }
     }
     connection.execute("delete from version", [])?;
     connection.execute("insert into version values (?)", [to])?;
     Ok(())
 }
 
-/// The step from one version to the next. Telethon's changelogs and `_upgrade_database` say why each came about.
+/// Performs the step from one version to the next. Telethon's changelogs and `_upgrade_database` tell why each came about.
 fn upgrade_from(connection: &Connection, version: i64) -> rusqlite::Result<()> {
+    let has = |table, column| has_column(connection, table, column);
     let statements: &[String] = &match version {
         // Sent files were first kept in version 2, in another shape than from 3 on. Version 1 never had the table.
-        2 => vec!["drop table if exists sent_files".to_owned(), table("sent_files", &SENT_FILES, UPGRADE)],
-        3 => vec![table("update_state", &UPDATE_STATE, UPGRADE)],
-        4 => vec!["alter table sessions add column takeout_id integer".to_owned()],
-        // No change of shape: the access hashes of users and channels that version 5 kept may be wrong.
-        5 => vec!["delete from entities".to_owned()],
-        6 => vec!["alter table entities add column date integer".to_owned()],
-        7 => vec!["alter table sessions add column tmp_auth_key blob".to_owned()],
+        2 if !has_all_columns(connection, "sent_files", &SENT_FILES)? => {
+            vec!["drop table if exists sent_files".to_owned(), table("sent_files", &SENT_FILES, UPGRADE)]
+        }
+        3 if !has_all_columns(connection, "update_state", &UPDATE_STATE)? => {
+            vec![table("update_state", &UPDATE_STATE, UPGRADE)]
+        }
+        4 if !has("sessions", TAKEOUT_ID)? => vec![format!("alter table sessions add column {TAKEOUT_ID}")],
+        // No change of shape: the access hashes of users and channels that version 5 kept may be wrong. Entities with a
+        // date came after that.
+        5 if !has("entities", DATE)? => vec!["delete from entities".to_owned()],
+        6 if !has("entities", DATE)? => vec![format!("alter table entities add column {DATE}")],
+        7 if !has("sessions", TMP_AUTH_KEY)? => vec![format!("alter table sessions add column {TMP_AUTH_KEY}")],
         _ => vec![],
     };
     statements.iter().try_for_each(|statement| connection.execute(statement, []).map(drop))
+}
+
+/// Returns `true` if there is a table with these columns; a view or an index of that name is none.
+fn has_all_columns(connection: &Connection, name: &str, wanted: &[&str]) -> rusqlite::Result<bool> {
+    let columns = columns(connection, name)?;
+    let is_table = tables_and_views(connection)?.iter().any(|(found, is_table, _)| found == name && *is_table);
+    Ok(is_table && names(wanted).all(|wanted| columns.iter().any(|column| column.name == wanted)))
+}
+
+/// Makes a table anew with its columns in Telethon's order.
+fn put_in_order(connection: &Connection, name: &str, wanted: &[&str]) -> rusqlite::Result<()> {
+    let columns = names(wanted).collect::<Vec<_>>().join(", ");
+    for statement in [
+        format!("alter table {name} rename to {name}_in_another_order"),
+        table(name, wanted, NEW),
+        format!("insert into {name} ({columns}) select {columns} from {name}_in_another_order"),
+        format!("drop table {name}_in_another_order"),
+    ] {
+        connection.execute(&statement, [])?;
+    }
+    Ok(())
 }
