@@ -36,15 +36,15 @@ class RustStringSession(FileCore, RustMemorySession):
     def __init__(self, string: str | None = None, *, entity_file: str | os.PathLike[str] | None = None) -> None:
         """Reads `string`; without one the session is new.
 
-        A string may be pasted as it comes: in the url-safe or in the standard alphabet of base64, with white space, line
-        breaks and quotes around or inside it. `save()` returns the clean form.
+        A string may be pasted as it comes: in either alphabet of base64, with white space, line breaks and
+        quotes around or inside it. `save()` returns the clean form.
 
         `entity_file` is the name of a file, with or without `.session`, that keeps whom the account has met, how far
         its updates were received and what files it sent, but no login; it is made if it is not there. Access hashes
         are an account's own, so each account needs a file of its own. `log_out()` removes it.
 
-        Raises `ValueError`, which says what is wrong, if it is not a string of Telethon's, or if there is a login in the
-        file, and `sqlite3.DatabaseError`, naming the file, if that cannot be opened.
+        Raises `ValueError`, which says what is wrong, if it is not a string of Telethon's or if there is a login in
+        the file, and `sqlite3.DatabaseError`, naming the file, if that cannot be opened.
         """
         super().__init__()
         self.entity_file: str | None = None
@@ -71,7 +71,8 @@ class RustStringSession(FileCore, RustMemorySession):
     def save(self: Any) -> str:  # type: ignore[override]
         """Returns the string; an empty one if there is no key.
 
-        If the session has no address, that of its data centre is taken. It can be called unbound on any session: `RustStringSession.save(client.session)`.
+        It can be called unbound on any session: `RustStringSession.save(client.session)`. If the session has no
+        address, that of its data centre is taken.
 
         What belongs into the entity file is written as `RustSQLiteSession.save` writes it.
 

@@ -49,6 +49,27 @@ def test_wrong_usage(arguments: list[str]) -> None:
     assert "usage: telethon-session" in answer.err
 
 
+def test_without_arguments_it_prints_its_help() -> None:
+    answer = call()
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == call("--help").out
+
+
+@pytest.mark.parametrize("name", [None, *NAMES])
+def test_the_help_fits_a_line_and_is_in_plain_english(name: str | None) -> None:
+    text = call(*([name] if name else []), "--help").out
+    assert max(map(len, text.splitlines())) <= 100
+    words = text.lower().replace("\n", " ")
+    for odd in ("whoever", "who ", "nobody", "in capitals or not", "the same", "is none", "so many", "are asked"):
+        assert odd not in words
+
+
+def test_the_help_names_every_exit_code() -> None:
+    text = call("--help").out
+    told = text.partition("exit codes:\n")[2].splitlines()
+    assert [line.split()[0] for line in told if line.strip()] == ["0", "1", "2", "130", "141"]
+
+
 def commands_on(name: str) -> list[list[str]]:
     return [[command, name] for command in NAMES if command not in ("import", "merge")] + [
         ["merge", name, "--into", "c"]

@@ -136,6 +136,11 @@ def test_all_or_nothing() -> None:
     assert "but itself" in call("merge", "c", "--into", "c").error
 
 
+def contents(path: str | Path) -> dict[str, Any]:
+    """All but a counter that begins anew in a copy."""
+    return {what: rows for what, rows in dump(path).items() if what != "schema_version"}
+
+
 @pytest.mark.parametrize("real", FILES, ids=lambda path: path.stem)
 def test_upgrade(real: Path) -> None:
     """As opening it with the class does."""
@@ -154,5 +159,26 @@ def test_upgrade(real: Path) -> None:
         assert ("already" in answer.out) == (version == CURRENT_VERSION)
         assert ours.read_bytes() == real.read_bytes()
     assert ("forgotten" in answer.err) == (version <= 5)
+    backup = Path("ours.session.backup")
+    assert backup.exists() == (str(backup) in answer.err) == (version <= 5)
+    if backup.exists():
+        assert contents(backup) == contents(real)
+        if IS_POSIX:
+            assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     with unchanged(ours):
         assert call("upgrade", "ours").code == 0
+
+
+def test_an_upgrade_that_fails_has_said_what_it_does_and_kept_the_file() -> None:
+    """What is forgotten is said before, and no backup takes another's place."""
+    old = next(real for real in FILES if version_of(real) == 5)
+    path = Path(shutil.copyfile(old, "anna.session"))
+    changed(path, "create trigger guard before delete on entities begin select raise(abort, 'they stay'); end")
+    Path("anna.session.backup").write_text("somebody's")
+    before = path.read_bytes()
+    answer = call("upgrade", "anna")
+    assert answer.code == 1 and "they stay" in answer.error
+    assert answer.err.index("100 entities will be forgotten") < answer.err.index("they stay")
+    assert path.read_bytes() == before
+    assert contents("anna.session.backup.1") == contents(path)
+    assert Path("anna.session.backup").read_text() == "somebody's"

@@ -62,8 +62,8 @@ def without_page(data: bytes, number: int, by: int = 0) -> bytes:
     return data[: (number - 1) * size] + bytes([by]) * size + data[number * size :]
 
 
-def repaired(path: Path, *, code: int = 0) -> str:
-    """Calls it, and looks at what every repaired file must be. Answers what was said."""
+def repaired(path: Path, *, code: int = 0, has_key: bool = True) -> str:
+    """Calls it, and looks at what every repaired file must be. Returns what was said."""
     damaged = path.read_bytes()
     answer = call("repair", path)
     assert answer.code == code, answer
@@ -71,7 +71,7 @@ def repaired(path: Path, *, code: int = 0) -> str:
     assert Path(f"{path}.broken").read_bytes() == damaged
     assert call("check", path).code == 0
     theirs, ours = ReferenceSQLiteSession(str(path)), RustSQLiteSession(path)
-    assert theirs.auth_key.key == ours.auth_key.key == (KEY.key if code == 0 else None)
+    assert theirs.auth_key.key == ours.auth_key.key == (KEY.key if has_key else None)
     theirs.close()
     ours.close()
     if IS_POSIX:
@@ -87,8 +87,9 @@ def test_all_of_a_real_file_survives(real: Path) -> None:
         assert "nothing was done" in call("repair", "anna").out
     before = path.read_bytes()
     answer = call("repair", "anna", "--into", "new")
-    assert (answer.code, path.read_bytes()) == (0, before)
-    assert ("access hashes may be wrong: 100" in answer.out) == (version_of(real) <= 5)
+    is_old = version_of(real) <= 5
+    assert (answer.code, path.read_bytes()) == (int(is_old), before)
+    assert ("access hashes may be wrong: 100" in answer.out) == is_old
     assert call("check", "new").code == 0
     RustSQLiteSession("anna").close()
     ours, theirs = all_rows(path), all_rows(Path("new.session"))
@@ -113,7 +114,7 @@ def test_one_page_is_damaged(path: Path, part: float, by: int) -> None:
     """Those on it are lost, who stood there side by side, and nobody else."""
     before, data = all_rows(path), path.read_bytes()
     path.write_bytes(without_page(data, int(part * pages_of(data)[-1]), by))
-    said = repaired(path)
+    said = repaired(path, code=1)
     assert "lost" in said and "pages that cannot be read: 1" in said
     after = all_rows(path)
     assert {**after, "entities": None} == {**before, "entities": None}
@@ -137,7 +138,7 @@ def test_no_row_is_lost_with_a_page_that_has_none(path: Path, name: str, by: int
 def test_the_page_of_the_login_is_damaged(path: Path) -> None:
     before = all_rows(path)
     path.write_bytes(without_page(path.read_bytes(), roots(path)["sessions"]))
-    said = repaired(path, code=1)
+    said = repaired(path, code=1, has_key=False)
     assert "no key" in said
     assert {**all_rows(path), "sessions": None} == {**before, "sessions": None}
 
@@ -181,7 +182,7 @@ def test_a_file_that_was_cut_off(path: Path, part: float) -> None:
     before, data = all_rows(path), path.read_bytes()
     data = data[: int(part * len(data))]
     path.write_bytes(data)
-    said = repaired(path)
+    said = repaired(path, code=1)
     assert "missing at the end" in said or "rows that cannot be read" in said
     after = all_rows(path)
     assert {**after, "entities": None} == {**before, "entities": None}
@@ -215,7 +216,8 @@ def test_no_row_is_lost_with_what_is_around_them(path: Path, damage: Callable[[b
         # Bytes after the last page are nobody's.
         assert all_rows(path) == before
         return
-    repaired(path)
+    # Of swapped pages one is read as rows of another table, and these are dropped.
+    repaired(path, code=int(damage is DAMAGE["pages swapped"]))
     assert all_rows(path) == before
 
 
@@ -231,7 +233,7 @@ def test_long_rows_that_go_on_on_other_pages(path: Path) -> None:
 def test_a_table_that_is_missing(path: Path) -> None:
     before = all_rows(path)
     changed(path, "drop table update_state")
-    assert "the table update_state is missing" in repaired(path)
+    assert "the table update_state is missing" in repaired(path, code=1)
     assert all_rows(path) == {**before, "update_state": []}
 
 
@@ -240,7 +242,7 @@ def test_nothing_is_ever_written_over(path: Path) -> None:
     data = path.read_bytes()
     for number in range(3):
         path.write_bytes(data)
-        assert call("repair", "anna").code == 0
+        assert call("repair", "anna").code == 1
         assert Path(f"anna.session.broken{f'.{number}' if number else ''}").read_bytes() == data
     path.write_bytes(data)
     filled("new.session")
@@ -265,6 +267,6 @@ def test_through_a_link(path: Path) -> None:
     real = path.rename("real.session")
     path.symlink_to(real)
     changed(real, "drop table update_state")
-    assert call("repair", "anna").code == 0
+    assert "lost" in call("repair", "anna").out
     assert path.is_symlink() and call("check", "real").code == 0
     assert Path("real.session.broken").is_file()

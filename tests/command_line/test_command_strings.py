@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from telethon.sessions import SQLiteSession, StringSession
 
 from support.cli import IS_POSIX, Answer, call, changed, filled, on_a_terminal, rows_of, run, unchanged
 from support.contents import KEY, OTHER_KEY
-from support.real_files import FILES, telethon_can_open
+from support.real_files import DATA, FILES, telethon_can_open
 from support.reference import ReferenceSQLiteSession
 from telethon_session_rust import RustSQLiteSession
 
@@ -60,7 +61,7 @@ def test_no_key() -> None:
     [
         "update sessions set auth_key = randomblob(255)",
         "update sessions set auth_key = zeroblob(256)",
-        "update sessions set server_address = null",
+        "update sessions set server_address = null, dc_id = 9",
         "update sessions set dc_id = 300",
         "update sessions set port = 70000",
     ],
@@ -143,8 +144,35 @@ def test_on_a_terminal_the_string_is_shown_only_if_it_must() -> None:
     assert string in shown
 
 
+LINES = "\n".join(made()[at : at + 76] for at in range(0, len(made()), 76))
+
+
 @pytest.mark.skipif(not IS_POSIX, reason="Windows has no pseudo terminals")
-def test_on_a_terminal_the_string_is_asked_for_and_not_shown() -> None:
-    said = on_a_terminal("import", "anna", typed=made(), prompt="session string: ")
-    assert made()[:50] not in said
+@pytest.mark.parametrize("pasted", [made(), LINES, f"'{LINES}'"], ids=["a line", "lines", "quotes"])
+def test_on_a_terminal_the_string_is_asked_for_and_not_shown(pasted: str) -> None:
+    """All of a paste of several lines is taken: what is left would go to the shell, as a command."""
+    said = on_a_terminal("import", "anna", typed=pasted, prompt="session string: ")
+    assert not any(line[:40] in said for line in pasted.split())
     assert call("export", "anna").out.strip() == made()
+
+
+@pytest.mark.skipif(not IS_POSIX, reason="Windows has no pseudo terminals")
+def test_on_a_terminal_an_empty_line_ends_a_string() -> None:
+    said = on_a_terminal("import", "anna", typed=f"{made()[:-20]}\n", prompt="session string: ")
+    assert "characters are missing" in said
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "change", [lambda string: f"'{string}'", lambda string: string.replace("-", "+"), lambda _: LINES]
+)
+def test_a_pasted_string_is_imported(change: Callable[[str], str]) -> None:
+    assert given(change(made()), "anna").code == 0
+    assert call("export", "anna").out.strip() == made()
+
+
+@pytest.mark.parametrize("string", (DATA / "gramjs-strings.txt").read_text().split())
+def test_a_string_of_gram_js_is_named(string: str) -> None:
+    answer = given(string, "anna")
+    assert "this is a GramJS string" in answer.error and string[10:30] not in answer.err
+    assert list(Path().iterdir()) == []

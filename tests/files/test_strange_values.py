@@ -78,7 +78,8 @@ ADDRESSES = [None, "", "no address", "300.1.1.1", "telegram.org", "2001:67c:4e8:
     [
         *[("auth_key", b"k" * size) for size in KEY_SIZES],
         *[("port", port) for port in PORTS],
-        *[("server_address", address) for address in ADDRESSES],
+        # Where there is none, Telethon takes the key elsewhere: see test_missing_addresses.py.
+        *[("server_address", address) for address in ADDRESSES if address],
         *[("dc_id", dc) for dc in (0, -1, 10_000, 2**63 - 1)],
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import ipaddress
 import struct
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,13 +121,160 @@ def test_another_version(version: str) -> None:
     refused_by_both(version + GOOD[1:])
 
 
-@pytest.mark.parametrize("letter", ["+", "/", " ", "\n", "=", "%", "é", "\u0410", "\0"])
+@pytest.mark.parametrize("letter", [" ", "\n", "'", "=", "%", "é", "\u0410", "\0", "\\"])
 @pytest.mark.parametrize("place", [1, 100, 351])
-def test_other_alphabets(letter: str, place: int) -> None:
-    """Telethon's decoder passes over letters that are none of base64's, which must not make another key of it."""
+def test_another_letter_in_the_place_of_one(letter: str, place: int) -> None:
+    """Telethon's decoder passes over letters that are not base64, which must not make another key of it."""
     string = GOOD[:place] + letter + GOOD[place + 1 :]
     with pytest.raises(ValueError, match="Not a valid string"):
         RustStringSession(string)
+
+
+# By the key every letter of base64 comes up, also those in which the two alphabets differ.
+V6 = text_of(packed(2, ipaddress.ip_address("2001:67c:4e8:f002::a").packed, 443, bytes(range(256))))
+
+
+def standard(string: str) -> str:
+    assert {"-", "_"} <= {*string}
+    return string.replace("-", "+").replace("_", "/")
+
+
+@pytest.mark.parametrize("string", [GOOD, V6], ids=["IPv4", "IPv6"])
+def test_the_standard_alphabet(string: str) -> None:
+    theirs, ours = StringSession(standard(string)), RustStringSession(standard(string))
+    assert login_of(ours) == login_of(theirs)
+    assert ours.save() == string
+
+
+def wrapped(string: str, before: str = "", after: str = "") -> str:
+    lines = [string[at : at + 76] for at in range(0, len(string), 76)]
+    return "".join(f"{before}{line}{after}" for line in lines)
+
+
+PASTED = {
+    "white space": lambda string: f" \t{string}\r\n",
+    "quotes": lambda string: f"'{string}'",
+    "double quotes": lambda string: f'"{string}"',
+    "backticks": lambda string: f"```\n{string}\n```",
+    "typographic quotes": lambda string: f"\u201c{string}\u201d",
+    "low quotes": lambda string: f"\u201e{string}\u201c",
+    "French quotes": lambda string: f"\xab\xa0{string}\xa0\xbb",
+    "single typographic quotes": lambda string: f"\u2018{string}\u2019",
+    "line breaks": lambda string: wrapped(string, after="\n"),
+    "Windows' line breaks": lambda string: wrapped(string, after="\r\n"),
+    "as in Python": lambda string: wrapped(string, "    '", "'\n"),
+    "as in a paragraph": lambda string: wrapped(string, after="\u2028"),
+    "a byte order mark": lambda string: f"\ufeff{string}",
+    "zero width": lambda string: "\u200b".join(string),
+    "in a document of two directions": lambda string: f"\u202a{string}\u202c",
+}
+
+
+@pytest.mark.parametrize("paste", PASTED.values(), ids=PASTED)
+@pytest.mark.parametrize("string", [GOOD, V6, standard(GOOD)], ids=["IPv4", "IPv6", "standard"])
+def test_a_pasted_string(paste: Callable[[str], str], string: str) -> None:
+    session = RustStringSession(paste(string))
+    assert login_of(session) == login_of(StringSession(string))
+    assert session.save() == StringSession(string).save()
+
+
+@given(logins, st.data())
+def test_where_telethon_takes_a_string_so_does_ours(login: tuple[Any, ...], data: Any) -> None:
+    """Of either alphabet, with more padding than it needs, and with white space."""
+    string = logged_in(StringSession(), login).save()
+    letters = [data.draw(st.sampled_from([letter, standard_letter(letter)])) for letter in string]
+    for at in data.draw(st.lists(st.integers(1, len(letters)), max_size=3)):
+        letters.insert(at, data.draw(st.sampled_from([" ", "\n", "'", '"'])))
+    changed = "".join(letters) + "=" * data.draw(st.integers(0, 2))
+    ours = RustStringSession(changed)
+    assert login_of(ours) == login_of(StringSession(string))
+    try:
+        theirs = StringSession(changed)
+    except (ValueError, struct.error):
+        return
+    assert login_of(ours) == login_of(theirs)
+
+
+def standard_letter(letter: str) -> str:
+    return {"-": "+", "_": "/"}.get(letter, letter)
+
+
+def refusal(string: str) -> str:
+    """What is said, which repeats nothing of it."""
+    with pytest.raises(ValueError, match="Not a valid string") as caught:
+        RustStringSession(string)
+    words = str(caught.value)
+    assert not any(string[at : at + 6] in words for at in range(len(string) - 5) if string[at : at + 6].strip())
+    return words
+
+
+WRONG = {
+    "a character is missing": [GOOD[:100] + GOOD[101:], GOOD[:-1], V6[:200] + V6[201:], V6[:-1], f" '{GOOD[:-1]}' "],
+    "3 characters are missing": [GOOD[:100] + GOOD[103:]],
+    "first character, '1', is missing": [GOOD[1:], V6[1:], f"'{GOOD[1:]}'"],
+    "a character is too many": [f"{GOOD[:100]}A{GOOD[100:]}"],
+    "goes on after its end": [GOOD + GOOD, f"{GOOD}\n{V6}", f"{GOOD}AAAA"],
+    "character 101 is none": [
+        f"{GOOD[:100]}\u0410{GOOD[101:]}",
+        f"{GOOD[:100]}%{GOOD[100:]}",
+        f"{V6[:100]}\0{V6[100:]}",
+    ],
+    "it is empty": [" ", "\n", "''", "\ufeff"],
+    "begins with '1'": ["2" + GOOD[1:], "hello"],
+}
+
+
+@pytest.mark.parametrize(("words", "string"), [(words, string) for words in WRONG for string in WRONG[words]])
+def test_what_is_wrong_is_said(words: str, string: str) -> None:
+    assert words in refusal(string)
+
+
+def pyrogram(form: str, *before: int) -> str:
+    data = struct.pack(form, 2, *before, False, bytes(range(256)), 777_000, True)
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+# Made by the formats of Pyrogram's and kurigram's `storage.py`, and as mtcute's `string-session.ts` does it.
+FOREIGN = {
+    "Pyrogram 1": ("Pyrogram", pyrogram(">B?256sI?")),
+    "Pyrogram 1, long ids": ("Pyrogram", pyrogram(">B?256sQ?")),
+    "Pyrogram 2": ("Pyrogram", pyrogram(">BI?256sQ?", 12345)),
+    "mtcute": (
+        "mtcute",
+        base64.urlsafe_b64encode(b"\3\1\0\0\0\x07" + b"\1\2\0" * 5 + b"\xfe\0\1\0" + bytes(range(256)))
+        .decode()
+        .rstrip("="),
+    ),
+}
+
+
+@pytest.mark.parametrize(("library", "string"), FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("paste", [str, *PASTED.values()])
+def test_a_string_of_another_library(library: str, string: str, paste: Callable[[str], str]) -> None:
+    assert f"this is a {library} string" in refusal(paste(string))
+
+
+def test_the_lengths_of_pyrogram() -> None:
+    assert [len(string) for library, string in FOREIGN.values() if library == "Pyrogram"] == [351, 356, 362]
+
+
+# GramJS 2.26 itself made these: `new StringSession()`, `setDC`, a key of the bytes 0 to 255, `save()`.
+REAL_GRAM_JS = (Path(__file__).parents[1] / "data" / "gramjs-strings.txt").read_text().split()
+
+
+@pytest.mark.parametrize("string", REAL_GRAM_JS, ids=range(len(REAL_GRAM_JS)))
+@pytest.mark.parametrize("change", [str, lambda string: string.rstrip("="), lambda string: f"'{string}'\n"])
+def test_a_real_string_of_gram_js(string: str, change: Callable[[str], str]) -> None:
+    assert {"+", "/"} & {*string}
+    assert "this is a GramJS string" in refusal(change(string))
+
+
+@pytest.mark.parametrize("string", ["1\ud800", GOOD[:50] + "\ud800" + GOOD[50:]])
+def test_half_a_character_tells_nothing_of_the_string(string: str) -> None:
+    """Python's own error holds all of it."""
+    with pytest.raises(ValueError, match="Not a valid string") as caught:
+        RustStringSession(string)
+    assert not isinstance(caught.value, UnicodeError)
 
 
 @pytest.mark.parametrize("string", [b"1" + GOOD[1:].encode(), 1, object(), "1\ud800"])
@@ -182,6 +331,21 @@ def test_encode_and_decode_can_be_overridden() -> None:
     assert string == "1" + packed(2, LOGIN[1].packed, 443, LOGIN[3]).hex()
     assert login_of(Hexadecimal(string)) == login_of(StringSession(GOOD))
     assert StringSession.save(Hexadecimal(string)) == GOOD
+
+
+def test_an_overridden_decode_gets_the_text_as_it_is() -> None:
+    seen = []
+
+    class Own(RustStringSession):
+        def decode(self, x: str) -> bytes:  # type: ignore[override]
+            seen.append(x)
+            return RustStringSession.decode(x)
+
+    pasted = f"{GOOD[0]} '{GOOD[1:]}'\n"
+    assert login_of(Own(pasted)) == login_of(StringSession(GOOD))
+    assert seen == [pasted[1:]]
+    with pytest.raises(ValueError, match="begins with '1'"):
+        Own(f" {GOOD}")
 
 
 @given(st.binary(max_size=300))

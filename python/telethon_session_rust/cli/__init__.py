@@ -1,7 +1,7 @@
 """The command `telethon-session`: looks after session files.
 
-Ends with 0 if all is well, 1 if something is wrong (the last line on stderr says what), 2 if it was called wrongly, 130
-after Ctrl-C.
+The exit code is 0 for success, 1 for a fault in a file, a loss, no match, or an error (the last line on stderr says
+which), 2 for invalid arguments, 130 after Ctrl-C, and 141 if the reader of the output went away.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _INTERRUPTED, _BROKEN_PIPE = 128 + 2, 128 + 13
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Does what the arguments say, and answers how the process should end."""
+    """Runs the command that the arguments name. Returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
         # A name in an alphabet that the terminal does not have is no reason to fail.
         if isinstance(stream, TextIOWrapper):

@@ -20,18 +20,20 @@ from ..sqlite import RustSQLiteSession
 from . import files
 from .command import Commands, add_file
 from .printing import print_table, progress, say
-from .reading import REPAIR, reading
+from .reading import reading, repair_hint
 from .schema import WRONG_HASHES
 from .trouble import Trouble
 from .values import MENDERS, Row
 from .writing import writing
 
 _MORE = """\
-Works on copies in a temporary folder, without the login: the key stays where it is. Turn by turn each class opens its
-copy, looks up people of the file by id, username, phone and name, takes in its entities once more, a page of 200 at a
-time, and saves them, outside of an event loop. Ours is asked when it has read its file, which it does in the
-background. Telethon's writes while it takes in, and its save() only ends that; ours leaves the writing to save(), or to
-the background: so see what both take together. The table has medians. No names and no keys are shown."""
+Measures on copies in a temporary folder, which hold no login: the key stays in FILE. The two
+classes take turns. Each one opens its copy, looks up entities by id, username, phone and name,
+processes the file's entities again in pages of 200, and saves them, all outside of an event
+loop. RustSQLiteSession is measured once it has loaded its file, which it does in the
+background. Telethon's class writes while it processes, and its save() only commits;
+RustSQLiteSession leaves the writing to save() or to the background. So compare the sum of both.
+The table shows medians, and no names or keys."""
 _SIDES = (SQLiteSession, RustSQLiteSession)
 _ROUNDS = 3
 _PAGE, _PAGES = 200, 100
@@ -44,10 +46,12 @@ Times: TypeAlias = dict[str, dict[type, list[float]]]
 
 
 def add_to(commands: Commands) -> None:
-    summary = "compare Telethon's class and ours on a file"
+    summary = "measure Telethon's session class and this one on a file"
     parser = commands.declare("bench", run, summary, _MORE, "telethon-session bench anon --seconds 30")
     add_file(parser)
-    parser.add_argument("--seconds", metavar="S", type=_seconds, default=10.0, help="about so long (default: 10)")
+    parser.add_argument(
+        "--seconds", metavar="S", type=_seconds, default=10.0, help="measure for about S seconds (default: 10)"
+    )
 
 
 def run(arguments: Namespace) -> int:
@@ -71,7 +75,7 @@ def _copy(path: Path, copy: Path) -> None:
     """All but the login."""
     with reading(path) as file, writing(copy) as into:
         if file.version and "entities" not in file.tables:
-            raise Trouble(f"{path} has no table of entities: {REPAIR}")
+            raise Trouble(f"{path} has no table of entities: {repair_hint(path)}")
         # An upgrade would forget them.
         if file.version <= WRONG_HASHES:
             return
@@ -200,5 +204,5 @@ def _shown(seconds: float) -> str:
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not seconds > 0:
-        raise ArgumentTypeError("a time is more than nothing")
+        raise ArgumentTypeError("it must be more than 0")
     return seconds

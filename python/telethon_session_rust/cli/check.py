@@ -18,16 +18,20 @@ from .command import Commands, add_file, add_json
 from .printing import print_json, print_table, progress
 from .reading import FIRST_CHANNEL, HEADER, SessionFile, header, is_in_wal_mode, reading
 from .trouble import Held, Trouble
-from .values import MENDERS, Row, mend_login
+from .values import MENDERS, Login, Row, mend_login
 
 _MORE = """\
-SQLite's own check, the tables, every value, the files beside it, who may read it. Notes (such as: others may read it,
-an older database version, WAL mode, a username that two have) do not matter for the exit code: it is 1 if something is
-wrong.
+Runs SQLite's integrity check and looks at the tables, every value, the files beside the session
+file, and its mode. Notes (such as an older database version, WAL mode, a username that two
+entities have, a file that others can read) do not affect the exit code.
 
---json answers a list of objects: level ("wrong" or "note"), what, advice (or null)."""
-_REPAIR = "telethon-session repair"
-_UPGRADE = "telethon-session upgrade"
+--json prints a list of objects with the keys level ("wrong" or "note"), what, and advice (or
+null).
+
+exit code: 0 if nothing is wrong, 1 if anything is"""
+# Commands, to which the file's name is added.
+_REPAIR, _UPGRADE = "repair", "upgrade"
+LOG_IN = "log in again"
 _UTF_8 = 1
 _OF_TELEGRAM = range(1, 6)
 # So many of SQLite's complaints are enough.
@@ -49,9 +53,7 @@ def note(what: str, advice: str | None = None) -> Finding:
 
 
 def add_to(commands: Commands) -> None:
-    parser = commands.declare(
-        "check", run, "look for what is wrong with a session file", _MORE, "telethon-session check anon"
-    )
+    parser = commands.declare("check", run, "check a session file for faults", _MORE, "telethon-session check anon")
     add_file(parser)
     add_json(parser)
 
@@ -81,13 +83,18 @@ def look(path: Path) -> list[Finding]:
         raise
     except Trouble as trouble:
         findings.append(wrong(str(trouble), None))
-    return findings
+    return [
+        finding._replace(advice=files.advice(finding.advice, path))
+        if finding.advice in (_REPAIR, _UPGRADE)
+        else finding
+        for finding in findings
+    ]
 
 
 def _about_the_file(path: Path) -> Iterator[Finding]:
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and mode & 0o077:
-        yield note(f"others than its owner may use it (mode {mode:04o})", f"chmod 600 {path}")
+        yield note(f"others than its owner may use it (mode {mode:04o})", f"chmod 600 {files.quoted(path)}")
     head = header(path)
     # SQLite opens it all the same, but will not write, or read texts as other texts.
     if head[18:19] > b"\2":
@@ -157,12 +164,21 @@ def _login(rows: list[Row]) -> Iterator[Finding]:
         yield note(f"it has {len(rows)} logins; Telethon takes the first")
     if not login.auth_key and not faults:
         yield note("it is not logged in: there is no key")
-    if login.auth_key and not (login.server_address and login.port):
-        yield note("it does not tell the address of its data centre: Telethon would take the key to another")
+    if login.auth_key and rows[0][1] in (None, ""):
+        yield _without_address(login)
+    elif login.auth_key and not login.port and rows[0][2] is None:
+        yield note("it does not tell the whole address of its data centre: the port is missing")
     if login.auth_key and login.dc_id not in _OF_TELEGRAM:
         yield note(f"data centre {login.dc_id} is none of Telegram's {_OF_TELEGRAM[0]} to {_OF_TELEGRAM[-1]}")
-    if rows[0][4] == b"":
+    if rows[0][4] == b"" and type(rows[0][5]) is not int:
         yield note("its takeout id is an empty key, as Telethon 1.43 and 1.44 write it: it is read as none")
+
+
+def _without_address(login: Login) -> Finding:
+    what = "it does not tell the address of its data centre: Telethon takes such a key to data centre 2"
+    if login.with_address().server_address:
+        return wrong(what)
+    return wrong(f"{what}, and {login.dc_id} is not one of Telegram's data centres, so it is not known", LOG_IN)
 
 
 def _values(file: SessionFile) -> Iterator[Finding]:

@@ -35,12 +35,12 @@ def add_file(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="answer as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def count(text: str) -> int:
     """A number of things."""
     number = int(text)
     if number < 0:
-        raise argparse.ArgumentTypeError("there are no fewer than none")
+        raise argparse.ArgumentTypeError("it must not be negative")
     return number

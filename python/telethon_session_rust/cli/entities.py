@@ -15,18 +15,21 @@ from telethon.tl.types import PeerChannel, PeerChat, PeerUser
 from . import files
 from .command import Commands, add_file, add_json, count
 from .printing import print_table, progress, say, when
-from .reading import REPAIR, SessionFile, reading
+from .reading import SessionFile, reading, repair_hint
 from .trouble import Trouble
 from .values import Row, mend_entity
 
 _MORE = """\
-Without a question all are listed; with several, who fits all of them. Usernames (also with @, and as t.me links),
-phones and ids find whom `get_input_entity` finds. A positive id is looked for as a user, a group and a channel; an id
-as Telethon marks it (-100... for channels) as what it is.
+Lists all entities, or those that match every option given. Usernames (with or without @, or as
+t.me links), phone numbers and ids find the entities that `get_input_entity` finds. A positive
+id is looked up as a user, a group and a channel; a marked id (-100... for channels) only as
+what it marks.
 
---json answers a list; each has id (marked), kind (user, group, channel, or account: the file's own, whose access_hash
-is its id), username, phone, name, date (when it was seen last, seconds since 1970), access_hash.
-Ends with 1 if nobody is found."""
+--json prints a list of objects with the keys id (marked), kind (user, group, channel, or
+account: the file's own account, whose access_hash is its id), username, phone, name, date (when
+it was last seen, in seconds since 1970), access_hash.
+
+exit code: 0, or 1 if no entity matches"""
 _COLUMNS = ("id", "kind", "username", "phone", "name", "last seen")
 _KINDS = {PeerUser: "user", PeerChat: "group", PeerChannel: "channel"}
 _ON_A_TERMINAL = 1000
@@ -36,13 +39,13 @@ def add_to(commands: Commands) -> None:
     example = "telethon-session entities anon --username @durov"
     parser = commands.declare("entities", run, "list or find entities", _MORE, example)
     add_file(parser)
-    parser.add_argument("--username", metavar="U", help="a username, with or without @, or a t.me link")
-    parser.add_argument("--phone", metavar="P", help="a phone number, with or without +")
-    parser.add_argument("--name", metavar="N", help="a part of the name, in capitals or not")
-    parser.add_argument("--id", metavar="I", type=int, help="an id, marked or not")
-    standard = f"no more than so many (0: all; default: {_ON_A_TERMINAL:,} on a terminal, otherwise all)"
+    parser.add_argument("--username", metavar="U", help="find a username, with or without @, or a t.me link")
+    parser.add_argument("--phone", metavar="P", help="find a phone number, with or without +")
+    parser.add_argument("--name", metavar="N", help="find a part of a name, ignoring case")
+    parser.add_argument("--id", metavar="I", type=int, help="find an id, marked or not")
+    standard = f"list at most N (0: all; default: {_ON_A_TERMINAL:,} on a terminal, otherwise all)"
     parser.add_argument("--limit", metavar="N", type=count, help=standard)
-    parser.add_argument("--hashes", action="store_true", help="with access hashes, which belong to the account")
+    parser.add_argument("--hashes", action="store_true", help="show access hashes, which only work for this account")
     add_json(parser)
 
 
@@ -53,7 +56,7 @@ def run(arguments: Namespace) -> int:
         limit = _ON_A_TERMINAL
     with reading(path) as file:
         if file.version and "entities" not in file.tables:
-            raise Trouble(f"{path} has no table of entities: {REPAIR}")
+            raise Trouble(f"{path} has no table of entities: {repair_hint(path)}")
         with closing(find(file, arguments)) as found:
             # On a terminal the progress must be over before something is printed.
             rows = iter(list(islice(found, limit + 1 if limit else None))) if sys.stdout.isatty() else found

@@ -17,23 +17,26 @@ from .reading import reading
 from .trouble import Trouble
 
 _MORE = """\
-Prints the string that `StringSession.save` makes of it. Whoever has the string is logged in, so it is not shown on a
-terminal unless --yes is given. The file stays as it is and stays logged in; do not use both at once."""
+Prints the string that `StringSession.save` returns for this session. The string gives full
+access to the account, so the command does not print it to a terminal unless you pass --yes. The
+file does not change and stays logged in; do not use the file and the string at once."""
 
 
 def add_to(commands: Commands) -> None:
     example = "telethon-session export anon | ssh server telethon-session import anon"
     parser = commands.declare("export", run, "print the login as a session string", _MORE, example)
     add_file(parser)
-    parser.add_argument("--yes", action="store_true", help="even on a terminal")
+    parser.add_argument("--yes", action="store_true", help="print the string even to a terminal")
 
 
 def run(arguments: Namespace) -> int:
     path = files.existing(arguments.file)
     if sys.stdout.isatty() and not arguments.yes:
-        raise Trouble("whoever sees the string is logged in: send it into a pipe or a file, or show it with --yes")
+        raise Trouble(
+            "the string gives full access to the account: send it to a pipe or a file, or print it here with --yes"
+        )
     string = string_of(path)
-    warn("whoever has this string is logged in to the account: keep it as a password")
+    warn("anyone with this string is logged in to the account: keep it like a password")
     print(string)
     return 0
 
@@ -44,8 +47,12 @@ def string_of(path: Path) -> str:
         login = file.version and file.login()
     if not login or not login.auth_key:
         raise Trouble(f"{path} has no key that could be used: it is not logged in")
+    login = login.with_address()
     if not (login.server_address and login.port):
-        raise Trouble(f"{path} does not tell the address of its data centre, which is a part of the string")
+        raise Trouble(
+            f"{path} does not tell the address of data centre {login.dc_id}, which is a part of the string; use"
+            f" `{files.advice('check', path)}`"
+        )
     session = RustMemorySession()
     session.set_dc(login.dc_id, login.server_address, login.port)
     session.auth_key = AuthKey(login.auth_key)

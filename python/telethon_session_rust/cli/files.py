@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
 from itertools import count
 from pathlib import Path
 
@@ -36,6 +38,17 @@ def require(path: Path) -> None:
         raise Trouble(f"{path}: no such file")
     if not path.is_file():
         raise Trouble(f"{path} is no regular file")
+
+
+def advice(command: str, path: Path) -> str:
+    """Returns the command line that runs a command of this program on a file."""
+    return f"telethon-session {command} {quoted(path)}"
+
+
+def quoted(path: Path) -> str:
+    """Quotes a file's name where a shell needs that, and keeps it from being taken for an option."""
+    name = f"./{path}" if str(path).startswith("-") else str(path)
+    return shlex.quote(name) if os.name == "posix" else subprocess.list2cmdline([name])
 
 
 def beside(path: Path, side: str) -> Path:

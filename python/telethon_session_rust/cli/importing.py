@@ -5,6 +5,9 @@ from __future__ import annotations
 import getpass
 import sys
 from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 
 from ..sqlite import RustSQLiteSession
@@ -16,23 +19,26 @@ from .reading import reading
 from .trouble import Trouble
 
 _MORE = """\
-The string is read from standard input; on a terminal it is asked for and not shown. It cannot be given as an argument:
-the shell would keep it in its history, and everybody on the machine could see it in the list of processes.
+Reads the string from standard input; on a terminal, prompts for it without showing it. White
+space, line breaks and quotes around or inside the string do not matter. The string cannot be
+given as an argument: the shell would keep it in its history, and other users of the machine
+could see it in the list of processes.
 
-A file that is there already is refused, unless it has no login. The file is its owner's alone (0600)."""
+Refuses a file that already has a login. Only its owner can read the new file (mode 0600)."""
 _NOT_HERE = (
     "a session string is not taken as an argument: the shell keeps it in its history, and others see it in the list of"
     " processes. Give it on standard input"
 )
+_PROMPT = "session string: "
 # No file has a longer one, and every string is longer.
 _LONGEST_NAME = 255
 
 
 def add_to(commands: Commands) -> None:
     example = "telethon-session import anon < string.txt"
-    summary = "make a session file of a session string"
+    summary = "make a session file from a session string"
     parser = commands.declare("import", run, summary, _MORE, example, explain_rest=_NOT_HERE)
-    parser.add_argument("file", metavar="FILE", type=_name, help="the new file, with or without .session")
+    parser.add_argument("file", metavar="FILE", type=_name, help="the new session file, with or without .session")
 
 
 def run(arguments: Namespace) -> int:
@@ -68,10 +74,56 @@ def write(path: Path, string: str, is_new: bool) -> None:
 
 
 def _ask() -> str:
-    string = getpass.getpass("session string: ") if sys.stdin.isatty() else sys.stdin.read()
+    string = _typed() if sys.stdin.isatty() else sys.stdin.read()
     if not string.strip():
         raise Trouble("there is no session string on standard input")
     return string.strip()
+
+
+def _typed() -> str:
+    """Reads a string from the terminal without showing it, to its end: what is left of a paste goes to the shell."""
+    prompts = chain([_PROMPT], repeat("the rest of it, or Enter: "))
+    string = ""
+    with _unseen() as read_line:
+        for prompt in prompts:
+            line = read_line(prompt)
+            string += line
+            if not line.strip() or not _is_cut_off(string):
+                return string
+    return string
+
+
+@contextmanager
+def _unseen() -> Iterator[Callable[[str], str]]:
+    """Keeps the terminal from showing what is typed. `getpass` alone would drop all lines of a paste but the first."""
+    if sys.platform == "win32":
+        yield getpass.getpass
+        return
+    import termios
+
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    unseen = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+
+    def read_line(prompt: str) -> str:
+        print(prompt, end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        say("")
+        return line
+
+    try:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, unseen)
+        yield read_line
+    finally:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+
+
+def _is_cut_off(string: str) -> bool:
+    try:
+        RustStringSession(string)
+    except ValueError as error:
+        return "missing" in str(error)
+    return False
 
 
 def _name(text: str) -> str:

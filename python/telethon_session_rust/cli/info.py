@@ -12,18 +12,18 @@ from .printing import print_json, print_pairs, size, utc, when
 from .reading import SessionFile, is_in_wal_mode, reading
 
 _MORE = """\
-The key itself is never shown. Bots are counted as users: the file does not tell them apart.
+Never shows the key itself. Counts bots as users, because the file does not tell them apart.
 
 keys of --json:
   file, version, dc_id, server_address, port, has_key, has_tmp_key, takeout_id, account_id,
-  entities, users, groups, channels, with_username, with_phone, with_name, update_states, sent_files,
-  size, page_size, free_pages (bytes, bytes, pages), journal_mode,
+  entities, users, groups, channels, with_username, with_phone, with_name, update_states,
+  sent_files, size, page_size, free_pages (bytes, bytes, pages), journal_mode,
   modified, newest, oldest (the file; the entity seen last, and first: ISO 8601 in UTC)
-What is not known is null. Keys may be added, none is taken away."""
+What is not known is null. Later versions may add keys, but remove none."""
 
 
 def add_to(commands: Commands) -> None:
-    parser = commands.declare("info", run, "say what is in a session file", _MORE, "telethon-session info anon")
+    parser = commands.declare("info", run, "show what is in a session file", _MORE, "telethon-session info anon")
     add_file(parser)
     add_json(parser)
 

@@ -15,10 +15,10 @@ from .reading import reading
 from .trouble import Trouble
 
 _MORE = """\
-What cannot be read is listed with the reason.
+Lists a file that cannot be read with the reason.
 
---json answers a list; each has file and error (null, or why the rest is missing), and of the keys of `info --json`
-version, dc_id, has_key, entities, size, modified."""
+--json prints a list of objects with the keys file and error (null, or why the others are
+missing) and, as in `info --json`, version, dc_id, has_key, entities, size, modified."""
 _KEYS = ("version", "dc_id", "has_key", "entities", "size", "modified")
 # For each file that is held.
 _PATIENCE = 1.0
@@ -26,7 +26,7 @@ _PATIENCE = 1.0
 
 def add_to(commands: Commands) -> None:
     parser = commands.declare("list", run, "list the session files of a folder", _MORE, "telethon-session list bots")
-    parser.add_argument("folder", metavar="FOLDER", nargs="?", default=".", help="(default: where you are)")
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", default=".", help="folder to list (default: .)")
     add_json(parser)
 
 

@@ -16,18 +16,21 @@ from .values import MENDERS
 from .writing import Writing, writing
 
 _MORE = """\
-Puts the entities and sent files of the FILEs into another, new or not. Of an entity that several have, the one seen
-last is taken, and a username that two have stays with the one seen last. The login of the other file stays what it is,
-a new one gets none; update states are not taken either, for they belong to a login. The FILEs stay as they are.
+Copies the entities and sent files of every FILE into another session file, which is made if it
+does not exist. If several files have an entity, the copy seen last wins, and so does the entity
+seen last if several have one username. The login of the other file does not change, and a new
+file has none. Update states are not copied, because they belong to a login. FILE does not
+change.
 
-Access hashes belong to an account: merge only files of one account, or nobody in them can be reached."""
+Access hashes belong to an account: merge only files of one account, or the entities cannot be
+used."""
 
 
 def add_to(commands: Commands) -> None:
     example = "telethon-session merge anon old_anon --into anon_on_the_server"
-    parser = commands.declare("merge", run, "put the entities of several files into one", _MORE, example)
-    parser.add_argument("files", metavar="FILE", nargs="+", help="the session files that are read")
-    parser.add_argument("--into", metavar="FILE", required=True, help="the session file that is written")
+    parser = commands.declare("merge", run, "merge the entities of several session files", _MORE, example)
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a session file to read")
+    parser.add_argument("--into", metavar="FILE", required=True, help="the session file to write")
 
 
 def run(arguments: Namespace) -> int:

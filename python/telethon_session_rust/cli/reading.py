@@ -24,7 +24,6 @@ PATIENCE = 5.0
 PAGE = 5000
 
 HEADER = 100
-REPAIR = "use `telethon-session repair`"
 # Channels have this marked id, and all below it.
 FIRST_CHANNEL: int = get_peer_id(PeerChannel(1))
 
@@ -68,7 +67,9 @@ class SessionFile:
                 f"{self.path} has database version {version}; the newest that is known here is {schema.NEWEST}:"
                 " upgrade telethon-session-rust"
             )
-        raise Trouble(f"{self.path} is a database, but no session of Telethon's: it does not tell its database version")
+        what = f"{self.path} is a database, but no session of Telethon's: it does not tell its database version"
+        is_session = {"server_address", "auth_key"} <= set(self._columns_of("sessions"))
+        raise Trouble(f"{what}; {repair_hint(self.path)} to save what is in it" if is_session else what)
 
     def login(self) -> Login | None:
         """What can be used of the login; `None` if the file has no row for it."""
@@ -105,7 +106,7 @@ class SessionFile:
             last = page[-1][0]
             if type(last) is not int or (before is not None and last <= before):
                 # One could go on reading for ever.
-                raise Trouble(f"{self.path} is damaged (its entities are not in order): {REPAIR}")
+                raise Trouble(f"{self.path} is damaged (its entities are not in order): {repair_hint(self.path)}")
             yield page
             page, before = self.select(f"{select} where id > ? order by id limit {PAGE}", [last]), last
 
@@ -139,6 +140,14 @@ class SessionFile:
         found = self._columns_of(table)
         columns = [column.name for column in schema.newest()[table]]
         return f"select {', '.join(name if name in found else f'null as {name}' for name in columns)} from {table}"
+
+    def copy_to(self, path: Path) -> None:
+        """Copies the whole file, with what is in its -wal file."""
+        try:
+            with closing(sqlite3.connect(path)) as copy:
+                self._connection.backup(copy)
+        except FAULTS as error:
+            raise explained(self.path, error) from error
 
     def _columns_of(self, table: str) -> list[str]:
         columns: list[Column] = self.tables.get(table, [])
@@ -196,22 +205,26 @@ def explained(path: Path, error: Exception) -> Trouble:
         journal = beside_name(path, "-journal")
         return Trouble(
             f"{path}: a program ended in the middle of a write, and {journal} has what was there before: start the"
-            f" program again, or {REPAIR}"
+            f" program again, or {repair_hint(path)}"
         )
     if isinstance(error, MemoryError):
-        return Trouble(f"{path} is damaged, or takes more memory than there is: {REPAIR}")
+        return Trouble(f"{path} is damaged, or takes more memory than there is: {repair_hint(path)}")
     if isinstance(error, UnicodeDecodeError):
-        return Trouble(f"{path} is damaged in the description of its tables: {REPAIR}")
+        return Trouble(f"{path} is damaged in the description of its tables: {repair_hint(path)}")
     if "not a database" in said:
         return Trouble(f"{path} is no session file: {said}")
     if "malformed" in said or "corrupt" in said:
-        return Trouble(f"{path} is damaged ({said}): {REPAIR}")
+        return Trouble(f"{path} is damaged ({said}): {repair_hint(path)}")
     if "unable to open" in said and files.has_wal(path):
         wal = beside_name(path, "-wal")
         return Trouble(
             f"{path} cannot be read here without what is in {wal}: copy both to a folder that can be written"
         )
     return Trouble(f"{path}: {said}")
+
+
+def repair_hint(path: Path) -> str:
+    return f"use `{files.advice('repair', path)}`"
 
 
 def beside_name(path: Path, side: str) -> str:

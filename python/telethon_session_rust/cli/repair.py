@@ -12,33 +12,35 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from . import files
-from .check import look
+from .check import LOG_IN, look
 from .command import Commands, add_file
 from .printing import print_pairs
 from .reading import FAULTS, PATIENCE, connected, explained, is_in_wal_mode
 from .salvage import Salvage, salvage
 from .trouble import Held, Trouble
-from .values import MENDERS
+from .values import MENDED, MENDERS
 from .writing import give_to_owner_of, writing
 
 _MORE = """\
-Whatever can be read is put into a new file of the database version of the Telethon that is installed: the tables as far
-as SQLite reads them, and what is on pages that it no longer finds. Values that Telethon could not use are dropped. What
-was saved and what was lost is said.
+Copies everything that can be read into a new file with the database version of the installed
+Telethon: the tables as far as SQLite can read them, and rows on pages that SQLite no longer
+finds. Drops values that Telethon cannot use, fills in the address of a data centre where it is
+missing, and reports what was saved and what was lost.
 
-Without --into the new file takes the old one's name, and the old one is kept beside it as FILE.broken (with a number if
-there is one already), with its journal. It holds the login too: remove it when you no longer need it. End the program
-that uses the file first; one that is seen to use it is a reason to refuse. A file with nothing wrong is left alone.
-Ends with 1 if the key could not be read."""
+Without --into, the new file takes the old file's name, and the old file is kept beside it as
+FILE.broken (with a number if that exists), together with its journal. The old file still holds
+the login, so remove it when you no longer need it. Stop the program that uses the file first:
+the command refuses a file that it sees in use. It leaves a file alone in which nothing is
+wrong.
+
+exit code: 0 if everything was saved, 1 if anything was lost or the file could not be repaired"""
 _NAMES = {"entities": "entities", "update_state": "update states", "sent_files": "sent files"}
 
 
 def add_to(commands: Commands) -> None:
-    parser = commands.declare(
-        "repair", run, "save what can be read of a damaged file", _MORE, "telethon-session repair anon"
-    )
+    parser = commands.declare("repair", run, "repair a damaged session file", _MORE, "telethon-session repair anon")
     add_file(parser)
-    parser.add_argument("--into", metavar="NEW", help="put it into this new file, and leave the old one as it is")
+    parser.add_argument("--into", metavar="NEW", help="write this new file and leave FILE unchanged")
 
 
 def run(arguments: Namespace) -> int:
@@ -48,9 +50,13 @@ def run(arguments: Namespace) -> int:
         raise Trouble(f"{path} is empty: there is nothing to repair")
     if new and os.path.lexists(new):
         raise Trouble(f"{new} is there already: choose another name")
-    if new is None and not any(finding.level == "wrong" for finding in look(path)):
-        print(f"{path}: nothing is wrong, so nothing was done.")
-        return 0
+    if new is None:
+        faults = [finding for finding in look(path) if finding.level == "wrong"]
+        if not faults:
+            print(f"{path}: nothing is wrong, so nothing was done.")
+            return 0
+        if all(fault.advice == LOG_IN for fault in faults):
+            raise Trouble(f"{path} cannot be repaired: {'; '.join(fault.what for fault in faults)}: {LOG_IN}")
     result, counts, broken = repair(path, new)
     login = result.login
     has_key = login is not None and bool(login.auth_key)
@@ -60,13 +66,20 @@ def run(arguments: Namespace) -> int:
             ("the old file", broken and (broken if path.is_symlink() else path.with_name(broken.name))),
             ("login", f"data centre {login.dc_id}, with its key" if login and has_key else "no key"),
             *((_NAMES[table], f"{count:,}") for table, count in counts.items()),
-            *(("dropped", f"{what}: {count:,}") for what, count in result.dropped.items()),
+            *(("filled in", what) for what in result.added),
+            *(
+                ("mended" if what == MENDED else "dropped", f"{what}: {count:,}")
+                for what, count in result.dropped.items()
+            ),
+            *(("damaged", what) for what in result.damage),
             *(("wrong", fault) for fault in result.login_faults),
             *(("lost", what) for what in result.lost),
         ]
     )
     if result.lost_the_key:
         raise Trouble(f"the key of {path} could not be read: {new or path} is not logged in, you have to log in again")
+    if not result.is_whole:
+        raise Trouble(f"not everything in {path} could be saved: the lines above say what is missing in {new or path}")
     return 0
 
 

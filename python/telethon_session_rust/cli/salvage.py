@@ -17,7 +17,7 @@ from .pages import Pages
 from .printing import progress
 from .reading import SessionFile
 from .trouble import Trouble
-from .values import KEY_SIZE, MENDERS, Login, Mended, Row, is_text, mend_login
+from .values import KEY_SIZE, MENDED, MENDERS, Login, Mended, Row, is_text, mend_login
 from .writing import Writing
 
 _KEY_COLUMN = 3
@@ -39,10 +39,20 @@ class Salvage:
     # Values that are wrong, by what is wrong with them.
     dropped: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
+    # Where rows were looked for page by page. Those that are lost are told in `lost`.
+    damage: list[str] = field(default_factory=list)
     # Tables of which there may be more on pages that SQLite does not find.
     unsure: set[str] = field(default_factory=set)
     # Is told of every batch of rows.
     done: Callable[[int], None] = lambda count: None
+
+    # What was not in the file and is known all the same.
+    added: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything of the old file is in the new one."""
+        return not (self.lost or self.login_faults or self.dropped.keys() - {MENDED})
 
     @property
     def lost_the_key(self) -> bool:
@@ -90,7 +100,12 @@ def salvage(copy: Path, into: Writing) -> Salvage:
     if result.unsure:
         _read_pages(Pages(copy.read_bytes() + rest), result)
     # A new session has an empty login.
-    into.put_login(result.login or Login())
+    found = result.login or Login()
+    login = found.with_address()
+    if login != found:
+        result.login = login
+        result.added.append(f"the address of data centre {login.dc_id}")
+    into.put_login(login)
     return result
 
 
@@ -114,15 +129,34 @@ def _read_tables(copy: Path, result: Salvage) -> None:
             result.unsure.update(_TABLES)
             return
         _refuse_others(file, is_sound)
+        _note_others(file, result)
         with progress("reading tables", _count(file)) as result.done:
             for table in _TABLES:
                 try:
                     _read_table(file, table, result)
                 except Trouble:
                     is_sound = False
-                    result.lost.append(f"the table {table} cannot be read to its end by SQLite")
+                    result.damage.append(f"SQLite cannot read the table {table} to its end")
         if not is_sound:
             result.unsure.update(_TABLES)
+
+
+def _note_others(file: SessionFile, result: Salvage) -> None:
+    """Tables and columns of the user's own are not taken over."""
+    newest = schema.newest()
+    for table, columns in file.tables.items():
+        if table not in newest:
+            if not table.startswith("sqlite_"):
+                result.lost.append(f"the table {table}, which is not Telethon's")
+            continue
+        known = {column.name for column in newest[table]}
+        # Sent files of version 2 were kept in other columns, and for a day.
+        if table != "sent_files":
+            result.lost.extend(
+                f"the column {column.name} of the table {table}, which is not Telethon's"
+                for column in columns
+                if column.name not in known
+            )
 
 
 def _count(file: SessionFile) -> int | None:
@@ -148,7 +182,14 @@ def _read_table(file: SessionFile, table: str, result: Salvage) -> None:
         if result.version is None or table in schema.wanted(result.version):
             result.lost.append(f"the table {table} is missing, or columns of it")
             result.unsure.add(table)
-    elif table == "sessions":
+        return
+    wanted = schema.wanted(result.version).get(table, []) if result.version else []
+    result.lost.extend(
+        f"the column {column.name} of the table {table}, which is missing"
+        for column in wanted
+        if column.name not in found
+    )
+    if table == "sessions":
         for row in file.stream(table):
             result.take_login(row)
         if result.login is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +11,15 @@ from typing import Any, TypeAlias
 
 from telethon.sessions.memory import _SentFileType
 
+from .._core import data_centre
+
 Row: TypeAlias = tuple[Any, ...]
 Mended: TypeAlias = tuple[Row | None, Sequence[str]]
 """The row without what is wrong in it, or `None`, and what that is."""
 
 KEY_SIZE = 256
+# What is put right and not lost.
+MENDED = "usernames that are not in lower case, so that they are not found"
 _FILE_TYPES = [kind.value for kind in _SentFileType]
 # Seconds that fit the session's memory, and whole numbers that fit Telegram's messages.
 _SECONDS = range(2**32)
@@ -32,6 +37,11 @@ class Login:
     takeout_id: int | None = None
     tmp_auth_key: bytes = field(default=b"", repr=False)
 
+    def with_address(self) -> Login:
+        """Fills in the address of one of Telegram's data centres if it is missing beside a key."""
+        known = data_centre(self.dc_id) if self.auth_key and not self.server_address else None
+        return dataclasses.replace(self, server_address=known[0], port=self.port or known[1]) if known else self
+
 
 def mend_login(row: Row) -> tuple[Login, list[str]]:
     """What can be used of a login, and what is wrong with the rest; no value is in the words."""
@@ -43,8 +53,13 @@ def mend_login(row: Row) -> tuple[Login, list[str]]:
         return value if is_right else instead
 
     dc_id, address, port, key, takeout_id, tmp_key = row
+    # Telethon writes by place: where a file has the last two columns swapped, each holds the other's value.
+    is_key = type(takeout_id) is bytes and takeout_id != b""
+    if (type(tmp_key) is int and type(takeout_id) is not int) or (is_key and not tmp_key):
+        takeout_id, tmp_key = tmp_key, takeout_id
     # Telethon 1.43 and 1.44 wrote an empty key in the place of the takeout's id.
     takeout_id = None if takeout_id == b"" else takeout_id
+    address = None if address == "" else address
     key, tmp_key = (b"" if value is None else value for value in (key, tmp_key))
     has_size = type(key) is bytes and len(key) in (0, KEY_SIZE)
     key = take(key, has_size, f"the auth key is not {KEY_SIZE} bytes, so it cannot be used", b"")
@@ -74,7 +89,7 @@ def mend_entity(row: Row) -> Mended:
         faults.append("usernames that are no text")
     elif username is not None and username != username.lower():
         username = username.lower()
-        faults.append("usernames that are not in lower case, so nobody finds them")
+        faults.append(MENDED)
     if not (phone is None or isinstance(phone, (int, float)) or is_text(phone)):
         phone = None
         faults.append("phones that are neither number nor text")

@@ -8,6 +8,8 @@ pub const VERSION_7: i64 = 7;
 pub const VERSION_8: i64 = 8;
 
 const VERSION: &str = "create table version (version integer primary key)";
+/// As Telethon 0.16 made it, and many another program would.
+const FIRST_VERSION: &str = "create table version (version integer)";
 
 const SESSIONS: [&str; 5] =
     ["dc_id integer primary key", "server_address text", "port integer", "auth_key blob", "takeout_id integer"];
@@ -34,6 +36,11 @@ const SENT_FILES: [&str; 6] = [
 ];
 
 const UPDATE_STATE: [&str; 5] = ["id integer primary key", "pts integer", "qts integer", "date integer", "seq integer"];
+
+/// What tells that the last two columns of `sessions` hold each other's values. An empty key in the place of the takeout
+/// id does not: Telethon 1.43 and 1.44 wrote that.
+const SWAPPED: &str = "(typeof(tmp_auth_key) = 'integer' and typeof(takeout_id) in ('blob', 'null')) \
+    or (typeof(takeout_id) = 'blob' and takeout_id <> x'' and (tmp_auth_key is null or tmp_auth_key = x''))";
 
 /// Columns and tables that came later than version 1, and by which a file's version is told.
 const TAKEOUT_ID: &str = "takeout_id integer";
@@ -84,8 +91,8 @@ pub(super) enum Tables {
 
 /// Compares the tables of a file with what a database version needs.
 pub(super) fn examine(connection: &Connection, version: i64) -> rusqlite::Result<Tables> {
-    let mut tables = Tables::Sound;
     let found = tables_and_views(connection)?;
+    let mut tables = Tables::Sound;
     for (name, wanted) in tables_of(version) {
         let Some((.., text)) = found.iter().find(|(found, is_table, _)| found == name && *is_table) else {
             return Ok(Tables::Faulty(format!("it has no table `{name}`")));
@@ -101,6 +108,9 @@ pub(super) fn examine(connection: &Connection, version: i64) -> rusqlite::Result
         if is_in_another_order(connection, name, wanted)? || least(connection)? > version {
             tables = Tables::Mendable;
         }
+    }
+    if version >= VERSION_8 && has_swapped_values(connection)? {
+        tables = Tables::Mendable;
     }
     Ok(tables)
 }
@@ -164,8 +174,9 @@ pub(super) enum Unversioned {
 /// Tells from its tables what a file is whose table `version` is empty.
 pub(super) fn without_version(connection: &Connection) -> rusqlite::Result<Unversioned> {
     let found = tables_and_views(connection)?;
-    let is_telethons = |name: &str, text: &str| name == "version" && squeezed(text).starts_with(&squeezed(VERSION));
-    if !found.iter().any(|(name, is_table, text)| *is_table && is_telethons(name, text)) {
+    let text = found.iter().find(|(name, is_table, _)| name == "version" && *is_table).map(|(.., text)| squeezed(text));
+    let is_first = text.as_ref().is_some_and(|text| *text == squeezed(FIRST_VERSION));
+    if !is_first && !text.is_some_and(|text| text.starts_with(&squeezed(VERSION))) {
         return Ok(Unversioned::Unclear);
     }
     let mut filled = Vec::new();
@@ -183,7 +194,7 @@ pub(super) fn without_version(connection: &Connection) -> rusqlite::Result<Unver
         }
     }
     let version = least(connection)?;
-    Ok(if filled.is_empty() {
+    Ok(if filled.is_empty() && !(is_first && present.is_empty()) {
         Unversioned::New
     } else if !(present.contains(&"sessions") && present.contains(&"entities")) {
         Unversioned::Unclear
@@ -274,9 +285,19 @@ pub(super) fn upgrade(connection: &Connection, from: i64, to: i64) -> rusqlite::
             put_in_order(connection, name, wanted)?;
         }
     }
+    if to >= VERSION_8 && has_swapped_values(connection)? {
+        let swap = "update sessions set takeout_id = tmp_auth_key, tmp_auth_key = takeout_id where";
+        connection.execute(&format!("{swap} {SWAPPED}"), [])?;
+    }
     connection.execute("delete from version", [])?;
     connection.execute("insert into version values (?)", [to])?;
     Ok(())
+}
+
+/// Returns `true` if the last two columns of `sessions` hold each other's values. Telethon writes by place, and so swaps
+/// them in a table that has the columns the other way round.
+fn has_swapped_values(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row(&format!("select exists(select 1 from sessions where {SWAPPED})"), [], |row| row.get(0))
 }
 
 /// Performs the step from one version to the next. Telethon's changelogs and `_upgrade_database` tell why each came about.
