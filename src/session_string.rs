@@ -202,14 +202,16 @@ fn wrong_count(count: usize) -> StringError {
 /// An address of 14 characters makes them as long as Telethon's with IPv6, so the length does not tell.
 fn is_gram_js(bytes: &[u8]) -> bool {
     let Some((length, rest)) = gram_js_address(bytes) else { return false };
-    rest.len() == length + 2 + KEY_LEN && rest.iter().take(length).all(is_address)
+    rest.len() == length + 2 + KEY_LEN && rest.iter().take(length).copied().all(is_address)
 }
 
 /// Returns `true` if the bytes begin with an address as GramJS writes it; the rest may be missing.
 fn begins_as_gram_js(bytes: &[u8]) -> bool {
     gram_js_address(bytes).is_some_and(|(length, rest)| {
         let address = rest.get(..length).unwrap_or(rest);
-        address.len() >= 3 && address.iter().all(is_address) && address.iter().any(|b| matches!(b, b'.' | b':'))
+        address.len() >= 3
+            && address.iter().copied().all(is_address)
+            && address.iter().any(|b| matches!(b, b'.' | b':'))
     })
 }
 
@@ -221,7 +223,7 @@ fn gram_js_address(bytes: &[u8]) -> Option<(usize, &[u8])> {
     (3..=253).contains(&length).then_some((length, rest))
 }
 
-fn is_address(byte: &u8) -> bool {
+fn is_address(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':' | b'-' | b'_')
 }
 
