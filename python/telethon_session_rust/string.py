@@ -129,7 +129,7 @@ def _string_of(session: Any) -> str:
     if not session.auth_key:
         return ""
     address, port = session.server_address, session.port
-    if not address:
+    if address is None or (type(address) is str and not address):
         known = data_centre(session.dc_id) if session.dc_id in _DC_IDS else None
         if known is None:
             raise ValueError(

@@ -35,6 +35,11 @@ AGREED: dict[str, Callable[[Any, Outcome, Outcome], bool]] = {
     "What is not base64 throughout is a ValueError.": lambda value, theirs, ours: (
         isinstance(ours.error, ValueError) or (isinstance(theirs.error, odd.OwnError) and is_a(ours.error, TypeError))
     ),
+    "A missing address is that of the data centre.": lambda value, theirs, ours: (
+        (value is None or (type(value) is str and value == ""))
+        and is_a(theirs.error, ValueError)
+        and ours.error is None
+    ),
     "What does not fit a string is no `struct.error`.": lambda value, theirs, ours: (
         isinstance(theirs.error, struct.error) and isinstance(ours.error, (TypeError, ValueError, OverflowError))
     ),
@@ -69,7 +74,7 @@ def test_every_odd_name_of_a_file() -> None:
     assert [name for name in [*odd.EVERYTHING, *NAMES] if not agree_on(agreed, name, *calls)] == []
 
 
-STRING = "1" + "AgECAwQBuw" + "A" * 340 + "A=="
+STRING = "1" + "AgECAwQBuw" + "A" * 340 + "A="
 STRINGS = ["1", STRING, odd.Text(STRING), STRING.encode(), [*STRING], (*STRING,), {0: "1"}, STRING[:-1] + "\ud800"]
 STRINGS += ["1" + "A" * 10**7, "1" + "\0" * 352]
 
@@ -100,7 +105,12 @@ def with_login(name: str, value: Any) -> Any:
 
 @pytest.mark.parametrize("name", [*LOGIN, "key"])
 def test_every_odd_login_as_a_string(name: str) -> None:
-    agreed = "What does not fit a string is no `struct.error`."
+    is_address = name == "server_address"
+    agreed = (
+        "A missing address is that of the data centre."
+        if is_address
+        else "What does not fit a string is no `struct.error`."
+    )
     calls = (
         lambda value: StringSession.save(with_login(name, value)),
         lambda value: RustStringSession.save(with_login(name, value)),
