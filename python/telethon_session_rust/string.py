@@ -12,6 +12,7 @@ from telethon.sessions import StringSession
 from telethon.sessions.sqlite import CURRENT_VERSION
 
 from ._core import FileCore, decode_base64, encode_base64, pack_login, unpack_login
+from .connection import DEFAULT_TIMEOUT, checked_timeout
 from .memory import RustMemorySession
 from .sqlite import file_name
 
@@ -30,17 +31,27 @@ class RustStringSession(FileCore, RustMemorySession):
     # Who keeps what is no entity and not in the string: a class whose methods do, the file's if there is one.
     _keeper: type[FileCore] | type[RustMemorySession] = RustMemorySession
 
-    def __init__(self, string: str | None = None, *, entity_file: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        string: str | None = None,
+        *,
+        entity_file: str | os.PathLike[str] | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
         """Reads `string`; without one the session is new.
 
         `entity_file` is the name of a file, with or without `.session`, that keeps whom the account has met, how far
         its updates were received and what files it sent, but no login; it is made if it is not there. Access hashes
         are an account's own, so each account needs a file of its own. `log_out()` removes it.
 
+        `timeout` is how many seconds an entity file that another program holds is waited for: by the constructor, and
+        outside a running event loop by lookups.
+
         Raises `ValueError` if it is not a string that `save()` made, or if there is a login in the file, and
         `sqlite3.DatabaseError`, naming the file, if that cannot be opened.
         """
         super().__init__()
+        seconds = checked_timeout(timeout)
         self.entity_file: str | None = None
         self.save_entities = True
         if string:
@@ -52,7 +63,7 @@ class RustStringSession(FileCore, RustMemorySession):
                 self._auth_key = AuthKey(key)
         if entity_file:
             name = file_name(entity_file)
-            self._open_entity_file(name, CURRENT_VERSION)
+            self._open_entity_file(name, CURRENT_VERSION, seconds)
             self.entity_file, self._keeper = name, FileCore
 
     @staticmethod

@@ -1,5 +1,6 @@
 //! The place of the open store, and who may use it.
 
+use std::path::PathBuf;
 use std::sync::{PoisonError, TryLockError};
 
 use zeroize::Zeroizing;
@@ -19,6 +20,13 @@ pub(super) struct Slot {
     pub(super) is_gone: bool,
     /// The key that was last seen in the store, or written to it.
     pub(super) stored_key: Zeroizing<Vec<u8>>,
+    /// The store's number of others' commits when its key was last found to be this session's.
+    pub(super) checked_at: Option<i64>,
+    /// The file that is opened after the next `close()`, if that is another.
+    pub(super) next_path: Option<PathBuf>,
+    /// The key that the session had when it was pointed to a file with another login. It is not
+    /// written there.
+    pub(super) former_key: Option<Zeroizing<Vec<u8>>>,
     /// The store's number of others' commits as of the last time everything was read.
     pub(super) others_commits: i64,
     /// The number of forks when this was last used.
@@ -30,6 +38,7 @@ impl Slot {
     pub(super) fn note_written(&mut self, changes: &Changes) {
         if let Some(credentials) = &changes.credentials {
             self.stored_key.clone_from(&credentials.auth_key);
+            self.former_key = None;
         }
     }
 
