@@ -35,9 +35,8 @@ pub enum Error {
     },
     /// The file holds another key than the session's, or none: it was replaced, or another program has logged in.
     #[error(
-        "{} holds another login than this session: it was replaced, or another program has changed the login; this \
-         session writes nothing to it before its own login is back. To use the login that is there, open the file in a \
-         new session", .path.display()
+        "{} holds another login than this session: it was replaced, or another program has logged in; this session does \
+         not write to it before its own login is back. To use the login that is there, open the file in a new session", .path.display()
     )]
     Replaced {
         /// The session file.

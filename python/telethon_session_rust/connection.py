@@ -167,6 +167,7 @@ def _after_fork_in_child() -> None:
     for session in list(_sharing.values()):
         keep_for_ever(session._handed_out)
         session._handed_out = None
+        session._end_sharing()
     _sharing.clear()
 
 

@@ -194,7 +194,7 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
         """
         connection = self._usable()
         if connection is not None:
-            self._share(not connection.in_transaction)
+            self._write_first(connection)
             return connection
         if not self._has_file or self._is_connecting or self._is_closed():
             return None
@@ -218,7 +218,7 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
         if connection is None:
             connection = self._connect()
         else:
-            self._share(not connection.in_transaction)
+            self._write_first(connection)
         return connection.cursor()
 
     def _execute(self, stmt: str, *values: Any) -> tuple[Any, ...] | None:
@@ -247,7 +247,7 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
             raise
         except sqlite3.DatabaseError as error:
             # It may be encrypted, as the subclass would have it.
-            if has_own_cursor:
+            if has_own_cursor and "not a database" in str(error):
                 raise self._not_supported("overrides _cursor() with", name) from error
             raise
         if name is not None:
@@ -290,7 +290,13 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
         if connection is not None and not _connection.is_open(connection):
             self._let_go()
             return None
+        if connection is not None:
+            self._wait_as_long_as(connection)
         return connection
+
+    def _write_first(self, connection: sqlite3.Connection) -> None:
+        """Writes what the connection is to see, unless it may be that connection itself that locks the file."""
+        self._share(isinstance(connection, _connection.Connection) and not connection.in_transaction)
 
     def _connect(self) -> sqlite3.Connection:
         if not self._has_file:
@@ -316,8 +322,10 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
         return connection
 
     def _wait_as_long_as(self, connection: sqlite3.Connection) -> None:
-        self._timeout = max(self._timeout, _connection.milliseconds(connection) / 1000)
-        self._set_timeout(self._timeout)
+        timeout = _connection.milliseconds(connection) / 1000
+        if timeout > self._timeout:
+            self._timeout = timeout
+            self._set_timeout(timeout)
 
     def _commit(self) -> None:
         """Commits what was done through the connection that was handed out, and takes it over."""

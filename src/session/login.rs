@@ -1,7 +1,7 @@
-//! Whose login the file holds: nothing is written to a file with a login that is not this session's.
+//! Whose login the file holds: nothing is written to a file that was replaced by one with another login.
 //!
-//! A file is known by the key in it. Its name and its inode say nothing: either may be another file's
-//! by the time the session comes back to it.
+//! A file is known by the key in it. Its name and its inode say nothing: either may be another file's by the time the
+//! session comes back to it.
 
 use std::path::PathBuf;
 
@@ -21,43 +21,52 @@ impl Session {
         let found = opened.auth_key();
         let was_pointed_here = self.was_moved.load(Ordering::Acquire);
         let state = self.whole_state();
-        let is_known = found == slot.stored_key || found == state.key;
-        // Without a login of its own, and with nothing unsaved, a session may look at anybody's file.
+        // What a session with another login holds must not get into the file, whatever key it is given now.
+        let may_have_set_it = !slot.is_gone || slot.stored_key.is_empty();
+        let is_known = found == slot.stored_key || (found == state.key && may_have_set_it);
+        // Without a login of its own, and with nothing unsaved, a session may read any file.
         let may_look = !slot.is_gone && slot.stored_key.is_empty() && state.key.is_empty() && state.journal.is_empty();
+        slot.is_guest = false;
         if opened.is_new || is_known {
+            slot.read_key.clone_from(&found);
             slot.stored_key = found;
         } else if was_pointed_here {
             let is_anothers = !found.is_empty();
             slot.former_key = is_anothers.then(|| state.key.clone());
+            slot.read_key.clone_from(&found);
             slot.stored_key = found;
-        } else if !may_look {
+        } else if may_look {
+            slot.is_guest = true;
+        } else {
             return Err(self.replaced());
         }
         slot.checked_at = Some(opened.others_commits);
         Ok(())
     }
 
-    /// Checks, within a transaction, the login that is in the store, before `credentials` or anything
-    /// else is written.
+    /// Checks, within a transaction, the login that is in the store, before `credentials` or anything else is written.
+    ///
+    /// A file that is open is one that several programs may share, and the last login wins. A key that was only read
+    /// from it is no login, though, and neither is the lack of one.
     ///
     /// # Errors
-    /// [`Error::Replaced`] if it is not this session's, and the caller has not set a new one.
+    /// [`Error::Replaced`] if there is another login that must not be written to, or over.
     pub(super) fn check_login(&self, slot: &mut Slot, credentials: Option<&Credentials>) -> Result<()> {
         let Some(store) = &mut slot.store else { return Ok(()) };
         let revision = store.others_commits()?;
-        if credentials.is_none() && slot.checked_at == Some(revision) {
+        if credentials.is_none() && slot.checked_at == Some(revision) && !slot.is_guest {
             return Ok(());
         }
         let found = store.auth_key()?;
-        let own = self.state().key.clone();
-        let stored = &slot.stored_key;
-        let is_ours = match credentials.map(|credentials| &credentials.auth_key) {
-            Some(key) if slot.former_key.as_ref() == Some(key) => found.is_empty() || found == *key,
-            // Setting a key that is not the one this session knew is a login, and the last one wins.
-            Some(key) => found == *stored || found == own || (!key.is_empty() && key != stored),
-            None => found == *stored || found == own || (stored.is_empty() && own.is_empty()),
+        let may_write = match credentials.map(|credentials| &credentials.auth_key) {
+            _ if found.is_empty() => true,
+            _ if slot.is_guest => found == self.state().key,
+            None => true,
+            Some(key) if found == *key => true,
+            Some(key) if slot.former_key.as_ref() == Some(key) => false,
+            Some(key) => found == slot.stored_key || !(key.is_empty() || *key == slot.read_key),
         };
-        if !is_ours {
+        if !may_write {
             return Err(self.replaced());
         }
         slot.checked_at = Some(revision);

@@ -152,6 +152,7 @@ impl Session {
         let slot = Slot {
             store: Some(store),
             stored_key: opened.auth_key(),
+            read_key: opened.auth_key(),
             others_commits: opened.others_commits,
             checked_at: Some(opened.others_commits),
             generation: fork::generation(),

@@ -117,6 +117,7 @@ impl Session {
         slot.may_create = true;
         slot.is_gone = false;
         slot.stored_key = Zeroizing::default();
+        slot.read_key = Zeroizing::default();
         slot.former_key = None;
         let waiters = {
             let mut state = self.whole_state();

@@ -20,8 +20,12 @@ pub(super) struct Slot {
     pub(super) is_gone: bool,
     /// The key that was last seen in the store, or written to it.
     pub(super) stored_key: Zeroizing<Vec<u8>>,
-    /// The store's number of others' commits when its key was last found to be this session's.
+    /// The key that was read when the store was last opened.
+    pub(super) read_key: Zeroizing<Vec<u8>>,
+    /// The store's number of others' commits when its login was last checked.
     pub(super) checked_at: Option<i64>,
+    /// Whether the file got a login while the session, which has none, was closed. It only reads then.
+    pub(super) is_guest: bool,
     /// The file that is opened after the next `close()`, if that is another.
     pub(super) next_path: Option<PathBuf>,
     /// The key that the session had when it was pointed to a file with another login. It is not
