@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 5.0
 """The seconds for which a locked file is waited for. Python's `sqlite3`, and so Telethon, waits as long."""
 
+# SQLite keeps milliseconds in 31 bits.
+_LONGEST = (2**31 - 1) / 1000
+
 # Locks of POSIX belong to the process: there Python's copy of SQLite would drop the locks of ours, and ours those of
 # Python's. On Linux ours belong to the open file, on Windows both do.
 CAN_SHARE = sys.platform in ("linux", "win32")
@@ -38,7 +41,7 @@ def checked_timeout(timeout: Any) -> float:
     seconds = float(timeout)
     if not (math.isfinite(seconds) and seconds >= 0):
         raise ValueError(f"timeout must be a finite number of seconds, 0 or more, not {timeout!r}")
-    return seconds
+    return min(seconds, _LONGEST)
 
 
 class Cursor(sqlite3.Cursor):
@@ -130,7 +133,7 @@ def is_plainly_on(connection: object, path: Path) -> bool:
         return False
     try:
         files = [row[2] for row in _rows(connection, "pragma database_list") if row[1] == "main"]
-        if not (files and files[0] and os.path.samefile(files[0], path)):
+        if not (files and files[0] and Path(files[0]).samefile(path)):
             return False
         return _first_row(connection, "select version from version") is not None
     except sqlite3.OperationalError as error:

@@ -240,7 +240,7 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
         this session in it.
         """
         has_own_cursor = name is not None and type(self)._cursor is not _OWN_CURSOR
-        was_there = has_own_cursor and os.path.exists(name or "")
+        was_there = has_own_cursor and Path(name or "").exists()
         try:
             login = self._open(name, CURRENT_VERSION, is_exclusive, self._timeout)
         except sqlite3.OperationalError:
