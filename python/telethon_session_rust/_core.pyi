@@ -75,7 +75,7 @@ class MemoryCore:
 class FileCore(MemoryCore):
     """A file behind a session: the part of it that is Rust."""
 
-    def _open_entity_file(self, path: str | PathLike[str], version: int, timeout: float, /) -> None:
+    def _open_entity_file(self, path: str | PathLike[str], version: int, timeout: float = 5.0, /) -> None:
         """Opens a file for entities, update states and sent files alone, making or upgrading it. Raises `ValueError` if
         there is a login in it. A locked file is waited for up to `timeout` seconds, now and later.
         """
@@ -112,13 +112,13 @@ class FileCore(MemoryCore):
         """
 
     def delete(self) -> bool:
-        """Removes the file; `False` if that is not possible, or if the file holds another login by now."""
+        """Removes the file; `False` if that is not possible, as when the file holds another login by now."""
 
 class SQLiteCore(FileCore):
     """A session file: the part of it that is Rust."""
 
     def _open(
-        self, path: str | PathLike[str] | None, version: int, exclusive: bool, timeout: float, /
+        self, path: str | PathLike[str] | None, version: int, exclusive: bool, timeout: float = 5.0, /
     ) -> tuple[int, str | None, int | None, bytes, int | None, bytes] | None:
         """Opens the file, or a database in memory, making or upgrading it to the database version `version`; if
         `exclusive`, nobody else may have it so. A locked file is waited for up to `timeout` seconds, now and later.

@@ -177,7 +177,7 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
         super().close()
 
     def delete(self) -> bool:
-        """Removes the file; `False` if that is not possible, or if the file holds another login by now."""
+        """Removes the file; `False` if that is not possible, as when the file holds another login by now."""
         if self._handed_out is not None:
             with suppress(sqlite3.Error):
                 self._handed_out.rollback()
@@ -265,10 +265,10 @@ class RustSQLiteSession(SQLiteCore, RustMemorySession):
 
     def _try_cursor_of_subclass(self) -> None:
         cursor = self._cursor_of_subclass()
-        connection = getattr(cursor, "connection", None)
+        connection: Any = getattr(cursor, "connection", None)
         if not _connection.is_plainly_on(connection, self._file()):
             with suppress(Exception):
-                connection.close()  # type: ignore[union-attr]
+                connection.close()
             raise self._not_supported("overrides _cursor() with")
         # One that waits longer is there to make the session wait longer.
         self._wait_as_long_as(connection)

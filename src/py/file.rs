@@ -44,7 +44,7 @@ impl FileCore {
     }
 
     /// Opens a file for entities, update states and sent files alone.
-    #[pyo3(signature = (path, version, timeout, /))]
+    #[pyo3(signature = (path, version, timeout = 5.0, /))]
     fn _open_entity_file(slf: &Bound<'_, Self>, path: PathBuf, version: i64, timeout: f64) -> PyResult<()> {
         let file = SqliteFile::new(checked(Some(path))?, version).without_login();
         open(slf.as_super(), file, seconds(timeout)).map(drop)

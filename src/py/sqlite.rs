@@ -35,7 +35,7 @@ impl SQLiteCore {
     }
 
     /// Opens the file, or a database in memory, and answers the login in it; `None` if there was none.
-    #[pyo3(signature = (path, version, exclusive, timeout, /))]
+    #[pyo3(signature = (path, version, exclusive, timeout = 5.0, /))]
     fn _open<'py>(
         slf: &Bound<'py, Self>,
         path: Option<PathBuf>,

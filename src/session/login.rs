@@ -77,7 +77,7 @@ impl Session {
         Error::Replaced { path: self.path().unwrap_or_else(|| ":memory:".into()) }
     }
 
-    /// Returns `true` if the file holds a login that is not this session's: it must not be deleted.
+    /// Returns `true` if the file holds a login that is not this session's, or may: it must not be deleted.
     pub(super) fn holds_anothers_login(&self, slot: &Slot) -> bool {
         let opening = Opening { may_create: false, wait: super::loading::DELETE_WAIT };
         match self.location.as_ref().map(|location| location.open(opening)) {
@@ -85,8 +85,8 @@ impl Session {
                 let found = opened.auth_key();
                 !found.is_empty() && found != slot.stored_key && found != self.state().key
             }
-            // An entity file was replaced by a session file.
-            Some(Err(Error::HoldsLogin { .. })) => true,
+            // An entity file was replaced by a session file; or another program is writing, which may be a login.
+            Some(Err(Error::HoldsLogin { .. } | Error::Locked { .. })) => true,
             _ => false,
         }
     }

@@ -101,7 +101,7 @@ impl Session {
     }
 
     /// Removes what is stored, and forgets what is unsaved. Answers whether it is gone. A file that holds another login by
-    /// now is left alone.
+    /// now, or that another program is writing to, is left alone.
     #[must_use]
     pub fn delete(&self) -> bool {
         let _working = fork::working();
@@ -111,7 +111,7 @@ impl Session {
         };
         slot.store = None;
         if self.holds_anothers_login(&slot) {
-            log::error!("{} holds another login than the session that was to delete it, and is left", location.name());
+            log::error!("{} is not deleted: it holds another login than this session, or is locked", location.name());
             return false;
         }
         slot.may_create = true;
