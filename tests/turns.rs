@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, sleep};
@@ -16,6 +17,7 @@ use telethon_session_rust::session::Session;
 use telethon_session_rust::store::{
     Changes, FileKey, Location, Opened, Opening, Query, SentFile, Store, UpdateState, Value,
 };
+use zeroize::Zeroizing;
 
 /// Much longer than SQLite sleeps between two looks at a locked file; less would do.
 const GAP: Duration = Duration::from_millis(110);
@@ -60,6 +62,12 @@ impl Location for Diary {
         true
     }
 
+    fn path(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn move_to(&self, _: PathBuf) {}
+
     fn phone_form<'p>(&self, phone: &'p str) -> Cow<'p, str> {
         Cow::Borrowed(phone)
     }
@@ -97,6 +105,10 @@ impl Store for Diary {
 
     fn update_states(&mut self) -> Result<Vec<(i64, UpdateState)>> {
         Ok(Vec::new())
+    }
+
+    fn auth_key(&mut self) -> Result<Zeroizing<Vec<u8>>> {
+        Ok(Zeroizing::default())
     }
 
     fn sent_file(&mut self, _: &FileKey) -> Result<Option<SentFile>> {
