@@ -50,7 +50,7 @@ def upgrade_of(old: Path) -> list[str]:
     source = next(path for path in FILES if version_of(path) == 2) if is_first else old
     shutil.copyfile(source, "traced.session")
     with traced() as statements:
-        SQLiteSession("traced").close()
+        ReferenceSQLiteSession("traced").close()
     assert [statement.split()[0] for statement in statements[-2:]] == ["delete", "insert"]
     return statements[1:] if is_first else statements
 

@@ -13,6 +13,7 @@ from support.addresses import ADDRESSES
 from support.cli import call, changed, filled, rows_of, unchanged
 from support.contents import KEY
 from support.log_messages import warnings_in
+from support.reference import ReferenceSQLiteSession
 from support.waiting import until
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
 
@@ -44,7 +45,7 @@ def test_the_address_is_filled_in(dc_id: int, missing: str) -> None:
     session = RustSQLiteSession(path)
     session.auth_key = session.auth_key
     session.close()
-    theirs = SQLiteSession("anna")
+    theirs = ReferenceSQLiteSession("anna")
     assert (theirs.dc_id, theirs.server_address, theirs.port) == (dc_id, ADDRESSES[dc_id], 443)
     theirs.close()
 
