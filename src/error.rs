@@ -33,10 +33,10 @@ pub enum Error {
         /// The session file.
         path: PathBuf,
     },
-    /// Another file is in its place, with another key or none.
+    /// The file holds another key than the session's, or none: it was replaced, or another program has logged in.
     #[error(
-        "{} was replaced by a file with another login after the session had opened it; nothing is written to it before \
-         the session's own file is back", .path.display()
+        "{} holds another login than this session: it was replaced, or another program has logged in; this session does \
+         not write to it before its own login is back. To use the login that is there, open the file in a new session", .path.display()
     )]
     Replaced {
         /// The session file.

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -84,7 +85,13 @@ impl Location for Place {
         let shelf = Arc::clone(&self.shelf);
         let opened = {
             let shelf = shelf.lock().unwrap();
-            Opened { is_new: shelf.others_commits == 0, others_commits: shelf.others_commits, ..Opened::default() }
+            let key = Zeroizing::new(shelf.key.clone());
+            Opened {
+                credentials: Some(Credentials { auth_key: key, ..Credentials::default() }),
+                is_new: shelf.others_commits == 0,
+                others_commits: shelf.others_commits,
+                ..Opened::default()
+            }
         };
         Ok((Box::new(OnShelf { shelf, under_way: Vec::new(), holds_lock: false, trouble: self.trouble }), opened))
     }
@@ -92,6 +99,12 @@ impl Location for Place {
     fn name(&self) -> String {
         "shelf".to_owned()
     }
+
+    fn path(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn move_to(&self, _: PathBuf) {}
 
     fn is_lost_when_closed(&self) -> bool {
         false
@@ -194,6 +207,10 @@ impl Store for OnShelf {
     fn others_commits(&mut self) -> Result<i64> {
         self.locked()?;
         Ok(self.shelf.lock().unwrap().others_commits)
+    }
+
+    fn auth_key(&mut self) -> Result<Zeroizing<Vec<u8>>> {
+        Ok(Zeroizing::new(self.shelf.lock().unwrap().key.clone()))
     }
 
     fn execute(&mut self, _: &str, _: &[Value]) -> Result<(Option<Vec<Value>>, bool)> {

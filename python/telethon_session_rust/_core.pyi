@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from os import PathLike
+from pathlib import Path
 from typing import Any, TypeAlias, final
 
 from typing_extensions import Self, disjoint_base
@@ -15,6 +16,7 @@ __all__ = [
     "data_centre",
     "decode_base64",
     "encode_base64",
+    "keep_for_ever",
     "pack_login",
     "parse_string",
     "unpack_login",
@@ -120,9 +122,9 @@ class EntityScan:
 class FileCore(MemoryCore):
     """A file behind a session: the part of it that is Rust."""
 
-    def _open_entity_file(self, path: str | PathLike[str], version: int, /) -> None:
+    def _open_entity_file(self, path: str | PathLike[str], version: int, timeout: float = 5.0, /) -> None:
         """Opens a file for entities, update states and sent files alone, making or upgrading it. Raises `ValueError` if
-        there is a login in it.
+        there is a login in it. A locked file is waited for up to `timeout` seconds, now and later.
         """
 
     def get_update_state(self, entity_id: int) -> Any:
@@ -144,34 +146,59 @@ class FileCore(MemoryCore):
         """Writes data centre, keys and takeout id; in a running event loop it leaves the rest to the background,
         otherwise it writes that too.
 
-        Raises `sqlite3.OperationalError` ("database is locked") if another program holds the file for 5 seconds and
-        there are keys to be written. Nothing is lost: they stay in memory.
+        Raises `sqlite3.OperationalError` ("database is locked") if another program holds the file for longer than the
+        session's `timeout` and there are keys to be written. Nothing is lost: they stay in memory. Raises it too,
+        and writes nothing, if the file holds another login by now.
         """
 
     def close(self) -> None:
         """Writes everything and closes the file. A session that is used again opens it again.
 
-        Raises `sqlite3.OperationalError`, saying what is unsaved, if the file cannot be written for 30 seconds;
-        `close()` can then be called again.
+        Raises `sqlite3.OperationalError`, saying what is unsaved, if the file cannot be written for 30 seconds, or
+        for `timeout` if that is longer; `close()` can then be called again.
         """
 
     def delete(self) -> bool:
-        """Removes the file; `False` if that is not possible."""
+        """Removes the file; `False` if that is not possible, as when the file holds another login by now."""
 
 class SQLiteCore(FileCore):
     """A session file: the part of it that is Rust."""
 
     def _open(
-        self, path: str | PathLike[str] | None, version: int, exclusive: bool, /
+        self, path: str | PathLike[str] | None, version: int, exclusive: bool, timeout: float = 5.0, /
     ) -> tuple[int, str | None, int | None, bytes, int | None, bytes] | None:
         """Opens the file, or a database in memory, making or upgrading it to the database version `version`; if
-        `exclusive`, nobody else may have it so.
+        `exclusive`, nobody else may have it so. A locked file is waited for up to `timeout` seconds, now and later.
 
         Answers data centre, address, port, key, takeout id and temporary key, or `None` for a new file.
         """
 
     def _is_loaded(self) -> bool:
         """Whether all entities of the file are in memory. Until they are, names are looked for in the file."""
+
+    def _set_timeout(self, timeout: float, /) -> None:
+        """Sets how many seconds a locked file is waited for."""
+
+    def _set_path(self, path: str | PathLike[str], /) -> None:
+        """Opens another file from the next use after `close()` on."""
+
+    def _is_closed(self) -> bool:
+        """Whether the session was closed, and nothing was given to it or read from its file since."""
+
+    def _file(self) -> Path:
+        """The file that is open or, after `close()`, is opened next."""
+
+    def _share(self, may_wait: bool, /) -> None:
+        """Writes everything, for another connection of this program to use the file.
+
+        If not `may_wait`, a locked file is left as it is.
+        """
+
+    def _take_over(self) -> None:
+        """Takes over what the other connection has committed."""
+
+    def _end_sharing(self) -> None:
+        """Says that the other connection is closed."""
 
     def _set_credentials(
         self,
@@ -229,6 +256,9 @@ def decode_base64(text: str, /) -> bytes:
 
 def encode_base64(data: bytes, /) -> str:
     """Url-safe base64 of the bytes."""
+
+def keep_for_ever(object: Any, /) -> None:
+    """Keeps an object from ever being freed."""
 
 def pack_login(dc_id: int, ip: bytes, port: int | None, key: bytes, /) -> bytes:
     """The bytes of a login: data centre, packed address, port and key. Raises `ValueError` for what does not fit."""

@@ -12,6 +12,7 @@ from telethon.sessions import StringSession
 from telethon.sessions.sqlite import CURRENT_VERSION
 
 from ._core import FileCore, data_centre, decode_base64, encode_base64, pack_login, parse_string, unpack_login
+from .connection import DEFAULT_TIMEOUT, checked_timeout
 from .memory import RustMemorySession
 from .sqlite import file_name
 
@@ -33,7 +34,13 @@ class RustStringSession(FileCore, RustMemorySession):
     # Who keeps what is no entity and not in the string: a class whose methods do, the file's if there is one.
     _keeper: type[FileCore] | type[RustMemorySession] = RustMemorySession
 
-    def __init__(self, string: str | None = None, *, entity_file: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        string: str | None = None,
+        *,
+        entity_file: str | os.PathLike[str] | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
         """Reads `string`; without one the session is new.
 
         A string may be pasted as it comes: in either alphabet of base64, with white space, line breaks and
@@ -43,10 +50,14 @@ class RustStringSession(FileCore, RustMemorySession):
         its updates were received and what files it sent, but no login; it is made if it is not there. Access hashes
         are an account's own, so each account needs a file of its own. `log_out()` removes it.
 
+        `timeout` is how many seconds an entity file that another program holds is waited for: by the constructor, and
+        outside a running event loop by lookups.
+
         Raises `ValueError`, which says what is wrong, if it is not a string of Telethon's or if there is a login in
         the file, and `sqlite3.DatabaseError`, naming the file, if that cannot be opened.
         """
         super().__init__()
+        seconds = checked_timeout(timeout)
         self.entity_file: str | None = None
         if string:
             self._dc_id, ip, self._port, key = _login_in(self, string)
@@ -55,7 +66,7 @@ class RustStringSession(FileCore, RustMemorySession):
                 self._auth_key = AuthKey(key)
         if entity_file:
             name = file_name(entity_file)
-            self._open_entity_file(name, CURRENT_VERSION)
+            self._open_entity_file(name, CURRENT_VERSION, seconds)
             self.entity_file, self._keeper = name, FileCore
 
     @staticmethod

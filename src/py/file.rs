@@ -44,9 +44,10 @@ impl FileCore {
     }
 
     /// Opens a file for entities, update states and sent files alone.
-    #[pyo3(signature = (path, version, /))]
-    fn _open_entity_file(slf: &Bound<'_, Self>, path: PathBuf, version: i64) -> PyResult<()> {
-        open(slf.as_super(), SqliteFile::new(checked(Some(path))?, version).without_login()).map(drop)
+    #[pyo3(signature = (path, version, timeout = 5.0, /))]
+    fn _open_entity_file(slf: &Bound<'_, Self>, path: PathBuf, version: i64, timeout: f64) -> PyResult<()> {
+        let file = SqliteFile::new(checked(Some(path))?, version).without_login();
+        open(slf.as_super(), file, seconds(timeout)).map(drop)
     }
 
     fn get_update_state<'py>(slf: &Bound<'py, Self>, entity_id: i64) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -116,7 +117,7 @@ impl FileCore {
 
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let session = slf.as_super().get().session();
-        patiently(slf.py(), |patience| session.close(CLOSE_LIMIT, patience))
+        patiently(slf.py(), |patience| session.close(CLOSE_LIMIT.max(session.timeout()), patience))
     }
 
     fn delete(slf: &Bound<'_, Self>) -> PyResult<bool> {
@@ -135,14 +136,20 @@ pub(super) fn checked(path: Option<PathBuf>) -> PyResult<Option<PathBuf>> {
 }
 
 /// Opens a file for a session that has none yet.
-pub(super) fn open(slf: &Bound<'_, MemoryCore>, file: SqliteFile) -> PyResult<Option<Credentials>> {
+pub(super) fn open(slf: &Bound<'_, MemoryCore>, file: SqliteFile, timeout: Duration) -> PyResult<Option<Credentials>> {
     let py = slf.py();
-    let (session, login) = patiently(py, |patience| Session::open(Box::new(file), patience))?;
+    let (session, login) = patiently(py, |patience| Session::open_within(Box::new(file), timeout, patience))?;
     if let Err(session) = slf.get().set_session(session) {
         detached(py, || drop(session))?;
         return Err(PyRuntimeError::new_err("this session has been opened already"));
     }
     Ok(login)
+}
+
+/// A timeout in seconds, which was checked in Python. SQLite keeps milliseconds in 31 bits.
+pub(super) fn seconds(timeout: f64) -> Duration {
+    const MOST: Duration = Duration::from_millis(i32::MAX as u64);
+    Duration::try_from_secs_f64(timeout).map_or(MOST, |timeout| timeout.min(MOST))
 }
 
 /// Telethon compares the classes themselves: a subclass is neither.

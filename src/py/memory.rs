@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::intern;
@@ -19,7 +19,7 @@ use super::value::Truth;
 use super::{add, flush, make};
 use crate::entity::candidates;
 use crate::entity_cache::{EntityPage, IdAndHash, TextKey};
-use crate::session::{FIND_WAIT, InMemory, Session};
+use crate::session::{InMemory, Session};
 use crate::store::Query;
 
 /// The entities of a session. `RustMemorySession` is made of it; see its documentation.
@@ -72,7 +72,7 @@ impl MemoryCore {
             InMemory::NotFound => Ok(None),
             InMemory::Unknown if is_in_event_loop(py)? => detached(py, || session.find(query)),
             InMemory::Unknown => {
-                let until = wait.until();
+                let until = wait.until(session.timeout());
                 patiently(py, |patience| Ok(session.find_patiently(query, until, patience)))
             }
         }
@@ -187,8 +187,8 @@ impl Drop for MemoryCore {
 struct Wait(OnceCell<Instant>);
 
 impl Wait {
-    fn until(&self) -> Instant {
-        *self.0.get_or_init(|| Instant::now() + FIND_WAIT)
+    fn until(&self, timeout: Duration) -> Instant {
+        *self.0.get_or_init(|| Instant::now() + timeout)
     }
 }
 

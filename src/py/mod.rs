@@ -33,6 +33,8 @@ mod _core {
     #[pymodule_export]
     use super::file::FileCore;
     #[pymodule_export]
+    use super::keep_for_ever;
+    #[pymodule_export]
     use super::memory::MemoryCore;
     #[pymodule_export]
     use super::peer_cache::PeerCacheCore;
@@ -76,6 +78,13 @@ fn save_everything(py: Python<'_>) -> PyResult<()> {
         log::say(py, "error", &format!("the program ends and a session could not be saved: {what}"))?;
     }
     Ok(())
+}
+
+/// Keeps an object from ever being freed: a connection of the parent's, which the child must not close.
+#[pyfunction]
+#[pyo3(signature = (object, /))]
+fn keep_for_ever(object: Py<PyAny>) {
+    std::mem::forget(object);
 }
 
 #[pyfunction]

@@ -10,7 +10,7 @@ use pyo3::types::{PyString, PyTuple};
 use super::guard::{is_in_event_loop, patiently};
 use crate::entity::{PeerKind, unmark};
 use crate::entity_cache::{EntityPage, PageEntity};
-use crate::session::{FIND_WAIT, Scan, Session};
+use crate::session::{Scan, Session};
 
 /// Where the client keeps its own id, which is no entity.
 const SELF: i64 = 0;
@@ -53,7 +53,7 @@ impl EntityScan {
     /// Reads the next page. Returns whether there was one.
     fn read(&self, py: Python<'_>, progress: &mut Progress) -> PyResult<bool> {
         if !progress.is_done {
-            let limit = if is_in_event_loop(py)? { Duration::ZERO } else { FIND_WAIT };
+            let limit = if is_in_event_loop(py)? { Duration::ZERO } else { self.session.timeout() };
             let scan = &mut progress.scan;
             progress.page = patiently(py, |patience| self.session.scan(scan, limit, patience))?;
             progress.given = 0;

@@ -7,7 +7,7 @@ use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use zeroize::Zeroizing;
 
 use super::error::sqlite3_exception;
-use super::file::{FileCore, checked, open};
+use super::file::{FileCore, checked, open, seconds};
 use super::guard::{detached, patiently};
 use super::value;
 use crate::store::Credentials;
@@ -35,16 +35,18 @@ impl SQLiteCore {
     }
 
     /// Opens the file, or a database in memory, and answers the login in it; `None` if there was none.
-    #[pyo3(signature = (path, version, exclusive, /))]
+    #[pyo3(signature = (path, version, exclusive, timeout = 5.0, /))]
     fn _open<'py>(
         slf: &Bound<'py, Self>,
         path: Option<PathBuf>,
         version: i64,
         exclusive: bool,
+        timeout: f64,
     ) -> PyResult<Option<Login<'py>>> {
         let py = slf.py();
         let file = SqliteFile::new(checked(path)?, version);
-        let login = open(slf.as_super().as_super(), if exclusive { file.exclusive() } else { file })?;
+        let file = if exclusive { file.exclusive() } else { file };
+        let login = open(slf.as_super().as_super(), file, seconds(timeout))?;
         Ok(login.map(|login| {
             let Credentials { dc_id, server_address, port, auth_key, takeout_id, tmp_auth_key } = login;
             let key = |key: Zeroizing<Vec<u8>>| PyBytes::new(py, &key);
@@ -56,6 +58,50 @@ impl SQLiteCore {
     fn _is_loaded(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let session = slf.as_super().as_super().get().session();
         detached(slf.py(), || session.is_loaded())
+    }
+
+    /// Sets how many seconds a locked file is waited for.
+    #[pyo3(signature = (timeout, /))]
+    fn _set_timeout(slf: &Bound<'_, Self>, timeout: f64) {
+        slf.as_super().as_super().get().session().set_timeout(seconds(timeout));
+    }
+
+    /// Opens another file from the next use after `close()` on.
+    #[pyo3(signature = (path, /))]
+    fn _set_path(slf: &Bound<'_, Self>, path: PathBuf) -> PyResult<()> {
+        let session = slf.as_super().as_super().get().session();
+        if let Some(path) = checked(Some(path))? {
+            detached(slf.py(), || session.set_path(path))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the session was closed, and nothing was given to it or read from its file since.
+    fn _is_closed(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().as_super().get().session().is_closed()
+    }
+
+    /// The file that is open or, after `close()`, is opened next.
+    fn _file(slf: &Bound<'_, Self>) -> Option<PathBuf> {
+        slf.as_super().as_super().get().session().path()
+    }
+
+    /// Writes everything, for another connection of this program to use the file.
+    #[pyo3(signature = (may_wait, /))]
+    fn _share(slf: &Bound<'_, Self>, may_wait: bool) -> PyResult<()> {
+        let session = slf.as_super().as_super().get().session();
+        patiently(slf.py(), |patience| session.share(may_wait, patience))
+    }
+
+    /// Takes over what the other connection has committed.
+    fn _take_over(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let session = slf.as_super().as_super().get().session();
+        patiently(slf.py(), |patience| session.take_over(patience))
+    }
+
+    /// Says that the other connection is closed.
+    fn _end_sharing(slf: &Bound<'_, Self>) {
+        slf.as_super().as_super().get().session().end_sharing();
     }
 
     /// Says what the table `sessions` is to hold after the next `save()`.

@@ -19,16 +19,12 @@ pub(super) const AFTER_OPENING: Duration = Duration::from_millis(50);
 /// How long a lookup waits for another program's lock. A longer wait would hold up the event loop; whoever is asked for may be a username
 /// or a name, and so looked up twice.
 pub(super) const LOCKED_WAIT: Duration = Duration::from_millis(8);
-/// The same outside an event loop. Python's `sqlite3`, and so Telethon, waits as long.
-pub const FIND_WAIT: Duration = Duration::from_secs(5);
+/// How long `delete()` waits for a lock, to see whose login it is about to remove.
+pub(super) const DELETE_WAIT: Duration = Duration::from_secs(1);
 /// How long the background waits before it tries a locked store again.
 const RETRY: Duration = Duration::from_millis(100);
 /// How long the background waits before it tries a store again that somebody of this program uses.
 pub(super) const SLOT_RETRY: Duration = Duration::from_millis(2);
-/// How long the constructor waits for a lock. Python's `sqlite3`, and so Telethon, waits as long.
-pub(super) const OPEN_WAIT: Duration = Duration::from_secs(5);
-/// How long a statement of the user's own waits for a lock.
-const EXECUTE_WAIT: Duration = Duration::from_secs(5);
 
 impl Session {
     /// Whether memory holds all that is stored, as far as is known.
@@ -44,15 +40,13 @@ impl Session {
             && let Some(location) = &self.location
         {
             let (store, opened) = location.open(Opening { may_create: slot.may_create, wait })?;
-            let key = opened.auth_key();
-            if slot.is_gone && !slot.stored_key.is_empty() && slot.stored_key != key {
-                return Err(Error::Replaced { path: location.name().into() });
-            }
+            self.check_reopened(slot, &opened)?;
             slot.is_gone = false;
             slot.may_create = false;
-            slot.stored_key = key;
             slot.others_commits = opened.others_commits;
             slot.store = Some(store);
+            self.was_moved.store(false, Ordering::Release);
+            self.is_closed.store(false, Ordering::Release);
             if opened.is_new {
                 // Made anew after it was deleted: what is still known goes into it too.
                 self.count_all_as_unsaved();
@@ -128,6 +122,7 @@ impl Session {
 
     fn ask_store(&self, slot: &mut Slot, query: &Query<'_>) -> Result<Option<IdAndHash>> {
         self.opened(slot, LOCKED_WAIT)?;
+        self.refresh_if_shared(slot)?;
         let is_complete = self.state().mirror.is_complete();
         if is_complete && !self.is_behind(slot)? {
             // Memory is asked again: it may have been read to the end since.
@@ -216,7 +211,7 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the statement or the store.
     pub fn execute(&self, statement: &str, values: &[Value], patience: Patience<'_>) -> Result<Option<Vec<Value>>> {
-        self.patiently(EXECUTE_WAIT, patience, || {
+        self.patiently(self.timeout(), patience, || {
             loop {
                 self.write_everything()?;
                 let _working = fork::working();
@@ -232,27 +227,20 @@ impl Session {
                 let (row, changes) = store.execute(statement, values)?;
                 if changes {
                     self.read_all_again(store)?;
+                    Self::adopt_login(&mut slot);
                 }
                 return Ok(row);
             }
         })
     }
 
-    fn read_all_again(&self, store: &mut Box<dyn Store>) -> Result<()> {
+    pub(super) fn read_all_again(&self, store: &mut Box<dyn Store>) -> Result<()> {
         let update_states = store.update_states()?;
         let mut state = self.whole_state();
-        let unsaved = state.unsaved_entities();
-        state.cache.clear();
-        state.journal.entities.clear();
-        state.journal.dates.clear();
-        let State { cache, journal, .. } = &mut *state;
-        cache.put(&unsaved, |id, _| journal.entities.push_back(id));
-        let State { update_states: known, journal, .. } = &mut *state;
-        known.retain(|id, _| journal.update_states.contains(id) || journal.channel_dates.contains(id));
+        state.forget_saved();
         for (id, update_state) in update_states {
-            known.entry(id).or_insert(update_state);
+            state.update_states.entry(id).or_insert(update_state);
         }
-        state.sent_files.clear();
         state.mirror = Mirror::begin();
         self.visit_in(Duration::ZERO);
         Ok(())

@@ -10,17 +10,18 @@
 mod inbox;
 mod journal;
 mod loading;
+mod login;
 mod mirror;
 mod receiving;
 mod rows;
 mod saving;
 mod scanning;
+mod sharing;
 mod slot;
 mod state;
 mod trouble;
 mod turns;
 
-pub use loading::FIND_WAIT;
 pub use rows::Exchange;
 pub use saving::Patience;
 pub use scanning::Scan;
@@ -28,6 +29,7 @@ pub use state::OnSaved;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -55,7 +57,18 @@ pub struct Session {
     urgent: AtomicUsize,
     /// Whether a transaction is under way. Until it ends nobody else can write, and what others had written before is known.
     is_writing: AtomicBool,
+    /// Milliseconds for which a caller that may be held up waits for a lock.
+    timeout: AtomicUsize,
+    /// Whether the session was closed, and nothing was given to it or read since.
+    is_closed: AtomicBool,
+    /// Whether the session was moved to another file, which is not open yet.
+    was_moved: AtomicBool,
+    /// Whether the program uses the file through another connection too.
+    is_shared: AtomicBool,
 }
+
+/// How long a caller waits for a lock. Python's `sqlite3`, and so Telethon, waits as long.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What memory alone can say of a query.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,16 +100,53 @@ impl Session {
     /// # Errors
     /// Whatever keeps it from being opened; a lock only after five seconds, or when the caller loses patience.
     pub fn open(location: Box<dyn Location>, patience: Patience<'_>) -> Result<(Arc<Self>, Option<Credentials>)> {
+        Self::open_within(location, DEFAULT_TIMEOUT, patience)
+    }
+
+    /// Opens a session as [`open`](Self::open) does, for which callers wait up to `timeout` for locks, now and later.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being opened.
+    pub fn open_within(
+        location: Box<dyn Location>,
+        timeout: Duration,
+        patience: Patience<'_>,
+    ) -> Result<(Arc<Self>, Option<Credentials>)> {
         let mut location = Some(location);
-        saving::patiently(
-            loading::OPEN_WAIT,
+        let opened = saving::patiently(
+            timeout,
             patience,
             |_| (),
             || {
                 let _working = fork::working();
                 Self::open_now(&mut location)
             },
-        )
+        )?;
+        opened.0.set_timeout(timeout);
+        Ok(opened)
+    }
+
+    /// How long a caller that may be held up waits for a lock.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout.load(Ordering::Relaxed) as u64)
+    }
+
+    /// Sets how long a caller that may be held up waits for a lock.
+    pub fn set_timeout(&self, timeout: Duration) {
+        self.timeout.store(usize::try_from(timeout.as_millis()).unwrap_or(usize::MAX), Ordering::Relaxed);
+    }
+
+    /// The session's file, if it has one.
+    #[must_use]
+    pub fn path(&self) -> Option<PathBuf> {
+        self.location.as_ref().and_then(|location| location.path())
+    }
+
+    /// Returns `true` if the session was closed, and nothing was given to it or read from its store since.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
     }
 
     fn open_now(location: &mut Option<Box<dyn Location>>) -> Result<(Arc<Self>, Option<Credentials>)> {
@@ -107,11 +157,14 @@ impl Session {
         let slot = Slot {
             store: Some(store),
             stored_key: opened.auth_key(),
+            read_key: opened.auth_key(),
             others_commits: opened.others_commits,
+            checked_at: Some(opened.others_commits),
             generation: fork::generation(),
             ..Slot::default()
         };
         let state = State {
+            key: opened.auth_key(),
             update_states: opened.update_states.into_iter().collect(),
             mirror: if opened.is_new { Mirror::Complete } else { Mirror::begin() },
             generation: fork::generation(),
@@ -134,6 +187,10 @@ impl Session {
             wanted: AtomicUsize::new(0),
             urgent: AtomicUsize::new(0),
             is_writing: AtomicBool::new(false),
+            timeout: AtomicUsize::new(usize::try_from(DEFAULT_TIMEOUT.as_millis()).unwrap_or(usize::MAX)),
+            is_closed: AtomicBool::new(false),
+            was_moved: AtomicBool::new(false),
+            is_shared: AtomicBool::new(false),
         })
     }
 
@@ -152,6 +209,9 @@ impl Session {
     /// Answers from memory, without waiting.
     #[must_use]
     pub fn try_find(&self, query: &Query<'_>) -> InMemory {
+        if self.is_shared() {
+            return InMemory::Unknown;
+        }
         let Some(mut state) = self.try_whole_state() else { return InMemory::Unknown };
         if state.mirror.answers(query)
             && let Some(found) = self.answer(&mut state, query)
@@ -174,7 +234,7 @@ impl Session {
     }
 
     fn find_within(&self, limit: Duration, query: &Query<'_>, patience: Patience<'_>) -> Option<IdAndHash> {
-        {
+        if !self.is_shared() {
             let _working = fork::working();
             let mut state = self.whole_state();
             if state.mirror.answers(query)
@@ -225,6 +285,7 @@ impl Session {
         let _working = fork::working();
         if self.is_stored() {
             let mut state = self.state();
+            state.key.clone_from(&credentials.auth_key);
             state.journal.credentials = Some(credentials);
             self.note_change(&mut state, Instant::now());
         }
@@ -234,6 +295,8 @@ impl Session {
     #[must_use]
     pub fn update_state(&self, id: i64) -> Option<UpdateState> {
         let _working = fork::working();
+        self.open_if_moved();
+        self.see_shared();
         self.state().update_states.get(&id).copied()
     }
 
@@ -241,6 +304,8 @@ impl Session {
     #[must_use]
     pub fn update_states(&self) -> Vec<(i64, UpdateState)> {
         let _working = fork::working();
+        self.open_if_moved();
+        self.see_shared();
         self.state().update_states.iter().map(|(id, update_state)| (*id, *update_state)).collect()
     }
 
@@ -288,6 +353,7 @@ impl Session {
     #[must_use]
     pub fn sent_file(&self, key: &FileKey) -> Option<SentFile> {
         let _working = fork::working();
+        self.see_shared();
         if let Some(file) = self.state().sent_files.get(key) {
             return Some(*file);
         }

@@ -4,6 +4,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use zeroize::Zeroizing;
+
 use super::journal::Taken;
 use super::loading::SLOT_RETRY;
 use super::state::{OnSaved, Rest, State, Waiter};
@@ -18,8 +20,6 @@ use crate::writer::{self, Saved, Task};
 pub(super) const GATHER: Duration = Duration::from_millis(500);
 /// The same for mere dates: as often as Telethon's clients save by themselves.
 const GATHER_DATES: Duration = Duration::from_secs(60);
-/// How long `save()` waits for a lock to write the credentials. Python's `sqlite3`, and so Telethon, waits as long.
-const CREDENTIALS_WAIT: Duration = Duration::from_secs(5);
 /// How long `save()` outside an event loop waits for a lock to write the rest, before it leaves that to the writer.
 const SAVE_WAIT: Duration = Duration::from_secs(30);
 /// How long whoever waits for a lock sleeps between two attempts. Nobody holds the slot meanwhile.
@@ -48,17 +48,17 @@ impl Session {
             return Ok(());
         }
         if may_block && credentials {
-            return self.write_all(CREDENTIALS_WAIT, patience);
+            return self.write_all(self.timeout(), patience);
         }
         if credentials {
-            self.patiently(CREDENTIALS_WAIT, patience, || self.write_credentials())?;
+            self.patiently(self.timeout(), patience, || self.write_credentials())?;
         }
         if !may_block {
             let _working = fork::working();
             self.write_soon();
             return Ok(());
         }
-        match self.write_all(SAVE_WAIT, patience) {
+        match self.write_all(SAVE_WAIT.max(self.timeout()), patience) {
             Err(Error::Locked { .. }) => Ok(()),
             other => other,
         }
@@ -94,11 +94,14 @@ impl Session {
         let mut slot = self.slot();
         if self.location.as_ref().is_some_and(|location| !location.is_lost_when_closed()) {
             slot.store = None;
+            self.is_closed.store(true, Ordering::Release);
+            self.move_on(&mut slot);
         }
         Ok(())
     }
 
-    /// Removes what is stored, and forgets what is unsaved. Answers whether it is gone.
+    /// Removes what is stored, and forgets what is unsaved. Answers whether it is gone. A file that holds another login by
+    /// now, or that another program is writing to, is left alone.
     #[must_use]
     pub fn delete(&self) -> bool {
         let _working = fork::working();
@@ -107,10 +110,18 @@ impl Session {
             return true;
         };
         slot.store = None;
+        if self.holds_anothers_login(&slot) {
+            log::error!("{} is not deleted: it holds another login than this session, or is locked", location.name());
+            return false;
+        }
         slot.may_create = true;
         slot.is_gone = false;
+        slot.stored_key = Zeroizing::default();
+        slot.read_key = Zeroizing::default();
+        slot.former_key = None;
         let waiters = {
             let mut state = self.whole_state();
+            state.key = Zeroizing::default();
             state.forget_unsaved();
             state.saved = state.changes;
             std::mem::take(&mut state.waiters)
@@ -146,6 +157,7 @@ impl Session {
     }
 
     fn plan(&self, due: &mut Option<Instant>, at: Instant) {
+        self.is_closed.store(false, Ordering::Release);
         if due.is_none() {
             *due = Some(at);
             self.visit_in(at.saturating_duration_since(Instant::now()));
@@ -171,14 +183,19 @@ impl Session {
         let Some(credentials) = self.state().take_credentials() else { return Ok(()) };
         let changes = Changes { credentials: Some(credentials), ..Changes::default() };
         let result = safely(&mut slot, |slot| {
-            let store = self.opened(slot, Duration::ZERO)?;
-            store.begin()?;
+            self.opened(slot, Duration::ZERO)?.begin()?;
             let begun = Instant::now();
-            let written = store.apply(&changes).and_then(|()| store.commit());
-            if written.is_err() {
-                store.roll_back();
+            let written = self.check_login(slot, changes.credentials.as_ref()).and_then(|()| {
+                let store = self.opened(slot, Duration::ZERO)?;
+                store.apply(&changes)?;
+                store.commit()
+            });
+            if let Some(store) = &mut slot.store {
+                if written.is_err() {
+                    store.roll_back();
+                }
+                store.rest();
             }
-            store.rest();
             self.state().turns.add(begun);
             written
         });
@@ -325,6 +342,7 @@ impl Session {
             drop(state);
             *rows = rows.saturating_sub(ROWS);
             taken.push(keys);
+            self.check_login(slot, changes.credentials.as_ref())?;
             self.opened(slot, Duration::ZERO)?.apply(&changes)?;
             if changes.credentials.is_some() {
                 written_key.credentials = changes.credentials.take();

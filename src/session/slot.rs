@@ -1,5 +1,6 @@
 //! The place of the open store, and who may use it.
 
+use std::path::PathBuf;
 use std::sync::{PoisonError, TryLockError};
 
 use zeroize::Zeroizing;
@@ -19,6 +20,17 @@ pub(super) struct Slot {
     pub(super) is_gone: bool,
     /// The key that was last seen in the store, or written to it.
     pub(super) stored_key: Zeroizing<Vec<u8>>,
+    /// The key that was read when the store was last opened.
+    pub(super) read_key: Zeroizing<Vec<u8>>,
+    /// The store's number of others' commits when its login was last checked.
+    pub(super) checked_at: Option<i64>,
+    /// Whether the file got a login while the session, which has none, was closed. It only reads then.
+    pub(super) is_guest: bool,
+    /// The file that is opened after the next `close()`, if that is another.
+    pub(super) next_path: Option<PathBuf>,
+    /// The key that the session had when it was pointed to a file with another login. It is not
+    /// written there.
+    pub(super) former_key: Option<Zeroizing<Vec<u8>>>,
     /// The store's number of others' commits as of the last time everything was read.
     pub(super) others_commits: i64,
     /// The number of forks when this was last used.
@@ -30,6 +42,7 @@ impl Slot {
     pub(super) fn note_written(&mut self, changes: &Changes) {
         if let Some(credentials) = &changes.credentials {
             self.stored_key.clone_from(&credentials.auth_key);
+            self.former_key = None;
         }
     }
 

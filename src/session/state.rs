@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use zeroize::Zeroizing;
+
 use super::journal::{Journal, Taken};
 use super::mirror::Mirror;
 use super::trouble::Trouble;
@@ -39,6 +41,8 @@ pub(super) struct State {
     pub(super) update_states: BTreeMap<i64, UpdateState>,
     pub(super) sent_files: HashMap<FileKey, SentFile>,
     pub(super) journal: Journal,
+    /// The key that was read when the session was opened, or that the caller has set since.
+    pub(super) key: Zeroizing<Vec<u8>>,
     /// Whether credentials are being written: they are not in the journal any more, and not on disk yet.
     pub(super) are_credentials_under_way: bool,
     /// Changes counted, and how many of them are written.
@@ -210,6 +214,20 @@ impl State {
         for key in sent_files.keys() {
             journal.sent_files.add(key.clone());
         }
+    }
+
+    /// Forgets what is saved, which is then read again.
+    pub(super) fn forget_saved(&mut self) {
+        let unsaved = self.unsaved_entities();
+        self.cache.clear();
+        self.journal.entities.clear();
+        self.journal.dates.clear();
+        let Self { cache, journal, .. } = &mut *self;
+        cache.put(&unsaved, |id, _| journal.entities.push_back(id));
+        let Self { update_states, journal, .. } = &mut *self;
+        update_states.retain(|id, _| journal.update_states.contains(id) || journal.channel_dates.contains(id));
+        let Self { sent_files, journal, .. } = &mut *self;
+        sent_files.retain(|key, _| journal.sent_files.contains(key));
     }
 
     /// Counts all as saved.

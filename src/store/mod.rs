@@ -8,6 +8,7 @@ pub(crate) use sqlite::after_fork_in_child;
 
 use std::borrow::Cow;
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -186,6 +187,12 @@ pub trait Location: Debug + Send + Sync {
     /// What a person calls it.
     fn name(&self) -> String;
 
+    /// The file, if the store is one.
+    fn path(&self) -> Option<PathBuf>;
+
+    /// Opens another file from the next time on. A store in memory stays where it is.
+    fn move_to(&self, path: PathBuf);
+
     /// Whether closing the store would lose what is in it.
     fn is_lost_when_closed(&self) -> bool;
 
@@ -251,6 +258,12 @@ pub trait Store: Debug + Send {
     /// # Errors
     /// Whatever keeps the store from being read.
     fn others_commits(&mut self) -> Result<i64>;
+
+    /// Reads the key that the store holds now; empty where there is none.
+    ///
+    /// # Errors
+    /// Whatever keeps the store from being read.
+    fn auth_key(&mut self) -> Result<Zeroizing<Vec<u8>>>;
 
     /// Executes one statement of the store's own language and answers its first row, and whether it may have changed anything.
     ///

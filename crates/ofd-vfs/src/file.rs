@@ -134,7 +134,13 @@ impl DatabaseFile {
         self.with_file(|file, lock| lock.lower(file, to))
     }
 
+    /// Whether anybody is going to write. SQLite asks when it finds a journal, which it takes for that of a writer that
+    /// was killed if nobody is, rolls back and deletes. Once the file is not at its path any more, the journal there is
+    /// another file's.
     pub(crate) fn is_reserved(&mut self) -> io::Result<bool> {
+        if self.has_moved() {
+            return Ok(true);
+        }
         self.with_file(|file, lock| lock.is_reserved(file))
     }
 

@@ -35,6 +35,13 @@ pub(super) fn write_credentials(
     Ok(())
 }
 
+/// The key in the file, read alone; empty where there is none.
+pub(super) fn read_auth_key(connection: &Connection) -> rusqlite::Result<Zeroizing<Vec<u8>>> {
+    let mut statement = connection.prepare_cached("select auth_key from sessions")?;
+    let key = statement.query_row([], |row| row.get::<_, Option<Vec<u8>>>(0)).optional()?;
+    Ok(Zeroizing::new(key.flatten().unwrap_or_default()))
+}
+
 pub(super) fn read_credentials(connection: &Connection, path: &Path, version: i64) -> Result<Option<Credentials>> {
     const COLUMNS: &str = "select dc_id, server_address, port, auth_key, takeout_id";
     let tmp_auth_key = if version >= VERSION_8 { ", tmp_auth_key" } else { ", x''" };

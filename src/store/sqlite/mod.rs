@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
@@ -26,7 +27,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct SqliteFile {
     /// `None` is in memory.
-    path: Option<PathBuf>,
+    path: Option<Mutex<PathBuf>>,
     /// The database version of new and of upgraded files.
     version: i64,
     /// Whether nobody else may have it who asks for the same.
@@ -40,7 +41,8 @@ impl SqliteFile {
     /// or the newest that we know if that is higher.
     #[must_use]
     pub fn new(path: Option<PathBuf>, version: i64) -> Self {
-        Self { path, version: version.clamp(VERSION_7, VERSION_8), is_exclusive: false, may_hold_login: true }
+        let version = version.clamp(VERSION_7, VERSION_8);
+        Self { path: path.map(Mutex::new), version, is_exclusive: false, may_hold_login: true }
     }
 
     /// The same, for one alone: while it is open, another that asks for this too gets [`Error::InUse`].
@@ -57,10 +59,10 @@ impl SqliteFile {
 
     fn connect(&self, opening: Opening) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = match &self.path {
+        let connection = match self.path() {
             None => Connection::open_in_memory_with_flags(flags).map_err(|error| sqlite_error(&self.place(), error))?,
             Some(path) => {
-                connect_to(path, flags).map_err(|error| why_it_cannot_be_opened(path, sqlite_error(path, error)))?
+                connect_to(&path, flags).map_err(|error| why_it_cannot_be_opened(&path, sqlite_error(&path, error)))?
             }
         };
         let set_up = || {
@@ -76,7 +78,7 @@ impl SqliteFile {
 
     /// The path, for error texts.
     fn place(&self) -> PathBuf {
-        self.path.clone().unwrap_or_else(|| PathBuf::from(":memory:"))
+        self.path().unwrap_or_else(|| PathBuf::from(":memory:"))
     }
 }
 
@@ -152,19 +154,29 @@ impl Location for SqliteFile {
     fn open(&self, opening: Opening) -> Result<(Box<dyn Store>, Opened)> {
         let path = self.place();
         let mut claim = None;
-        if let Some(path) = &self.path {
-            look_for(path, opening.may_create)?;
+        if self.path.is_some() {
+            look_for(&path, opening.may_create)?;
             if self.is_exclusive {
-                claim = Some(Claim::take(path)?);
+                claim = Some(Claim::take(&path)?);
             }
         }
         let mut connection = self.connect(opening)?;
         let (version, opened) = prepare::prepare(&mut connection, &path, self.version, self.may_hold_login)?;
-        Ok((Box::new(SqliteStore::new(connection, path, version, claim)), opened))
+        Ok((Box::new(SqliteStore::new(connection, path, version, self.may_hold_login, claim)), opened))
     }
 
     fn name(&self) -> String {
         self.place().display().to_string()
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        self.path.as_ref().map(|path| path.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn move_to(&self, path: PathBuf) {
+        if let Some(place) = &self.path {
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = path;
+        }
     }
 
     fn is_lost_when_closed(&self) -> bool {
@@ -172,7 +184,7 @@ impl Location for SqliteFile {
     }
 
     fn delete(&self) -> bool {
-        self.path.as_ref().is_none_or(|path| fs::remove_file(path).is_ok())
+        self.path().is_none_or(|path| fs::remove_file(path).is_ok())
     }
 
     fn phone_form<'p>(&self, phone: &'p str) -> Cow<'p, str> {

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use zeroize::Zeroizing;
 
 use super::claim::Claim;
 use super::{entities, login, sqlite_error};
 use crate::entity_cache::EntityPage;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::{Changes, FileKey, Query, SentFile, Store, UpdateState, Value};
 
 /// How long a transaction waits, when it is done, for those who still read.
@@ -22,6 +23,8 @@ pub(super) struct SqliteStore {
     /// For error texts.
     path: PathBuf,
     version: i64,
+    /// Whether there may be a login in it.
+    may_hold_login: bool,
     /// Whether what only a write needs has been set up.
     may_write: bool,
     /// That the file is ours alone, if it is. It ends with the connection.
@@ -33,8 +36,14 @@ pub(super) struct SqliteStore {
 const CACHE_SIZE: i64 = -65_536;
 
 impl SqliteStore {
-    pub(super) fn new(connection: Connection, path: PathBuf, version: i64, claim: Option<Claim>) -> Self {
-        Self { connection, path, version, may_write: false, _claim: claim }
+    pub(super) fn new(
+        connection: Connection,
+        path: PathBuf,
+        version: i64,
+        may_hold_login: bool,
+        claim: Option<Claim>,
+    ) -> Self {
+        Self { connection, path, version, may_hold_login, may_write: false, _claim: claim }
     }
 
     fn prepare_for_writing(&mut self) -> Result<()> {
@@ -115,6 +124,11 @@ impl Store for SqliteStore {
     fn others_commits(&mut self) -> Result<i64> {
         self.wait_at_most(Duration::ZERO)?;
         self.explain(others_commits(&self.connection))
+    }
+
+    fn auth_key(&mut self) -> Result<Zeroizing<Vec<u8>>> {
+        let key = self.explain(login::read_auth_key(&self.connection))?;
+        if self.may_hold_login || key.is_empty() { Ok(key) } else { Err(Error::HoldsLogin { path: self.path.clone() }) }
     }
 
     fn execute(&mut self, statement: &str, values: &[Value]) -> Result<(Option<Vec<Value>>, bool)> {
