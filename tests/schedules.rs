@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -99,12 +98,6 @@ impl Location for Place {
     fn name(&self) -> String {
         "shelf".to_owned()
     }
-
-    fn path(&self) -> Option<PathBuf> {
-        None
-    }
-
-    fn move_to(&self, _: PathBuf) {}
 
     fn is_lost_when_closed(&self) -> bool {
         false

@@ -16,6 +16,7 @@ use telethon_session_rust::session::Session;
 use telethon_session_rust::store::{
     Changes, FileKey, Location, Opened, Opening, Query, SentFile, Store, UpdateState, Value,
 };
+use zeroize::Zeroizing;
 
 /// Much longer than SQLite sleeps between two looks at a locked file; less would do.
 const GAP: Duration = Duration::from_millis(110);
@@ -105,6 +106,10 @@ impl Store for Diary {
 
     fn others_commits(&mut self) -> Result<i64> {
         Ok(0)
+    }
+
+    fn auth_key(&mut self) -> Result<Zeroizing<Vec<u8>>> {
+        Ok(Zeroizing::default())
     }
 
     fn execute(&mut self, _: &str, _: &[Value]) -> Result<(Option<Vec<Value>>, bool)> {
