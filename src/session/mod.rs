@@ -174,7 +174,18 @@ impl Session {
         if !opened.is_new {
             session.visit_in(loading::AFTER_OPENING);
         }
-        Ok((session, opened.credentials))
+        let mut credentials = opened.credentials;
+        if let Some(credentials) = &mut credentials
+            && !credentials.fill_in_address()
+        {
+            log::warn!(
+                "{} has a key, but neither the address of its data centre nor one of Telegram's numbers for it ({}): the \
+                 client will use the key at data centre 2, which may not know it",
+                session.location.as_ref().map(|location| location.name()).unwrap_or_default(),
+                credentials.dc_id
+            );
+        }
+        Ok((session, credentials))
     }
 
     fn new(location: Option<Box<dyn Location>>, slot: Slot, state: State) -> Arc<Self> {

@@ -120,6 +120,10 @@ impl Session {
     /// The store cannot be read, and memory does not hold what is in it. A locked one is waited for, `limit` at the most. The scan
     /// goes on where it was when it is called again.
     pub fn scan(&self, scan: &mut Scan, limit: Duration, patience: Patience<'_>) -> Result<EntityPage> {
+        if matches!(scan.stage, Stage::Begin) {
+            let _working = fork::working();
+            self.see_shared();
+        }
         loop {
             if let Stage::Memory = scan.stage {
                 match self.scan_memory(scan) {

@@ -188,10 +188,12 @@ pub trait Location: Debug + Send + Sync {
     fn name(&self) -> String;
 
     /// The file, if the store is one.
-    fn path(&self) -> Option<PathBuf>;
+    fn path(&self) -> Option<PathBuf> {
+        None
+    }
 
-    /// Opens another file from the next time on. A store in memory stays where it is.
-    fn move_to(&self, path: PathBuf);
+    /// Opens another file from the next time on. What is no file stays where it is.
+    fn move_to(&self, _path: PathBuf) {}
 
     /// Whether closing the store would lose what is in it.
     fn is_lost_when_closed(&self) -> bool;

@@ -74,6 +74,10 @@ def test_what_it_changes_is_found(session_class: type) -> None:
         with pytest.raises(ValueError, match="Could not find"):
             session.get_input_entity(key)
     assert session.get_update_state(0).pts == 5
+    if session_class is RustSQLiteSession:
+        session._conn.execute("delete from entities where id = 3")
+        session._conn.commit()
+        assert {entity.id for entity in session.entities()} == {1}
     session.close()
     assert session.get_input_entity("anna") == types.InputPeerUser(1, 9)
     with pytest.raises(ValueError, match="Could not find"):

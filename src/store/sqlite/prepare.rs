@@ -129,17 +129,7 @@ fn not_a_session(reading: &Connection, path: &Path, reason: &str) -> Error {
 }
 
 fn read(reading: &Transaction<'_>, path: &Path, version: i64, others_commits: i64) -> Result<Opened> {
-    let mut credentials = login::read_credentials(reading, path, version)?;
-    if let Some(credentials) = &mut credentials
-        && !credentials.fill_in_address()
-    {
-        log::warn!(
-            "{} has a key, but neither the address of its data centre nor one of Telegram's numbers for it ({}): the \
-             client will use the key at data centre 2, which may not know it",
-            path.display(),
-            credentials.dc_id
-        );
-    }
+    let credentials = login::read_credentials(reading, path, version)?;
     let update_states = login::read_update_states(reading).map_err(|error| sqlite_error(path, error))?;
     Ok(Opened { is_new: false, others_commits, credentials, update_states })
 }
