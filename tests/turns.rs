@@ -15,7 +15,7 @@ use telethon_session_rust::entity_cache::EntityPage;
 use telethon_session_rust::error::Result;
 use telethon_session_rust::session::Session;
 use telethon_session_rust::store::{
-    Changes, FileKey, Location, Opened, Opening, Query, SentFile, Store, UpdateState, Value,
+    Changes, FileKey, Loaded, Location, Opened, Opening, Query, SentFile, Store, UpdateState, Value,
 };
 use zeroize::Zeroizing;
 
@@ -99,8 +99,8 @@ impl Store for Diary {
         Ok(EntityPage::default())
     }
 
-    fn load(&mut self, _: Option<i64>, _: usize) -> Result<EntityPage> {
-        Ok(EntityPage::default())
+    fn load(&mut self, _: Option<i64>, _: usize) -> Result<Loaded> {
+        Ok(Loaded::default())
     }
 
     fn update_states(&mut self) -> Result<Vec<(i64, UpdateState)>> {

@@ -19,7 +19,7 @@ use super::value::Truth;
 use super::{add, flush, make};
 use crate::entity::candidates;
 use crate::entity_cache::{EntityPage, IdAndHash, TextKey};
-use crate::session::{InMemory, Session};
+use crate::session::{BRIEF_WAIT, InMemory, Session};
 use crate::store::Query;
 
 /// The entities of a session. `RustMemorySession` is made of it; see its documentation.
@@ -70,7 +70,10 @@ impl MemoryCore {
         match guarded(|| session.try_find(query))? {
             InMemory::Found(found) => Ok(Some(found)),
             InMemory::NotFound => Ok(None),
-            InMemory::Unknown if is_in_event_loop(py)? => detached(py, || session.find(query)),
+            InMemory::Unknown if is_in_event_loop(py)? => {
+                let until = wait.until(BRIEF_WAIT);
+                detached(py, || session.find_briefly(query, until))
+            }
             InMemory::Unknown => {
                 let until = wait.until(session.timeout());
                 patiently(py, |patience| Ok(session.find_patiently(query, until, patience)))

@@ -9,16 +9,16 @@ use super::{InMemory, Patience, Session, Slot};
 use crate::entity_cache::IdAndHash;
 use crate::error::{Error, Result};
 use crate::fork;
-use crate::store::{Location, Opening, Query, Store, Value};
+use crate::store::{Loaded, Location, Opening, Query, Store, Value};
 use crate::sync::{MutexGuard, Ordering};
 
 /// Rows read at a time: about a millisecond's work.
 const ROWS: usize = 1000;
 /// How long the background leaves a session alone that has just been opened: who opens one often opens many.
 pub(super) const AFTER_OPENING: Duration = Duration::from_millis(50);
-/// How long a lookup waits for another program's lock. A longer wait would hold up the event loop; whoever is asked for may be a username
-/// or a name, and so looked up twice.
-pub(super) const LOCKED_WAIT: Duration = Duration::from_millis(8);
+/// How long lookups in an event loop wait for another program's lock, all those of one call together. A longer wait would
+/// hold up the loop.
+pub const BRIEF_WAIT: Duration = Duration::from_millis(8);
 /// How long `delete()` waits for a lock, to see whose login it is about to remove.
 pub(super) const DELETE_WAIT: Duration = Duration::from_secs(1);
 /// How long the background waits before it tries a locked store again.
@@ -66,7 +66,7 @@ impl Session {
     ///
     /// # Errors
     /// Only that the store is locked; what else keeps it from being read is said once, and memory answers.
-    pub(super) fn find_in_store(&self, query: &Query<'_>) -> Result<Option<IdAndHash>> {
+    pub(super) fn find_in_store(&self, query: &Query<'_>, wait: Duration) -> Result<Option<IdAndHash>> {
         let mut slot = match self.try_slot() {
             Some(slot) => slot,
             None => match self.answer_while_writing(query) {
@@ -75,7 +75,7 @@ impl Session {
                 InMemory::Unknown => self.slot_urgently(),
             },
         };
-        match self.ask_store(&mut slot, query) {
+        match self.ask_store(&mut slot, query, wait) {
             Err(error @ Error::Locked { .. }) => Err(error),
             found => Ok(self.or_memory(&mut slot, found, || self.answer(&mut self.whole_state(), query))),
         }
@@ -120,15 +120,15 @@ impl Session {
         }
     }
 
-    fn ask_store(&self, slot: &mut Slot, query: &Query<'_>) -> Result<Option<IdAndHash>> {
-        self.opened(slot, LOCKED_WAIT)?;
+    fn ask_store(&self, slot: &mut Slot, query: &Query<'_>, wait: Duration) -> Result<Option<IdAndHash>> {
+        self.opened(slot, wait)?;
         self.refresh_if_shared(slot)?;
         let is_complete = self.state().mirror.is_complete();
         if is_complete && !self.is_behind(slot)? {
             // Memory is asked again: it may have been read to the end since.
             return Ok(self.answer(&mut self.whole_state(), query));
         }
-        let page = self.opened(slot, LOCKED_WAIT)?.find(query, LOCKED_WAIT)?;
+        let page = self.opened(slot, wait)?.find(query, wait)?;
         let mut state = self.whole_state();
         state.cache.put_stored(&page);
         Ok(self.answer(&mut state, query))
@@ -189,20 +189,19 @@ impl Session {
             let update_states = store.update_states()?;
             self.state().put_stored_update_states(update_states);
         }
-        let page = store.load(after, ROWS)?;
-        let last = page.iter().last().filter(|_| page.len() == ROWS).map(|last| last.id);
-        if last.is_some() {
+        let Loaded { entities, next } = store.load(after, ROWS)?;
+        if next.is_some() {
             let mut state = self.state();
-            state.cache.put_stored(&page);
+            state.cache.put_stored(&entities);
             if let Some(pass) = state.mirror.pass() {
-                pass.after = last;
+                pass.after = next;
             }
             return Ok(Some(Duration::ZERO));
         }
         let is_current = store.others_commits()? == *others_commits;
         store.rest();
         let mut state = self.state();
-        state.cache.put_stored(&page);
+        state.cache.put_stored(&entities);
         Ok(finish_pass(state, is_current))
     }
 

@@ -128,7 +128,7 @@ impl Session {
     pub(super) fn open_if_moved(&self) {
         if self.was_moved.load(Ordering::Acquire) {
             let mut slot = self.slot();
-            let opened = self.opened(&mut slot, super::loading::LOCKED_WAIT).map(|_: &mut Box<dyn Store>| Some(()));
+            let opened = self.opened(&mut slot, super::loading::BRIEF_WAIT).map(|_: &mut Box<dyn Store>| Some(()));
             self.or_memory(&mut slot, opened, || None);
         }
     }

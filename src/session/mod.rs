@@ -22,6 +22,7 @@ mod state;
 mod trouble;
 mod turns;
 
+pub use loading::BRIEF_WAIT;
 pub use rows::Exchange;
 pub use saving::Patience;
 pub use scanning::Scan;
@@ -235,16 +236,30 @@ impl Session {
     /// Answers from memory, and from the store where it may know more and can be read at once.
     #[must_use]
     pub fn find(&self, query: &Query<'_>) -> Option<IdAndHash> {
-        self.find_within(Duration::ZERO, query, &mut || true)
+        self.find_briefly(query, Instant::now() + BRIEF_WAIT)
+    }
+
+    /// Like [`find`](Self::find), for one of several lookups that together wait until then for a lock.
+    #[must_use]
+    pub fn find_briefly(&self, query: &Query<'_>, until: Instant) -> Option<IdAndHash> {
+        let wait = until.saturating_duration_since(Instant::now());
+        self.find_within(Duration::ZERO, wait, query, &mut || true)
     }
 
     /// The same, for somebody who may be held up: a locked store is waited for, until then at the most.
     #[must_use]
     pub fn find_patiently(&self, query: &Query<'_>, until: Instant, patience: Patience<'_>) -> Option<IdAndHash> {
-        self.find_within(until.saturating_duration_since(Instant::now()), query, patience)
+        self.find_within(until.saturating_duration_since(Instant::now()), BRIEF_WAIT, query, patience)
     }
 
-    fn find_within(&self, limit: Duration, query: &Query<'_>, patience: Patience<'_>) -> Option<IdAndHash> {
+    /// Tries again until `limit`; each attempt waits `wait` for a lock.
+    fn find_within(
+        &self,
+        limit: Duration,
+        wait: Duration,
+        query: &Query<'_>,
+        patience: Patience<'_>,
+    ) -> Option<IdAndHash> {
         if !self.is_shared() {
             let _working = fork::working();
             let mut state = self.whole_state();
@@ -263,7 +278,7 @@ impl Session {
             |_| (),
             || {
                 let _working = fork::working();
-                self.find_in_store(query)
+                self.find_in_store(query, wait)
             },
         );
         let _working = fork::working();

@@ -7,12 +7,13 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::loading::LOCKED_WAIT;
+use super::loading::BRIEF_WAIT;
 use super::mirror::Mirror;
 use super::{Patience, Session, Slot, saving};
 use crate::entity_cache::{EntityCache, EntityPage};
 use crate::error::{Error, Result};
 use crate::fork;
+use crate::store::Loaded;
 
 /// Entities copied at a step: some tenths of a millisecond's work.
 const ROWS: usize = 256;
@@ -196,7 +197,7 @@ impl Session {
     }
 
     fn scan_opened(&self, slot: &mut Slot, scan: &mut Scan) -> Result<EntityPage> {
-        self.opened(slot, LOCKED_WAIT)?;
+        self.opened(slot, BRIEF_WAIT)?;
         let after = match scan.stage {
             Stage::Store(after) => after,
             Stage::Begin | Stage::Memory => {
@@ -207,13 +208,11 @@ impl Session {
                 None
             }
         };
-        let store = self.opened(slot, LOCKED_WAIT)?;
-        let stored = store.load(after, ROWS)?;
-        let Some(last) = stored.iter().last() else {
+        let store = self.opened(slot, BRIEF_WAIT)?;
+        let Loaded { entities: stored, next } = store.load(after, ROWS)?;
+        if next.is_none() {
             store.rest();
-            scan.stage = Stage::Memory;
-            return Ok(stored);
-        };
+        }
         let ids: Vec<i64> = stored.iter().map(|entity| entity.id).collect();
         let mut page = EntityPage::with_capacity(ids.len());
         let mut state = self.whole_state();
@@ -231,7 +230,7 @@ impl Session {
         let positions: Vec<u32> = ids.iter().map(|id| state.cache.position(*id)).collect();
         drop(state);
         scan.met.add(ids, positions.into_iter());
-        scan.stage = Stage::Store(Some(last.id));
+        scan.stage = next.map_or(Stage::Memory, |id| Stage::Store(Some(id)));
         Ok(page)
     }
 }

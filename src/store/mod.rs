@@ -176,6 +176,15 @@ pub struct Opening {
     pub wait: Duration,
 }
 
+/// Some of the entities of a store.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// What can be used of what was read. That may be less than was asked for though there is more to read.
+    pub entities: EntityPage,
+    /// The marked id after which to go on; `None` if there is nothing more to read.
+    pub next: Option<i64>,
+}
+
 /// A place where a session is kept.
 pub trait Location: Debug + Send + Sync {
     /// Opens the store, making it if it may and upgrading it if need be. One that is refused is left as it was.
@@ -213,11 +222,11 @@ pub trait Store: Debug + Send {
     /// Whatever keeps the store from being read.
     fn find(&mut self, query: &Query<'_>, wait: Duration) -> Result<EntityPage>;
 
-    /// The next entities in the order of their marked ids, `most` at the most; fewer are the last.
+    /// Reads the next entities in the order of their marked ids, `most` at the most.
     ///
     /// # Errors
     /// Whatever keeps the store from being read.
-    fn load(&mut self, after: Option<i64>, most: usize) -> Result<EntityPage>;
+    fn load(&mut self, after: Option<i64>, most: usize) -> Result<Loaded>;
 
     /// All update states.
     ///

@@ -37,6 +37,7 @@ pytestmark = [
 def make(path: str, key: Any) -> bytes:
     Path(path).parent.mkdir(exist_ok=True)
     session = RustSQLiteSession(path)
+    session.set_dc(2, "149.154.167.51", 443)
     session.auth_key = key
     session.close()
     return Path(path).read_bytes()

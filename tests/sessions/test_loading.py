@@ -17,6 +17,7 @@ from support import entities
 from support.clock import second_of
 from support.files import dump
 from support.reference import ReferenceSQLiteSession
+from support.waiting import until
 from telethon_session_rust import RustSQLiteSession
 
 COUNT = 20_000
@@ -128,3 +129,15 @@ def test_ties_in_a_file() -> None:
         for session in (theirs, ours):
             session.close()
         assert dump("ours.session") == dump("theirs.session")
+
+
+def test_what_cannot_be_used_does_not_end_the_reading() -> None:
+    """Rows are read a thousand at a time; some of these have a hash that is not a number."""
+    RustSQLiteSession("anna").close()
+    with closing(sqlite3.connect("anna.session")) as file, file:
+        hashes = ((id, "x" if id % 700 == 0 else id, f"user{id}") for id in range(1, 3001))
+        file.executemany("insert into entities values (?, ?, ?, null, null, 1)", hashes)
+    session = RustSQLiteSession("anna")
+    until(session._is_loaded)
+    assert session.get_input_entity("user2999") == types.InputPeerUser(2999, 2999)
+    assert sum(1 for _ in session.entities()) == 2996

@@ -7,7 +7,7 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, Params, Row, Statement, ToSql, params};
 
 use crate::entity_cache::{EntityPage, TextKey, Unsaved};
-use crate::store::Query;
+use crate::store::{Loaded, Query};
 
 const PUT: &str = "insert or replace into entities (id, hash, username, phone, name, date) values (?,?,?,?,?,?)";
 /// An input peer tells no names. Those that the file may have stay.
@@ -68,17 +68,32 @@ pub(super) fn find(connection: &Connection, query: &Query<'_>) -> rusqlite::Resu
     }
 }
 
-/// The entities after one marked id, in the order of their ids.
-pub(super) fn load(connection: &Connection, after: Option<i64>, most: usize) -> rusqlite::Result<EntityPage> {
+/// Reads the entities after one marked id, in the order of their ids.
+pub(super) fn load(connection: &Connection, after: Option<i64>, most: usize) -> rusqlite::Result<Loaded> {
     const COLUMNS: &str = "select id, hash, username, phone, name, date from entities";
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    match after {
-        None => read(&mut *connection.prepare_cached(&format!("{COLUMNS} order by id limit ?"))?, [most]),
-        Some(id) => {
-            let statement = format!("{COLUMNS} where id > ? order by id limit ?");
-            read(&mut *connection.prepare_cached(&statement)?, [id, most])
-        }
+    let limit = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut statement = match after {
+        None => connection.prepare_cached(&format!("{COLUMNS} order by id limit ?1"))?,
+        Some(_) => connection.prepare_cached(&format!("{COLUMNS} where id > ?2 order by id limit ?1"))?,
+    };
+    let mut rows = match after {
+        None => statement.query([limit])?,
+        Some(id) => statement.query([limit, id])?,
+    };
+    let mut loaded = Loaded::default();
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        push(&mut loaded.entities, row)?;
+        count += 1;
+        loaded.next = match row.get_ref(0)? {
+            _ if count < most => None,
+            ValueRef::Integer(id) => Some(id),
+            // Numbers come after these and before all else, which is no id.
+            ValueRef::Null => Some(i64::MIN),
+            _ => None,
+        };
     }
+    Ok(loaded)
 }
 
 fn read(statement: &mut Statement<'_>, params: impl Params) -> rusqlite::Result<EntityPage> {

@@ -11,7 +11,7 @@ use super::claim::Claim;
 use super::{entities, login, sqlite_error};
 use crate::entity_cache::EntityPage;
 use crate::error::{Error, Result};
-use crate::store::{Changes, FileKey, Query, SentFile, Store, UpdateState, Value};
+use crate::store::{Changes, FileKey, Loaded, Query, SentFile, Store, UpdateState, Value};
 
 /// How long a transaction waits, when it is done, for those who still read.
 const COMMIT_WAIT: Duration = Duration::from_millis(250);
@@ -70,7 +70,7 @@ impl Store for SqliteStore {
         self.explain(entities::find(&self.connection, query))
     }
 
-    fn load(&mut self, after: Option<i64>, most: usize) -> Result<EntityPage> {
+    fn load(&mut self, after: Option<i64>, most: usize) -> Result<Loaded> {
         self.wait_at_most(Duration::ZERO)?;
         self.explain(entities::load(&self.connection, after, most))
     }
