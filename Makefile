@@ -149,7 +149,7 @@ $(VENV)/.ready: tools.lock
 # Each stands for the dependency group of its name.
 GROUPS := $(addprefix $(VENV)/.,bench build demo distribution docs lint test)
 $(GROUPS): $(VENV)/.%: $(VENV)/.ready pyproject.toml
-	$(UV) pip install --python $(BIN)/python --constraints tools.lock --group $*
+	$(UV) pip install --compile-bytecode --python $(BIN)/python --constraints tools.lock --group $*
 	touch $@
 
 # Both builds are installed in the same place: one takes the other's stamp away.
@@ -172,7 +172,7 @@ $(WHEEL): $(VENV)/.build $(RUST) README.md $(wildcard python/telethon_session_ru
 .venvs/%/.ready: $(WHEEL)
 	$(UV) venv --quiet --clear --python $(BIN)/python .venvs/$*
 	sed '/^telethon==/d' tools.lock > .venvs/$*/constraints.txt
-	$(UV) pip install --quiet --python .venvs/$*/bin/python --constraints .venvs/$*/constraints.txt \
+	$(UV) pip install --quiet --compile-bytecode --python .venvs/$*/bin/python --constraints .venvs/$*/constraints.txt \
 	  target/wheels/*.whl telethon==$* --group test-tools
 	touch $@
 
