@@ -40,6 +40,12 @@ pub fn before() {
     FORKING.with_borrow_mut(|held| *held = Some(guard));
 }
 
+/// Returns `true` if this thread is about to fork, or has just done so: [`working`] would wait for itself.
+#[must_use]
+pub fn is_forking() -> bool {
+    FORKING.with_borrow(Option::is_some)
+}
+
 /// Lets work go on. To be called by the same thread just after a fork, in the parent.
 pub fn after_in_parent() {
     FORKING.with_borrow_mut(Option::take);

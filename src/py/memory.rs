@@ -19,6 +19,7 @@ use super::value::Truth;
 use super::{add, flush, make};
 use crate::entity::candidates;
 use crate::entity_cache::{EntityPage, IdAndHash, TextKey};
+use crate::fork;
 use crate::session::{BRIEF_WAIT, InMemory, Session};
 use crate::store::Query;
 
@@ -173,6 +174,11 @@ impl Drop for MemoryCore {
     /// What is unsaved is written when the last reference goes; without the interpreter's lock, for it may have to wait.
     fn drop(&mut self) {
         let mut session = self.session.take().filter(|session| session.is_stored());
+        if fork::is_forking() {
+            // Python frees what it likes while its hooks for a fork run. The writer has what is unsaved.
+            std::mem::forget(session);
+            return;
+        }
         let mut end = || {
             if let Some(session) = session.take() {
                 session.abandon();

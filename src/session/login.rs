@@ -1,7 +1,7 @@
 //! Whose login the file holds: nothing is written to a file that was replaced by one with another login.
 //!
-//! A file is known by the key in it. Its name and its inode say nothing: either may be another file's by the time the
-//! session comes back to it.
+//! A file is known by the key in it. One that is still the file it was, by its number and the time when it was made, may
+//! be shared by several programs.
 
 use std::path::PathBuf;
 
@@ -26,6 +26,8 @@ impl Session {
         let is_known = found == slot.stored_key || (found == state.key && may_have_set_it);
         // Without a login of its own, and with nothing unsaved, a session may read any file.
         let may_look = !slot.is_gone && slot.stored_key.is_empty() && state.key.is_empty() && state.journal.is_empty();
+        let identity = self.location.as_ref().and_then(|location| location.identity());
+        let is_same_file = !slot.is_gone && identity.is_some() && identity == slot.identity;
         slot.is_guest = false;
         if opened.is_new || is_known {
             slot.read_key.clone_from(&found);
@@ -35,10 +37,15 @@ impl Session {
             slot.former_key = is_anothers.then(|| state.key.clone());
             slot.read_key.clone_from(&found);
             slot.stored_key = found;
+        } else if is_same_file {
+            // As if it had been open meanwhile: the next write looks at the keys.
         } else if may_look {
             slot.is_guest = true;
         } else {
             return Err(self.replaced());
+        }
+        if !slot.is_guest {
+            slot.identity = identity;
         }
         slot.checked_at = Some(opened.others_commits);
         Ok(())

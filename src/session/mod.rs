@@ -159,6 +159,7 @@ impl Session {
             store: Some(store),
             stored_key: opened.auth_key(),
             read_key: opened.auth_key(),
+            identity: location.as_ref().and_then(|location| location.identity()),
             others_commits: opened.others_commits,
             checked_at: Some(opened.others_commits),
             generation: fork::generation(),

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::Session;
 use crate::fork;
-use crate::store::{Changes, Store};
+use crate::store::{Changes, Identity, Store};
 use crate::sync::{MutexGuard, Ordering};
 
 /// The place of the open store.
@@ -24,6 +24,8 @@ pub(super) struct Slot {
     pub(super) read_key: Zeroizing<Vec<u8>>,
     /// The store's number of others' commits when its login was last checked.
     pub(super) checked_at: Option<i64>,
+    /// What told the file from others when it was last opened.
+    pub(super) identity: Option<Identity>,
     /// Whether the file got a login while the session, which has none, was closed. It only reads then.
     pub(super) is_guest: bool,
     /// The file that is opened after the next `close()`, if that is another.

@@ -9,7 +9,7 @@ pub(crate) use sqlite::after_fork_in_child;
 use std::borrow::Cow;
 use std::fmt::Debug;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
@@ -185,6 +185,9 @@ pub struct Loaded {
     pub next: Option<i64>,
 }
 
+/// Device and number of a file, and when it was made: a number is given again when a file is gone.
+pub type Identity = (u64, u64, SystemTime);
+
 /// A place where a session is kept.
 pub trait Location: Debug + Send + Sync {
     /// Opens the store, making it if it may and upgrading it if need be. One that is refused is left as it was.
@@ -198,6 +201,11 @@ pub trait Location: Debug + Send + Sync {
 
     /// The file, if the store is one.
     fn path(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// What tells the file from one that took its place, where the system tells.
+    fn identity(&self) -> Option<Identity> {
         None
     }
 

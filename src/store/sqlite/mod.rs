@@ -20,7 +20,7 @@ use rusqlite::{Connection, OpenFlags, ffi};
 
 use self::claim::Claim;
 use self::store::SqliteStore;
-use super::{Location, Opened, Opening, Store};
+use super::{Identity, Location, Opened, Opening, Store};
 use crate::error::{Error, Result};
 
 /// A session file, or a database in memory.
@@ -171,6 +171,14 @@ impl Location for SqliteFile {
 
     fn path(&self) -> Option<PathBuf> {
         self.path.as_ref().map(|path| path.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    #[cfg(unix)]
+    fn identity(&self) -> Option<Identity> {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let found = fs::metadata(self.path()?).ok()?;
+        Some((found.dev(), found.ino(), found.created().ok()?))
     }
 
     fn move_to(&self, path: PathBuf) {
