@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use telethon_session_rust::entity_cache::EntityPage;
 use telethon_session_rust::error::{Error, Result};
 use telethon_session_rust::session::{InMemory, Session};
 use telethon_session_rust::store::{
-    Changes, Credentials, FileKey, Location, Opened, Opening, Query, SentFile, Store, UpdateState, Value,
+    Changes, Credentials, FileKey, Loaded, Location, Opened, Opening, Query, SentFile, Store, UpdateState, Value,
 };
 use telethon_session_rust::writer::Task;
 use zeroize::Zeroizing;
@@ -100,12 +99,6 @@ impl Location for Place {
         "shelf".to_owned()
     }
 
-    fn path(&self) -> Option<PathBuf> {
-        None
-    }
-
-    fn move_to(&self, _: PathBuf) {}
-
     fn is_lost_when_closed(&self) -> bool {
         false
     }
@@ -132,13 +125,14 @@ impl Store for OnShelf {
         Ok(page)
     }
 
-    fn load(&mut self, after: Option<i64>, most: usize) -> Result<EntityPage> {
+    fn load(&mut self, after: Option<i64>, most: usize) -> Result<Loaded> {
         self.locked()?;
-        let mut page = EntityPage::default();
+        let mut loaded = Loaded::default();
         let stored = self.shelf.lock().unwrap();
         let rows = stored.hashes.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
-        rows.take(most).for_each(|(id, hash)| page.push_stored(*id, *hash, 0, [None; 3]));
-        Ok(page)
+        rows.take(most).for_each(|(id, hash)| loaded.entities.push_stored(*id, *hash, 0, [None; 3]));
+        loaded.next = loaded.entities.iter().last().filter(|_| loaded.entities.len() == most).map(|last| last.id);
+        Ok(loaded)
     }
 
     fn update_states(&mut self) -> Result<Vec<(i64, UpdateState)>> {

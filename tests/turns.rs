@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::borrow::Cow;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, sleep};
@@ -61,12 +60,6 @@ impl Location for Diary {
     fn delete(&self) -> bool {
         true
     }
-
-    fn path(&self) -> Option<PathBuf> {
-        None
-    }
-
-    fn move_to(&self, _: PathBuf) {}
 
     fn phone_form<'p>(&self, phone: &'p str) -> Cow<'p, str> {
         Cow::Borrowed(phone)
