@@ -12,9 +12,9 @@ from telethon.crypto import AuthKey
 from telethon.sessions import SQLiteSession
 from telethon.sessions.sqlite import CURRENT_VERSION, EXTENSION
 
-from . import connection as _connection
+from . import _connection
 from ._core import SQLiteCore
-from .connection import DEFAULT_TIMEOUT, checked_timeout
+from ._connection import DEFAULT_TIMEOUT, checked_timeout
 from .memory import RustMemorySession
 
 

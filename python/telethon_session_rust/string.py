@@ -12,7 +12,7 @@ from telethon.sessions import StringSession
 from telethon.sessions.sqlite import CURRENT_VERSION
 
 from ._core import FileCore, data_centre, decode_base64, encode_base64, pack_login, parse_string, unpack_login
-from .connection import DEFAULT_TIMEOUT, checked_timeout
+from ._connection import DEFAULT_TIMEOUT, checked_timeout
 from .memory import RustMemorySession
 from .sqlite import file_name
 
