@@ -13,8 +13,8 @@ from telethon.sessions import SQLiteSession
 from telethon.sessions.sqlite import CURRENT_VERSION, EXTENSION
 
 from . import _connection
-from ._core import SQLiteCore
 from ._connection import DEFAULT_TIMEOUT, checked_timeout
+from ._core import SQLiteCore
 from .memory import RustMemorySession
 
 

@@ -11,8 +11,8 @@ from telethon.crypto import AuthKey
 from telethon.sessions import StringSession
 from telethon.sessions.sqlite import CURRENT_VERSION
 
-from ._core import FileCore, data_centre, decode_base64, encode_base64, pack_login, parse_string, unpack_login
 from ._connection import DEFAULT_TIMEOUT, checked_timeout
+from ._core import FileCore, data_centre, decode_base64, encode_base64, pack_login, parse_string, unpack_login
 from .memory import RustMemorySession
 from .sqlite import file_name
 
