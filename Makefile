@@ -168,10 +168,11 @@ $(WHEEL): $(VENV)/.build $(RUST) README.md $(wildcard python/telethon_session_ru
 	$(BIN)/maturin build --release --strip --out target/wheels
 	touch $@
 
-# Each release has an environment of its own, with the wheel in it and not this folder.
+# Each release has an environment of its own, with the wheel in it and not this folder. The oldest takes an older telemongo.
 .venvs/%/.ready: $(WHEEL)
 	$(UV) venv --quiet --clear --python $(BIN)/python .venvs/$*
-	sed '/^telethon==/d' tools.lock > .venvs/$*/constraints.txt
+	sed -e '/^telethon==/d' $(if $(filter $(firstword $(RELEASES)),$*),-e 's/^telemongo==.*/telemongo==0.2.1/') tools.lock \
+	  > .venvs/$*/constraints.txt
 	$(UV) pip install --quiet --compile-bytecode --python .venvs/$*/bin/python --constraints .venvs/$*/constraints.txt \
 	  target/wheels/*.whl telethon==$* --group test-tools
 	touch $@

@@ -63,12 +63,12 @@ def test_what_it_changes_is_found(session_class: type) -> None:
     session = session_class("anna")
     session.process_entities([ANNIKA, entities.user(2, 8, username="boris")])
     session.save()
-    session._conn.execute("update entities set username = 'anna', hash = 9 where id = 1")
+    session._conn.execute("update entities set username = 'annie', hash = 9 where id = 1")
     session._conn.execute("insert into entities values (3, 10, 'carla', null, null, 1)")
     session._cursor().execute("delete from entities where id = 2")
     session._conn.execute("insert into update_state values (0, 5, 0, 1, 0)")
     session._conn.commit()
-    assert session.get_input_entity("anna") == types.InputPeerUser(1, 9)
+    assert session.get_input_entity("annie") == types.InputPeerUser(1, 9)
     assert session.get_input_entity("carla") == types.InputPeerUser(3, 10)
     for key in ("annika", "boris", 2):
         with pytest.raises(ValueError, match="Could not find"):
@@ -79,7 +79,7 @@ def test_what_it_changes_is_found(session_class: type) -> None:
         session._conn.commit()
         assert {entity.id for entity in session.entities()} == {1}
     session.close()
-    assert session.get_input_entity("anna") == types.InputPeerUser(1, 9)
+    assert session.get_input_entity("annie") == types.InputPeerUser(1, 9)
     with pytest.raises(ValueError, match="Could not find"):
         session.get_input_entity("boris")
     session.close()

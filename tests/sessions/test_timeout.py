@@ -76,7 +76,7 @@ def connects(session: Any) -> None:
 
 def looks_up(session: Any) -> None:
     try:
-        session.get_input_entity("old")
+        session.get_input_entity("older")
     except ValueError as error:
         raise sqlite3.OperationalError("database is locked") from error
 
@@ -107,7 +107,7 @@ def test_each_wait_is_as_long_as_it_is_told() -> None:
         until(session._is_loaded)
     for number in range(len(WAITS)):
         with closing(sqlite3.connect(f"anna_{number}.session")) as file, file:
-            file.execute("insert into entities values (1, 2, 'old', null, null, 1)")
+            file.execute("insert into entities values (1, 2, 'older', null, null, 1)")
     with ExitStack() as stack:
         for number in range(len(WAITS)):
             stack.enter_context(held_by_another_program(f"anna_{number}.session"))

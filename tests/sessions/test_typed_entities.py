@@ -28,7 +28,7 @@ SESSIONS = {
     "SQLite": lambda: RustSQLiteSession("people"),
     "entity file": lambda: RustStringSession(entity_file="people"),
 }
-ANNA = Entity(1, "user", 2, "anna", "79991234567", "Anna", 1_700_000_000)
+ANNA = Entity(1, "user", 2, "annie", "79991234567", "Anna", 1_700_000_000)
 GROUP = Entity(1, "chat", 0, None, None, "Group", 1_700_000_001)
 CHANNEL = Entity(1, "channel", 3, "news", None, "News", 1_700_000_002)
 EVERYBODY = [ANNA, GROUP, CHANNEL]
@@ -45,7 +45,7 @@ def test_what_is_added_is_found_and_given(session: Any) -> None:
     for kind, entity in zip(("user", "chat", "channel"), EVERYBODY, strict=True):
         assert [*session.entities(kind)] == [entity]
         assert session.get_entity_rows_by_id(entity.marked_id) == (entity.marked_id, entity.access_hash)
-    assert session.get_input_entity("@Anna") == types.InputPeerUser(1, 2)
+    assert session.get_input_entity("@Annie") == types.InputPeerUser(1, 2)
     assert session.get_input_entity("News") == types.InputPeerChannel(1, 3)
     another = RustMemorySession()
     another.add_entities(session.entities())
@@ -248,7 +248,7 @@ def test_it_is_saved() -> None:
     session.add_entities(EVERYBODY)
     session.close()
     stored = {row[0]: row[1:] for row in dump("people.session")["entities"]}
-    assert stored[1] == (2, "anna", 79991234567, "Anna", 1_700_000_000)
+    assert stored[1] == (2, "annie", 79991234567, "Anna", 1_700_000_000)
     assert len(stored) == 3
 
 
