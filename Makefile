@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
+# The caller's settings of an interpreter are not for these.
+unexport PYTHONHOME PYTHONOPTIMIZE PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS
 # The releases of Telethon that the sessions are tested with, the oldest first. The last is that of .venv.
 RELEASES := 1.24.0 1.36.0 1.38.1 1.40.0 1.42.0 1.43.2 1.44.0 1.45.0
 
