@@ -134,9 +134,9 @@ impl DatabaseFile {
         self.with_file(|file, lock| lock.lower(file, to))
     }
 
-    /// Whether anybody is going to write. SQLite asks when it finds a journal, which it takes for that of a writer that
-    /// was killed if nobody is, rolls back and deletes. Once the file is not at its path any more, the journal there is
-    /// another file's.
+    /// Returns `true` if a connection is going to write. SQLite asks when it finds a journal. Without a writer it takes
+    /// the journal for that of a killed one, rolls it back and deletes it. Once the file has left its path, the journal
+    /// there is another file's.
     pub(crate) fn is_reserved(&mut self) -> io::Result<bool> {
         if self.has_moved() {
             return Ok(true);
@@ -191,8 +191,8 @@ impl DatabaseFile {
         result.map(Some)
     }
 
-    /// Locks or unlocks slots of the shared memory. `None` is that the file has moved, or the
-    /// shared memory, when it is to be written: nobody would find what is written then.
+    /// Locks or unlocks slots of the shared memory. Returns `None` if the lock is for writing and the file or its shared
+    /// memory has moved: no other connection would find what is written.
     pub(crate) fn lock_shared(&mut self, first: u8, count: u8, how: Held) -> io::Result<Option<Attempt>> {
         const WRITER: u8 = 0;
         let is_to_be_written = first == WRITER && how == Held::Exclusively;

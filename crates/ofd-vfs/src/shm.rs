@@ -21,8 +21,8 @@ use crate::open_files::{self, Shared, locked};
 const FIRST: i64 = 120;
 /// How many there are.
 pub(crate) const SLOTS: u8 = 8;
-/// Locked for reading by each connection: whoever finds it free is the first, and clears what a
-/// crash may have left.
+/// Locked for reading by each connection. A connection that finds it free is the first, and clears what a crash may have
+/// left.
 const DEAD_MAN: Bytes = Bytes { first: FIRST + SLOTS as i64, count: 1 };
 /// All of them.
 const ALL: Bytes = Bytes { first: FIRST, count: SLOTS as i64 + 1 };
