@@ -20,14 +20,15 @@ impl Session {
     pub(super) fn check_reopened(&self, slot: &mut Slot, opened: &Opened) -> Result<()> {
         let found = opened.auth_key();
         let was_pointed_here = self.was_moved.load(Ordering::Acquire);
+        // The file is looked at before the state is locked, which calls in the event loop wait for.
+        let identity = self.location.as_ref().and_then(|location| location.identity());
+        let is_same_file = !slot.is_gone && identity.is_some() && identity == slot.identity;
         let state = self.whole_state();
         // What a session with another login holds must not get into the file, whatever key it is given now.
         let may_have_set_it = !slot.is_gone || slot.stored_key.is_empty();
         let is_known = found == slot.stored_key || (found == state.key && may_have_set_it);
         // Without a login of its own, and with nothing unsaved, a session may read any file.
         let may_look = !slot.is_gone && slot.stored_key.is_empty() && state.key.is_empty() && state.journal.is_empty();
-        let identity = self.location.as_ref().and_then(|location| location.identity());
-        let is_same_file = !slot.is_gone && identity.is_some() && identity == slot.identity;
         slot.is_guest = false;
         if opened.is_new || is_known {
             slot.read_key.clone_from(&found);
