@@ -33,14 +33,14 @@ class EntityRows(set[EntityRow]):
         super().__init__()
         self._session = weakref.ref(session)
         self._replacements = session._replacements()
-        # The session's, if these are its rows of then.
-        self._revision = session._revision()
+        # The session's when these were its rows. `None` if that cannot be known.
+        self._revision: int | None = session._revision()
         scan = session._scan(None, tuple)
         while rows := scan._undated_slice():
             super().update(rows)
         if session._revision() != self._revision:
-            # Others changed rows meanwhile: which of them are old cannot be known.
-            self._revision = -1
+            # Another thread changed rows meanwhile, so some of these may be stale.
+            self._revision = None
 
     def _owner(self) -> MemoryCore | None:
         """The session whose rows these are, if it lives and has not got others since."""
@@ -195,5 +195,6 @@ def rows_of(session: MemoryCore) -> EntityRows:
     if kept is not None and kept._replacements == session._replacements() and kept._revision == session._revision():
         return kept
     rows = EntityRows(session)
-    session._keep_set(rows)
+    if rows._revision is not None:
+        session._keep_set(rows)
     return rows

@@ -161,9 +161,9 @@ impl MemoryCore {
     /// Lets go of the set if it is not what the session holds any more. It takes much memory.
     fn drop_stale_set(&self, py: Python<'_>) -> PyResult<()> {
         let Some(set) = self.set().as_ref().map(|set| set.bind(py).clone()) else { return Ok(()) };
-        let revision: u64 = set.getattr(intern!(py, "_revision"))?.extract()?;
+        let revision: Option<u64> = set.getattr(intern!(py, "_revision"))?.extract()?;
         let session = self.session();
-        if guarded(|| session.try_revision())?.is_some_and(|now| now != revision) {
+        if guarded(|| session.try_revision())?.is_some_and(|now| Some(now) != revision) {
             self.keep_set(py, None);
         }
         Ok(())

@@ -324,6 +324,21 @@ def test_threads_change_it_while_others_come() -> None:
     assert all(session.get_entity_rows_by_id(id) for id in expected)
 
 
+def test_a_set_read_during_a_change_is_not_kept() -> None:
+    class Busy(RustMemorySession):
+        def _scan(self, *arguments: Any) -> Any:
+            scan = super()._scan(*arguments)
+            super().process_entities([entities.user(7, 1)])
+            return scan
+
+    session = Busy()
+    for n in range(3):
+        assert (n, 1, None, None, None) not in session._entities
+        session.process_entities([entities.user(n, 1)])
+        session._entities.add((n + 10, 1, None, None, None))
+    assert {row[0] for row in session._entities} == {0, 1, 2, 7, 10, 11, 12}
+
+
 def test_memory_is_given_back_when_others_come() -> None:
     session = filled(10)
     assert session._entities is session._entities
