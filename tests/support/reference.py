@@ -14,6 +14,8 @@ from telethon.crypto import AuthKey
 from telethon.sessions import MemorySession, SQLiteSession
 from telethon.tl import types
 
+from support.addresses import ADDRESSES
+
 # From 1.43 on, and with it database version 8.
 HAS_TMP_AUTH_KEY = hasattr(MemorySession, "tmp_auth_key")
 
@@ -104,7 +106,9 @@ class ReferenceMemorySession(_KeepsNames):
 
 
 class ReferenceSQLiteSession(_KeepsNames, SQLiteSession):
-    """1.43 and 1.44 read the two last columns of `sessions` swapped, and fail over a takeout id."""
+    """1.43 and 1.44 read the two last columns of `sessions` swapped, and fail over a takeout id. All use a key without an
+    address at data centre 2.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         def key_or_none(data: Any) -> AuthKey:
@@ -116,6 +120,9 @@ class ReferenceSQLiteSession(_KeepsNames, SQLiteSession):
         if HAS_TMP_AUTH_KEY and not is_new:
             self._takeout_id, tmp_key = self._execute("select takeout_id, tmp_auth_key from sessions")
             self._tmp_auth_key = AuthKey(tmp_key)
+        if not is_new and self._auth_key.key and not self._server_address and self._dc_id in ADDRESSES:
+            self._server_address = ADDRESSES[self._dc_id]
+            self._port = self._port or 443
 
     def _names_of(self, id: int) -> tuple[Any, ...]:
         return self._execute("select username, phone, name from entities where id = ?", id) or (None, None, None)
