@@ -106,8 +106,8 @@ class ReferenceMemorySession(_KeepsNames):
 
 
 class ReferenceSQLiteSession(_KeepsNames, SQLiteSession):
-    """1.43 and 1.44 read the two last columns of `sessions` swapped, and fail over a takeout id. All use a key without an
-    address at data centre 2.
+    """1.43 and 1.44 read the last two columns of `sessions` swapped, and fail over a takeout ID. All releases use a key
+    without an address at data centre 2.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
