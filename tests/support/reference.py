@@ -14,7 +14,7 @@ from telethon.crypto import AuthKey
 from telethon.sessions import MemorySession, SQLiteSession
 from telethon.tl import types
 
-from support.addresses import ADDRESSES
+from support.addresses import completed
 
 # From 1.43 on, and with it database version 8.
 HAS_TMP_AUTH_KEY = hasattr(MemorySession, "tmp_auth_key")
@@ -120,9 +120,9 @@ class ReferenceSQLiteSession(_KeepsNames, SQLiteSession):
         if HAS_TMP_AUTH_KEY and not is_new:
             self._takeout_id, tmp_key = self._execute("select takeout_id, tmp_auth_key from sessions")
             self._tmp_auth_key = AuthKey(tmp_key)
-        if not is_new and self._auth_key.key and not self._server_address and self._dc_id in ADDRESSES:
-            self._server_address = ADDRESSES[self._dc_id]
-            self._port = self._port or 443
+        if not is_new and self._auth_key.key:
+            login = [self._auth_key.key, self._dc_id, self._server_address, self._port]
+            *_, self._server_address, self._port = completed(login)
 
     def _names_of(self, id: int) -> tuple[Any, ...]:
         return self._execute("select username, phone, name from entities where id = ?", id) or (None, None, None)
