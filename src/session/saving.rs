@@ -182,22 +182,11 @@ impl Session {
         let mut slot = self.slot_urgently();
         let Some(credentials) = self.state().take_credentials() else { return Ok(()) };
         let changes = Changes { credentials: Some(credentials), ..Changes::default() };
-        let result = safely(&mut slot, |slot| {
-            self.opened(slot, Duration::ZERO)?.begin()?;
-            let begun = Instant::now();
-            let written = self.check_login(slot, changes.credentials.as_ref()).and_then(|()| {
-                let store = self.opened(slot, Duration::ZERO)?;
-                store.apply(&changes)?;
-                store.commit()
-            });
-            if let Some(store) = &mut slot.store {
-                if written.is_err() {
-                    store.roll_back();
-                }
-                store.rest();
-            }
-            self.state().turns.add(begun);
-            written
+        let result = self.transact(&mut slot, |slot, _| {
+            self.check_login(slot, changes.credentials.as_ref())?;
+            let store = self.opened(slot, Duration::ZERO)?;
+            store.apply(&changes)?;
+            store.commit()
         });
         match &result {
             Ok(()) => slot.note_written(&changes),
@@ -268,7 +257,7 @@ impl Session {
         };
         let (mut taken, mut rows) = (Vec::new(), 0);
         let result = if is_anything_unsaved {
-            safely(slot, |slot| self.write_slices(slot, &mut rows, &mut taken))
+            self.transact(slot, |slot, begun| self.write_slices(slot, begun, &mut rows, &mut taken))
         } else {
             Ok(true)
         };
@@ -301,29 +290,27 @@ impl Session {
         result
     }
 
-    /// Answers whether all is written that belongs to the write, and leaves in `rows` how many
-    /// entities are not.
-    fn write_slices(&self, slot: &mut Slot, rows: &mut usize, taken: &mut Vec<Taken>) -> Result<bool> {
-        self.opened(slot, Duration::ZERO)?.begin()?;
-        let begun = Instant::now();
-        let written = self.write_in_transaction(slot, begun, rows, taken);
-        if let Some(store) = &mut slot.store {
-            if written.is_err() {
-                store.roll_back();
+    /// Begins a transaction and lets `write` write and commit it, from the time when it began; rolls
+    /// it back if that fails. A panic becomes an error.
+    fn transact<T>(&self, slot: &mut Slot, write: impl FnOnce(&mut Slot, Instant) -> Result<T>) -> Result<T> {
+        safely(slot, |slot| {
+            self.opened(slot, Duration::ZERO)?.begin()?;
+            let begun = Instant::now();
+            let written = write(slot, begun);
+            if let Some(store) = &mut slot.store {
+                if written.is_err() {
+                    store.roll_back();
+                }
+                store.rest();
             }
-            store.rest();
-        }
-        self.state().turns.add(begun);
-        written
+            self.state().turns.add(begun);
+            written
+        })
     }
 
-    fn write_in_transaction(
-        &self,
-        slot: &mut Slot,
-        begun: Instant,
-        rows: &mut usize,
-        taken: &mut Vec<Taken>,
-    ) -> Result<bool> {
+    /// Returns `true` if all is written that belongs to the write, and leaves in `rows` how many
+    /// entities are not.
+    fn write_slices(&self, slot: &mut Slot, begun: Instant, rows: &mut usize, taken: &mut Vec<Taken>) -> Result<bool> {
         self.is_behind(slot)?;
         let _writing = Writing::begin(&self.is_writing);
         *rows = self.state().rows_to_write();
