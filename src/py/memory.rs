@@ -147,6 +147,11 @@ impl MemoryCore {
         }
     }
 
+    fn add_pages(&self, py: Python<'_>, pages: Vec<EntityPage>) -> PyResult<()> {
+        let session = self.session();
+        pages.into_iter().try_for_each(|page| detached(py, || session.add(page)))
+    }
+
     fn set(&self) -> MutexGuard<'_, Option<Py<PyAny>>> {
         self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -219,10 +224,7 @@ fn find_by_override<'py>(slf: &Bound<'py, MemoryCore>, lookup: &Lookup<'_, 'py>)
 
 /// The values of a row, which may be of any class: a database's own, for one.
 fn unpacked<'py, const N: usize>(row: &Bound<'py, PyAny>) -> PyResult<[Bound<'py, PyAny>; N]> {
-    let values = row.try_iter()?.collect::<PyResult<Vec<_>>>()?;
-    <[_; N]>::try_from(values).map_err(|values| {
-        PyValueError::new_err(format!("a row of {N} values is needed, and this one has {}", values.len()))
-    })
+    read::exactly(row.try_iter()?.collect::<PyResult<Vec<_>>>()?)
 }
 
 #[pymethods]
@@ -351,20 +353,13 @@ impl MemoryCore {
         for (number, row) in rows.try_iter()?.enumerate() {
             add::read(pages.reader()?, number, &row?)?;
         }
-        for page in pages.into_vec()? {
-            detached(py, || session.add(page))?;
-        }
-        Ok(())
+        self.add_pages(py, pages.into_vec()?)
     }
 
     /// Takes in rows of marked id, access hash, username, phone and name, and when each was seen, if that is known.
     #[pyo3(signature = (rows, /))]
     fn _put_rows(&self, rows: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (py, session) = (rows.py(), self.session());
-        for page in pages_of(session, rows)? {
-            detached(py, || session.add(page))?;
-        }
-        Ok(())
+        self.add_pages(rows.py(), pages_of(self.session(), rows)?)
     }
 
     /// Takes in rows in the place of all there are in memory. A set of rows that was made before is the session's no longer.
@@ -374,9 +369,7 @@ impl MemoryCore {
         let pages = pages_of(session, rows)?;
         self.replacements.fetch_add(1, Ordering::Relaxed);
         detached(py, || session.clear_entities())?;
-        for page in pages {
-            detached(py, || session.add(page))?;
-        }
+        self.add_pages(py, pages)?;
         self.keep_set(py, None);
         Ok(())
     }

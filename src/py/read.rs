@@ -262,9 +262,7 @@ impl<'a, 'py> Reader<'a, 'py> {
     pub(super) fn read_dated_row(&mut self, row: &Bound<'py, PyAny>) -> PyResult<()> {
         let mut values = row.try_iter()?.collect::<PyResult<Vec<_>>>()?;
         let seen = if values.len() == 6 { values.pop() } else { None };
-        let values = <[_; 5]>::try_from(values).map_err(|values| {
-            PyValueError::new_err(format!("a row of 5 values is needed, and this one has {}", values.len()))
-        })?;
+        let values = exactly(values)?;
         let seen = seen.map_or(Ok(0), |seen| seen.extract())?;
         self.read_row_seen(&values, seen)
     }
@@ -313,6 +311,13 @@ impl From<PyErr> for Unread {
     fn from(error: PyErr) -> Self {
         Self::Failed(error)
     }
+}
+
+/// Returns the values of a row, if it has as many as it must.
+pub(super) fn exactly<const N: usize>(values: Vec<Bound<'_, PyAny>>) -> PyResult<[Bound<'_, PyAny>; N]> {
+    <[_; N]>::try_from(values).map_err(|values| {
+        PyValueError::new_err(format!("a row of {N} values is needed, and this one has {}", values.len()))
+    })
 }
 
 /// The access hash; `None` if there is none, or one that opens nothing.
