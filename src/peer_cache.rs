@@ -81,7 +81,7 @@ impl PeerCache {
         row.is_gone = true;
         let peer = row.peer();
         if self.rows.len() > 2 * self.len() + 32 {
-            self.close_up();
+            self.retain(|_| true);
         }
         Some(peer)
     }
@@ -93,12 +93,12 @@ impl PeerCache {
         self.remove(id)
     }
 
-    /// Removes those that `keep` does not want.
+    /// Removes those that `keep` does not want, and gives back the places of those that were removed before.
     pub fn retain(&mut self, mut keep: impl FnMut(i64) -> bool) {
         let before = self.rows.len();
         self.rows.retain(|row| !row.is_gone && keep(row.id));
         if self.rows.len() < before {
-            self.close_up();
+            self.index_again();
         }
     }
 
@@ -113,10 +113,9 @@ impl PeerCache {
         self.rows.iter().filter(|row| !row.is_gone).map(Row::peer)
     }
 
-    /// Gives back the places of those that are gone.
-    fn close_up(&mut self) {
+    /// Finds the rows by their ids where they are now.
+    fn index_again(&mut self) {
         let Self { rows, by_id, hasher } = self;
-        rows.retain(|row| !row.is_gone);
         rows.shrink_to_fit();
         *by_id = HashTable::with_capacity(rows.len());
         for (number, row) in (0..).zip(&*rows) {
