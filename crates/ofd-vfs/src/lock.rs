@@ -122,18 +122,13 @@ impl Lock {
 
     /// Whether anybody is going to write.
     pub(crate) fn is_reserved(&self, file: &File) -> io::Result<bool> {
-        Ok(self.level > Level::Shared || is_in_the_way(file, RESERVED)?)
+        Ok(self.level > Level::Shared || has_others(file, RESERVED)?)
     }
 }
 
 /// Whether the kernel, and the file system, have such locks.
 pub(crate) fn are_known(file: &File) -> bool {
-    is_in_the_way(file, RESERVED).is_ok()
-}
-
-/// Returns `true` if another open file has any of these bytes locked.
-pub(crate) fn has_others(file: &File, bytes: Bytes) -> io::Result<bool> {
-    is_in_the_way(file, bytes)
+    has_others(file, RESERVED).is_ok()
 }
 
 /// Locks bytes for reading, as others may too.
@@ -151,18 +146,18 @@ pub(crate) fn release(file: &File, bytes: Bytes) -> io::Result<()> {
     set(file, F_UNLCK, bytes).map(drop)
 }
 
-/// How another open file has these bytes locked.
+/// How bytes are locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
     /// Not at all.
     Not,
     /// For reading.
     Shared,
-    /// For itself alone.
+    /// For one open file alone.
     Exclusively,
 }
 
-/// How another open file has these bytes locked.
+/// Returns how another open file has these bytes locked.
 pub(crate) fn held_by_others(file: &File, bytes: Bytes) -> io::Result<Held> {
     Ok(match who_is_in_the_way(file, bytes)? {
         None => Held::Not,
@@ -173,12 +168,12 @@ pub(crate) fn held_by_others(file: &File, bytes: Bytes) -> io::Result<Held> {
 
 /// Claims the file for a process.
 pub(crate) fn claim(file: &File, process: u32) -> io::Result<Attempt> {
-    set(file, F_WRLCK, Bytes { first: CLAIM, count: i64::from(process) + 1 })
+    exclude(file, Bytes { first: CLAIM, count: i64::from(process) + 1 })
 }
 
 /// Gives the claim up.
 pub(crate) fn give_up(file: &File) -> io::Result<()> {
-    set(file, F_UNLCK, Bytes { first: CLAIM, count: i64::from(u32::MAX) + 1 }).map(drop)
+    release(file, Bytes { first: CLAIM, count: i64::from(u32::MAX) + 1 })
 }
 
 /// The process that claims the file, if there is one other than by this very open file.
@@ -196,7 +191,8 @@ fn set(file: &File, kind: c_int, bytes: Bytes) -> io::Result<Attempt> {
     }
 }
 
-fn is_in_the_way(file: &File, bytes: Bytes) -> io::Result<bool> {
+/// Returns `true` if another open file has any of these bytes locked.
+pub(crate) fn has_others(file: &File, bytes: Bytes) -> io::Result<bool> {
     Ok(who_is_in_the_way(file, bytes)?.is_some())
 }
 
