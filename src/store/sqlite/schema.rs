@@ -92,7 +92,7 @@ pub(super) enum Tables {
 /// Compares the tables of a file with what a database version needs.
 pub(super) fn examine(connection: &Connection, version: i64) -> rusqlite::Result<Tables> {
     let found = tables_and_views(connection)?;
-    let mut tables = Tables::Sound;
+    let (mut is_mendable, mut is_as_made) = (false, true);
     for (name, wanted) in tables_of(version) {
         let Some((.., text)) = found.iter().find(|(found, is_table, _)| found == name && *is_table) else {
             return Ok(Tables::Faulty(format!("it has no table `{name}`")));
@@ -100,19 +100,18 @@ pub(super) fn examine(connection: &Connection, version: i64) -> rusqlite::Result
         if squeezed(text) == squeezed(&table(name, wanted, NEW)) {
             continue;
         }
+        is_as_made = false;
         let columns = columns(connection, name)?;
         // A table with more columns than Telethon makes keeps them.
         if let Some(missing) = names(wanted).find(|wanted| !columns.iter().any(|column| column.name == *wanted)) {
             return Ok(Tables::Faulty(format!("its table `{name}` has no column `{missing}`")));
         }
-        if is_in_another_order(connection, name, wanted)? || least(connection)? > version {
-            tables = Tables::Mendable;
-        }
+        is_mendable |= is_in_another_order(connection, name, wanted)?;
     }
-    if version >= VERSION_8 && has_swapped_values(connection)? {
-        tables = Tables::Mendable;
-    }
-    Ok(tables)
+    // Tables as Telethon makes them have no more columns than those of their version.
+    is_mendable |= !is_as_made && least(connection)? > version;
+    is_mendable |= version >= VERSION_8 && has_swapped_values(connection)?;
+    Ok(if is_mendable { Tables::Mendable } else { Tables::Sound })
 }
 
 /// The tables that hold data, with the columns they have in a database version.
