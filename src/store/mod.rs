@@ -40,9 +40,7 @@ impl Credentials {
     pub fn has_key(&self) -> bool {
         !(self.auth_key.is_empty() && self.tmp_auth_key.is_empty())
     }
-}
 
-impl Credentials {
     /// Fills in the address of the data centre if it is missing beside a key, as some converters leave it. Telethon
     /// would connect to data centre 2 with that key, whatever the number.
     ///
