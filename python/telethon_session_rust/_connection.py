@@ -137,7 +137,7 @@ def is_plainly_on(connection: object, path: Path) -> bool:
             return False
         return _first_row(connection, "select version from version") is not None
     except sqlite3.OperationalError as error:
-        # To be locked is no reason to refuse a plain file.
+        # A locked file may well be a plain one.
         return "locked" in str(error)
     except (sqlite3.Error, OSError):
         return False

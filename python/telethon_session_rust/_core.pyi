@@ -83,7 +83,7 @@ class MemoryCore:
     def _exchange(
         self, out: Iterable[Any], put: Iterable[Any], /
     ) -> tuple[tuple[int, int] | None, list[_Row], list[_Row]]:
-        """Removes the rows that are there just so, and puts others in.
+        """Removes the rows that are known exactly as `out` has them, and adds those in `put`.
 
         Returns the revisions before and after, or `None` if others have changed rows in between; rows as they were
         before, and rows as they are now.

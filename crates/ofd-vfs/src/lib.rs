@@ -11,7 +11,7 @@
 //! Only the database file is handled here ([`file`], [`lock`]), and the shared memory that goes
 //! with it in WAL mode ([`shm`]), in which its locks are then. Journals, the WAL and all else,
 //! which are never locked, stay with SQLite's own VFS. A file can also be claimed as a whole
-//! ([`Claim`]). All the unsafe code that it takes to be called by SQLite is in `glue`.
+//! ([`Claim`]). All unsafe code is in `glue`, which SQLite calls.
 #![cfg(target_os = "linux")]
 
 mod claim;

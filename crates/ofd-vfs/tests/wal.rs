@@ -123,7 +123,7 @@ fn to_wal_mode_and_back_under_open_connections() {
             switching.execute_batch("insert into t values (2)").unwrap();
             assert_eq!(count(&staying).unwrap(), 3 * round - 1);
             staying.execute_batch("insert into t values (3)").unwrap();
-            // Whoever has the file open in WAL mode keeps it in WAL mode, whatever copy of SQLite
+            // A connection that has the file open in WAL mode keeps it in WAL mode, whatever copy of SQLite
             // is asked.
             assert!(is_busy(&switching.execute_batch(BACK)));
             drop(switching);
