@@ -104,3 +104,11 @@ def _free_pages(data: bytearray, size: int) -> dict[int, int]:
         free.update((number(begin + 8 + 4 * leaf), 0) for leaf in range(leaves))
         trunk = number(begin)
     return free
+
+
+def try_to_switch(file: sqlite3.Connection, mode: str) -> None:
+    """Switches a file to a journal mode, unless another connection has it open in WAL mode."""
+    try:
+        file.execute(f"pragma journal_mode = {mode}").fetchall()
+    except sqlite3.OperationalError as error:
+        assert "locked" in str(error)

@@ -22,6 +22,7 @@ from telethon.sessions import SQLiteSession
 from telethon.tl import types
 
 from support import entities
+from support.files import try_to_switch
 from support.programs import command
 from telethon_session_rust import RustSQLiteSession
 
@@ -113,14 +114,14 @@ class Life:
         """In this process or another."""
         mode = self.random.choice(("wal", "delete"))
         if self.random.random() < 0.5:
-            print(mode, file=self.switcher.stdin, flush=True)
-            self.modes.append(self.switcher.stdout.readline().strip())
+            self.switch_elsewhere(mode)
             return
         with closing(sqlite3.connect("anna.session", timeout=0.05)) as file:
-            try:
-                file.execute(f"pragma journal_mode = {mode}")
-            except sqlite3.OperationalError as error:
-                assert "locked" in str(error)
+            try_to_switch(file, mode)
+
+    def switch_elsewhere(self, mode: str) -> None:
+        print(mode, file=self.switcher.stdin, flush=True)
+        self.modes.append(self.switcher.stdout.readline().strip())
 
     def close_all_and_switch(self) -> None:
         """Back to the usual mode, which nothing that has the file open lets happen."""
@@ -129,8 +130,7 @@ class Life:
         for file in self.kept:
             file.close()
         self.kept.clear()
-        print("delete", file=self.switcher.stdin, flush=True)
-        self.modes.append(self.switcher.stdout.readline().strip())
+        self.switch_elsewhere("delete")
         assert self.modes[-1] == "delete"
 
     def fork(self) -> None:

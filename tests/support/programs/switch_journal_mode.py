@@ -6,11 +6,9 @@ import sqlite3
 import sys
 from contextlib import closing
 
+from support.files import try_to_switch
+
 for line in sys.stdin:
     with closing(sqlite3.connect("anna.session", timeout=0.05)) as file:
-        try:
-            file.execute(f"pragma journal_mode = {line.strip()}").fetchall()
-        except sqlite3.OperationalError as error:
-            # A file that somebody else has open in WAL mode stays so.
-            assert "locked" in str(error)
+        try_to_switch(file, line.strip())
         print(*file.execute("pragma journal_mode").fetchone(), flush=True)
