@@ -1,25 +1,27 @@
-"""The core alone, from a thousand entities to ten million: `benches/growth.rs` measures, here it is judged."""
+"""The core alone, from a thousand entities to ten million, as measured by
+`crates/store-sqlite/benches/growth.rs`.
+"""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 
-from report import Row, Theme, beside, number, seconds
-from stage import Stage
+from harness import Harness
+from report import Row, Section, number, over_floor, seconds
 
-CRATE = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = ("insert", "find by id", "find by username", "find by phone", "find by name")
-FLAT = 3
+MAX_GROWTH = 3
 
 
-def measure(stage: Stage) -> Theme:
-    stage.say("the core alone: cargo bench --bench growth")
-    table = read(run(stage.scale.is_quick))
-    return Theme(
+def measure(harness: Harness) -> Section:
+    harness.log("the core alone: cargo bench -p store-sqlite --bench growth")
+    table = parse(run(harness.scale.is_quick))
+    return Section(
         f"The core alone, from {number(min(table))} to {number(max(table))} entities",
-        "Time per entity in Rust, without Python: the slowest of the sizes beside the fastest.",
-        [judge(what, [line[column] for line in table.values()]) for column, what in enumerate(COLUMNS)],
+        "Time per entity in Rust, without Python: the slowest size against the fastest.",
+        [growth(operation, [line[column] for line in table.values()]) for column, operation in enumerate(COLUMNS)],
         details=[
             ("entities", *COLUMNS),
             *((number(size), *map(seconds, line)) for size, line in sorted(table.items())),
@@ -28,15 +30,17 @@ def measure(stage: Stage) -> Theme:
 
 
 def run(is_quick: bool) -> str:
-    command = ["cargo", "bench", "--bench", "growth", "--no-default-features", "--", *(["--quick"] if is_quick else [])]
-    return subprocess.run(command, cwd=CRATE, stdout=subprocess.PIPE, text=True, check=True).stdout
+    command = ["cargo", "bench", "-p", "store-sqlite", "--bench", "growth", "--", *(["--quick"] if is_quick else [])]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def read(printed: str) -> dict[int, list[float]]:
-    """Seconds by number of entities, out of lines of tab-separated numbers: entities, then nanoseconds."""
-    lines = (line.split("\t") for line in printed.splitlines() if line[:1].isdigit())
+def parse(output: str) -> dict[int, list[float]]:
+    """Returns seconds by number of entities. A line of output has the number and nanoseconds,
+    separated by tabs.
+    """
+    lines = (line.split("\t") for line in output.splitlines() if line[:1].isdigit())
     return {int(size): [float(value) / 1e9 for value in values] for size, *values in lines}
 
 
-def judge(what: str, values: list[float]) -> Row:
-    return beside(what, max(values), min(values), seconds, FLAT)
+def growth(operation: str, values: list[float]) -> Row:
+    return over_floor(operation, max(values), min(values), seconds, MAX_GROWTH)

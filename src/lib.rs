@@ -1,20 +1,78 @@
-//! Telethon's session classes in Rust.
+//! The Python extension `telethon_session_rust._core`: Telethon's objects to entities and back.
 //!
-//! Data goes one way: `py` (the only module that knows Python) calls [`session`], which keeps entities in
-//! an [`entity_cache`], looks in its [`store`] when the cache has no answer, and leaves its unsaved changes to the
-//! [`writer`]. Nothing below `py` imports `PyO3`; without the feature `python` it is not compiled at all.
+//! The only crate that knows Python. Everything else is done by `session-core` and the stores.
 
-pub mod data_centre;
-pub mod entity;
-pub mod entity_cache;
-pub mod error;
-pub mod fork;
-pub mod lookup_key;
-pub mod peer_cache;
-#[cfg(feature = "python")]
-mod py;
-pub mod session;
-pub mod session_string;
-pub mod store;
-mod sync;
-pub mod writer;
+mod add;
+mod entity_class;
+mod entity_file;
+mod error;
+mod flush;
+mod fork_hooks;
+mod guard;
+mod log;
+mod lookup;
+mod make;
+mod memory;
+mod notify;
+mod peer_cache;
+mod read;
+mod scan;
+mod sqlite;
+mod stored;
+mod string;
+mod telethon;
+mod value;
+
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use session_core::writer;
+
+/// How long the end of the program waits for files that another program holds.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The core of telethon-session-rust. Use the classes of the package instead.
+#[pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use super::entity_file::EntityFileCore;
+    #[pymodule_export]
+    use super::fork_hooks::leak;
+    #[pymodule_export]
+    use super::memory::MemoryCore;
+    #[pymodule_export]
+    use super::peer_cache::PeerCacheCore;
+    #[pymodule_export]
+    use super::scan::EntityScan;
+    #[pymodule_export]
+    use super::sqlite::SQLiteCore;
+    #[pymodule_export]
+    use super::stored::StoredCore;
+    #[pymodule_export]
+    use super::string::{data_centre, decode_base64, encode_base64, pack_string, parse_string, unpack_string};
+
+    use super::{Bound, PyModule, PyResult};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::set_up(module)
+    }
+}
+
+fn set_up(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    log::set_up();
+    py.import("atexit")?.call_method1("register", (wrap_pyfunction!(flush_all, module)?,))?;
+    fork_hooks::register(module)
+}
+
+/// Writes, at the end of the program, what any session has not saved.
+#[pyfunction]
+fn flush_all(py: Python<'_>) -> PyResult<()> {
+    let lost = py.detach(|| writer::flush_all(EXIT_TIMEOUT));
+    notify::end(py);
+    for what in lost {
+        log::emit(py, "error", &format!("the program ends and a session could not be saved: {what}"))?;
+    }
+    Ok(())
+}

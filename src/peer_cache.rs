@@ -1,179 +1,375 @@
-//! The peers that a client has met: of each user and channel the access hash and what it is. Every update goes through it.
+//! `PeerCacheCore`, what `RustEntityCache` is made of: the client's own cache of users and
+//! channels.
 //!
-//! It is smaller than an [`entity_cache`](crate::entity_cache): nobody is looked up by a text, and nothing of it is stored.
+//! Reads what `telethon._updates.EntityCache` reads, natively for the exact classes `User` and
+//! `Channel`.
 
-use std::hash::BuildHasher as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+use arrayvec::ArrayVec;
+use attr_cache::{AttrValue, Attribute};
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyFloat, PyList, PyTuple, PyType};
 
-/// A user or channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// The id, unmarked, as Telethon's own cache has it.
-    pub id: i64,
-    /// The access hash; `None` where whoever put the peer here knew none.
-    pub hash: Option<i64>,
-    /// The letter of its `telethon._updates.EntityType`.
-    pub kind: u8,
+use crate::entity_class::{EntityClass, read_each};
+use crate::guard::guarded;
+use session_core::peer_cache::{Peer, PeerCache};
+
+const ATTRIBUTES: [&str; 3] = ["access_hash", "min", "id"];
+
+// The letters of `EntityType`.
+const USER: u8 = b'U';
+const BOT: u8 = b'B';
+const CHANNEL: u8 = b'C';
+const MEGAGROUP: u8 = b'M';
+const GIGAGROUP: u8 = b'E';
+const COMMUNITY: u8 = b'N';
+
+/// The parts of Telethon's private `_updates` that are used.
+struct Updates {
+    user: PeerClass<1>,
+    channel: PeerClass<2>,
+    entity: Py<PyAny>,
+    /// The members of `EntityType`, by their values.
+    kinds: Vec<(u8, Py<PyAny>)>,
 }
 
-/// A peer in less memory.
-#[derive(Debug)]
-struct Row {
-    id: i64,
-    hash: i64,
-    has_hash: bool,
-    kind: u8,
-    /// Whether the peer was removed. Its place stays until half of all places are such.
-    is_gone: bool,
+impl Updates {
+    fn get(py: Python<'_>) -> PyResult<&'static Self> {
+        static UPDATES: PyOnceLock<Updates> = PyOnceLock::new();
+        UPDATES.get_or_try_init(py, || Self::import(py))
+    }
+
+    fn import(py: Python<'_>) -> PyResult<Self> {
+        let types = py.import("telethon.tl.types")?;
+        let class = |name| -> PyResult<Bound<'_, PyType>> { Ok(types.getattr(name)?.cast_into()?) };
+        let updates = py.import("telethon._updates")?;
+        let members = updates.getattr("EntityType")?.try_iter()?;
+        Ok(Self {
+            user: PeerClass {
+                class: EntityClass::new(&class("User")?, ATTRIBUTES)?,
+                flags: Attribute::named(py, ["bot"])?,
+                kind: kind_of_user,
+                never_kept: None,
+                of_another_kind: None,
+            },
+            channel: PeerClass {
+                class: EntityClass::new(&class("Channel")?, ATTRIBUTES)?,
+                flags: Attribute::named(py, ["megagroup", "gigagroup"])?,
+                kind: kind_of_channel,
+                // A basic group, which has no access hash.
+                never_kept: Some(class("Chat")?.unbind()),
+                // Since Telethon 1.45.
+                of_another_kind: types
+                    .getattr_opt("Community")?
+                    .map(|community| PyResult::Ok((community.cast_into()?.unbind(), COMMUNITY)))
+                    .transpose()?,
+            },
+            entity: updates.getattr("Entity")?.unbind(),
+            kinds: members
+                .map(|member| {
+                    let member = member?;
+                    Ok((member.getattr("value")?.extract()?, member.unbind()))
+                })
+                .collect::<PyResult<_>>()?,
+        })
+    }
+
+    fn kind<'py>(&self, py: Python<'py>, kind: u8) -> PyResult<&Bound<'py, PyAny>> {
+        let found = self.kinds.iter().find(|(letter, _)| *letter == kind);
+        found
+            .map(|(_, member)| member.bind(py))
+            .ok_or_else(|| PyValueError::new_err(format!("this Telethon has no EntityType {:?}", char::from(kind))))
+    }
 }
 
-/// Peers by id, in the order in which each came first.
-#[derive(Debug, Default)]
-pub struct PeerCache {
-    rows: Vec<Row>,
-    /// The numbers of the rows.
-    by_id: HashTable<u32>,
-    hasher: RandomState,
+/// The class of nearly all users, or of nearly all chats.
+struct PeerClass<const F: usize> {
+    class: EntityClass<3>,
+    /// The attributes that tell the kind.
+    flags: [Attribute; F],
+    kind: fn([bool; F]) -> u8,
+    /// Another class, none of whose objects is kept.
+    never_kept: Option<Py<PyType>>,
+    /// Another class, and the kind of its objects.
+    of_another_kind: Option<(Py<PyType>, u8)>,
 }
 
-impl PeerCache {
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.by_id.len()
+impl<const F: usize> PeerClass<F> {
+    /// Reads the peers in objects with these dictionaries unless they are `min`, as far as that
+    /// takes no Python code.
+    fn read(&self, dicts: &[Option<Bound<'_, PyDict>>]) -> Batch<Option<Peer>> {
+        let [access_hash, _, id] = &self.class.attributes;
+        let hashes = column(dicts, |dict| access_hash.read_integer(dict));
+        let ids = column(dicts, |dict| id.read_integer(dict));
+        let kinds = column(dicts, |dict| {
+            let mut flags = [false; F];
+            for (flag, attribute) in flags.iter_mut().zip(&self.flags) {
+                *flag = attribute.read_flag(dict)?;
+            }
+            Some((self.kind)(flags))
+        });
+        let peers = ids.into_iter().zip(hashes).zip(kinds);
+        peers
+            .map(|((id, access_hash), kind)| Some(Peer { id: id?, access_hash: Some(access_hash?), kind: kind? }))
+            .collect()
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+    fn are_min(&self, dicts: &[Option<Bound<'_, PyDict>>]) -> Batch<Option<bool>> {
+        let [_, min, _] = &self.class.attributes;
+        column(dicts, |dict| min.read_flag(dict))
     }
 
-    /// The peer with an id.
-    #[must_use]
-    pub fn get(&self, id: i64) -> Option<Peer> {
-        let is_it = |row: &u32| self.rows[*row as usize].id == id;
-        self.by_id.find(self.hasher.hash_one(id), is_it).map(|row| self.rows[*row as usize].peer())
-    }
-
-    /// Puts a peer in, in the place of the one with its id.
-    pub fn put(&mut self, peer: Peer) {
-        let Self { rows, by_id, hasher } = self;
-        let hash = hasher.hash_one(peer.id);
-        if let Some(row) = by_id.find(hash, |row| rows[*row as usize].id == peer.id) {
-            rows[*row as usize] = Row::of(peer);
-            return;
+    /// Reads an object of any class, if it is to be kept.
+    fn read_generic(&self, object: &Bound<'_, PyAny>) -> PyResult<Option<Peer>> {
+        if self.is_never_kept(object) {
+            return Ok(None);
         }
-        // Memory ends long before 32 bits do.
-        let row = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        rows.push(Row::of(peer));
-        by_id.insert_unique(hash, row, |row| hasher.hash_one(rows[*row as usize].id));
-    }
-
-    /// Removes the peer with an id.
-    pub fn remove(&mut self, id: i64) -> Option<Peer> {
-        let Self { rows, by_id, hasher } = self;
-        let is_it = |row: &u32| rows[*row as usize].id == id;
-        let (row, _) = by_id.find_entry(hasher.hash_one(id), is_it).ok()?.remove();
-        let row = &mut rows[row as usize];
-        row.is_gone = true;
-        let peer = row.peer();
-        if self.rows.len() > 2 * self.len() + 32 {
-            self.retain(|_| true);
+        let mut values = [const { AttrValue::Missing }; 3];
+        let mut flags = [const { AttrValue::Missing }; F];
+        read_each(&self.class.attributes, object, None, &mut values)?;
+        read_each(&self.flags, object, None, &mut flags)?;
+        let [access_hash, min, id] = &values;
+        if !access_hash.is_truthy()? || min.is_truthy()? {
+            return Ok(None);
         }
-        Some(peer)
+        let kind = match &self.of_another_kind {
+            Some((class, kind)) if object.is_instance(class.bind(object.py()))? => *kind,
+            _ => {
+                let mut are = [false; F];
+                for (are, flag) in are.iter_mut().zip(&flags) {
+                    *are = flag.is_truthy()?;
+                }
+                (self.kind)(are)
+            }
+        };
+        Ok(Some(Peer { id: id.number()?, access_hash: Some(access_hash.number()?), kind }))
     }
 
-    /// Removes the peer that came last.
-    pub fn pop(&mut self) -> Option<Peer> {
-        while self.rows.pop_if(|row| row.is_gone).is_some() {}
-        let id = self.rows.last()?.id;
-        self.remove(id)
+    fn is_never_kept(&self, object: &Bound<'_, PyAny>) -> bool {
+        self.never_kept.as_ref().is_some_and(|class| object.get_type().is(class))
+    }
+}
+
+/// Values read of several objects. Objects are scattered over memory, so one attribute of all of
+/// them is read before the next, and the loads overlap.
+type Batch<T> = ArrayVec<T, TOGETHER>;
+const TOGETHER: usize = 32;
+
+/// Reads one attribute of several objects, where they have a dictionary and it can be read.
+fn column<'py, T>(
+    dicts: &[Option<Bound<'py, PyDict>>],
+    read: impl Fn(&Bound<'py, PyDict>) -> Option<T>,
+) -> Batch<Option<T>> {
+    dicts.iter().map(|dict| dict.as_ref().and_then(&read)).collect()
+}
+
+fn kind_of_user([is_bot]: [bool; 1]) -> u8 {
+    if is_bot { BOT } else { USER }
+}
+
+fn kind_of_channel([is_megagroup, is_gigagroup]: [bool; 2]) -> u8 {
+    match (is_megagroup, is_gigagroup) {
+        (true, _) => MEGAGROUP,
+        (false, true) => GIGAGROUP,
+        (false, false) => CHANNEL,
+    }
+}
+
+/// The users and channels that a client has met. `RustEntityCache` is made of it; see its
+/// documentation.
+#[pyclass(frozen, subclass, module = "telethon_session_rust._core")]
+pub(crate) struct PeerCacheCore {
+    /// Locked with the GIL held, for moments, and never while Python code runs.
+    cache: Mutex<PeerCache>,
+}
+
+impl PeerCacheCore {
+    fn cache(&self) -> MutexGuard<'_, PeerCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes those that `keep` does not want, and gives back the places of those that were removed before.
-    pub fn retain(&mut self, mut keep: impl FnMut(i64) -> bool) {
-        let before = self.rows.len();
-        self.rows.retain(|row| !row.is_gone && keep(row.id));
-        if self.rows.len() < before {
-            self.index_again();
+    /// Adds the peers among the objects that are to be kept and are not known exactly so.
+    fn read<const F: usize>(
+        &self,
+        class: &PeerClass<F>,
+        objects: &Bound<'_, PyAny>,
+        peers: &mut Vec<Peer>,
+    ) -> PyResult<()> {
+        let Ok(list) = objects.cast_exact::<PyList>() else {
+            // A generator may change what it yielded.
+            return objects.try_iter()?.try_for_each(|object| {
+                peers.extend(class.read_generic(&object?)?);
+                Ok(())
+            });
+        };
+        let mut objects = list.iter();
+        loop {
+            let some: Batch<_> = objects.by_ref().take(TOGETHER).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            self.read_together(class, &some, peers)?;
         }
+    }
+
+    fn read_together<const F: usize>(
+        &self,
+        class: &PeerClass<F>,
+        objects: &[Bound<'_, PyAny>],
+        peers: &mut Vec<Peer>,
+    ) -> PyResult<()> {
+        let dicts: Batch<_> = objects.iter().map(|object| class.class.dict_of(object)).collect::<PyResult<_>>()?;
+        let found = class.read(&dicts);
+        // A peer that is known exactly so needs no change, `min` or not; but only up to the first
+        // one that does, because that one may occur again.
+        let known = if peers.is_empty() { self.count_known(class, objects, &found)? } else { 0 };
+        let are_min = class.are_min(&dicts[known..]);
+        for ((object, peer), is_min) in objects[known..].iter().zip(&found[known..]).zip(are_min) {
+            match peer.zip(is_min) {
+                Some((peer, is_min)) => peers.extend(Some(peer).filter(|peer| !is_min && peer.access_hash != Some(0))),
+                None => peers.extend(class.read_generic(object)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how many are known exactly so or never kept, up to the first of which neither is
+    /// certain.
+    fn count_known<const F: usize>(
+        &self,
+        class: &PeerClass<F>,
+        objects: &[Bound<'_, PyAny>],
+        peers: &[Option<Peer>],
+    ) -> PyResult<usize> {
+        guarded(|| {
+            let cache = self.cache();
+            let mut each = objects.iter().zip(peers);
+            let doubtful = each.position(|(object, peer)| match peer {
+                Some(peer) => cache.get(peer.id) != Some(*peer),
+                None => !class.is_never_kept(object),
+            });
+            doubtful.unwrap_or(objects.len())
+        })
+    }
+
+    fn find(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<Peer>> {
+        let Some(id) = key(id)? else { return Ok(None) };
+        guarded(|| self.cache().get(id))
+    }
+}
+
+#[pymethods]
+impl PeerCacheCore {
+    /// Takes whatever the subclass's `__init__` takes.
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __new__(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { cache: Mutex::default() }
+    }
+
+    fn extend(&self, users: &Bound<'_, PyAny>, chats: &Bound<'_, PyAny>) -> PyResult<()> {
+        let updates = Updates::get(users.py())?;
+        let mut peers = Vec::new();
+        self.read(&updates.user, users, &mut peers)?;
+        self.read(&updates.channel, chats, &mut peers)?;
+        guarded(|| {
+            let mut cache = self.cache();
+            for peer in peers {
+                cache.put(peer);
+            }
+        })
+    }
+
+    fn put(&self, entity: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = entity.py();
+        let (id, hash) = (entity.getattr(intern!(py, "id"))?, entity.getattr(intern!(py, "hash"))?);
+        let peer = Peer {
+            id: id.extract()?,
+            access_hash: hash.extract()?,
+            kind: entity.getattr(intern!(py, "ty"))?.extract()?,
+        };
+        guarded(|| self.cache().put(peer))
+    }
+
+    fn get<'py>(&self, id: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = id.py();
+        let Some(Peer { id, access_hash, kind }) = self.find(id)? else { return Ok(None) };
+        let updates = Updates::get(py)?;
+        updates.entity.bind(py).call1((updates.kind(py, kind)?, id, access_hash)).map(Some)
+    }
+
+    fn retain(&self, filter: &Bound<'_, PyAny>) -> PyResult<()> {
+        let ids = guarded(|| self.cache().iter().map(|peer| peer.id).collect::<Vec<_>>())?;
+        let mut unwanted = std::collections::HashSet::new();
+        for id in ids {
+            if !filter.call1((id,))?.is_truthy()? {
+                unwanted.insert(id);
+            }
+        }
+        guarded(|| self.cache().retain(|id| !unwanted.contains(&id)))
     }
 
     /// Removes all.
-    pub fn clear(&mut self) {
-        self.rows = Vec::new();
-        self.by_id = HashTable::new();
+    fn _clear(&self) -> PyResult<()> {
+        guarded(|| self.cache().clear())
     }
 
-    /// All of them, in their order.
-    pub fn iter(&self) -> impl Iterator<Item = Peer> {
-        self.rows.iter().filter(|row| !row.is_gone).map(Row::peer)
+    /// Removes the one with an ID. Returns its access hash and `EntityType`.
+    #[pyo3(signature = (id, /))]
+    fn _remove<'py>(&self, id: &Bound<'py, PyAny>) -> PyResult<Option<HashAndKind<'py>>> {
+        let Some(number) = key(id)? else { return Ok(None) };
+        let removed = guarded(|| self.cache().remove(number))?;
+        removed.map(|peer| hash_and_kind(id.py(), peer)).transpose()
     }
 
-    /// Finds the rows by their ids where they are now.
-    fn index_again(&mut self) {
-        let Self { rows, by_id, hasher } = self;
-        rows.shrink_to_fit();
-        *by_id = HashTable::with_capacity(rows.len());
-        for (number, row) in (0..).zip(&*rows) {
-            by_id.insert_unique(hasher.hash_one(row.id), number, |row| hasher.hash_one(rows[*row as usize].id));
-        }
+    /// Removes the one added last. Returns its ID, access hash and `EntityType`.
+    fn _pop<'py>(&self, py: Python<'py>) -> PyResult<Option<(i64, HashAndKind<'py>)>> {
+        let popped = guarded(|| self.cache().pop())?;
+        popped.map(|peer| Ok((peer.id, hash_and_kind(py, peer)?))).transpose()
+    }
+
+    fn __len__(&self) -> PyResult<usize> {
+        guarded(|| self.cache().len())
+    }
+
+    /// Returns access hash and `EntityType` of an ID.
+    #[pyo3(signature = (id, /))]
+    fn _find<'py>(&self, id: &Bound<'py, PyAny>) -> PyResult<Option<HashAndKind<'py>>> {
+        self.find(id)?.map(|peer| hash_and_kind(id.py(), peer)).transpose()
+    }
+
+    /// Adds one.
+    #[pyo3(signature = (id, hash, ty, /))]
+    fn _set(&self, id: i64, hash: Option<i64>, ty: u8) -> PyResult<()> {
+        guarded(|| self.cache().put(Peer { id, access_hash: hash, kind: ty }))
+    }
+
+    /// Returns all IDs, in the order in which they were added.
+    fn _ids(&self) -> PyResult<Vec<i64>> {
+        guarded(|| self.cache().iter().map(|peer| peer.id).collect())
     }
 }
 
-impl Row {
-    fn of(Peer { id, hash, kind }: Peer) -> Self {
-        Self { id, hash: hash.unwrap_or(0), has_hash: hash.is_some(), kind, is_gone: false }
-    }
+/// Access hash and `EntityType`, the values of Telethon's `hash_map`.
+type HashAndKind<'py> = (Option<i64>, Bound<'py, PyAny>);
 
-    fn peer(&self) -> Peer {
-        Peer { id: self.id, hash: self.has_hash.then_some(self.hash), kind: self.kind }
-    }
+fn hash_and_kind(py: Python<'_>, peer: Peer) -> PyResult<HashAndKind<'_>> {
+    Ok((peer.access_hash, Updates::get(py)?.kind(py, peer.kind)?.clone()))
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::*;
-
-    #[test]
-    fn answers_as_a_map_in_order() {
-        let mut cache = PeerCache::default();
-        let (mut model, mut order) = (HashMap::new(), Vec::new());
-        let mut state = 1_u64;
-        // Miri takes a thousand times as long.
-        let (steps, every) = if cfg!(miri) { (300, 97) } else { (50_000_i64, 1) };
-        for step in 0..steps {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let id = i64::try_from(state >> 50).unwrap() - 5_000;
-            let peer = Peer { id, hash: (step % 5 != 0).then_some(step), kind: u8::try_from(step % 7).unwrap() };
-            cache.put(peer);
-            if model.insert(id, peer).is_none() {
-                order.push(id);
-            }
-            if step % 3 == 2 {
-                let id = id + step % 2;
-                assert_eq!(cache.remove(id), model.remove(&id));
-                order.retain(|other| *other != id);
-            }
-            if step % 7 == 6 {
-                let last = order.pop();
-                assert_eq!(cache.pop(), last.and_then(|id| model.remove(&id)));
-            }
-            assert_eq!(cache.len(), model.len());
-            if step % 100 == 99 {
-                let keep = |id: i64| id % 3 != step % 3;
-                cache.retain(keep);
-                model.retain(|id, _| keep(*id));
-                order.retain(|id| keep(*id));
-            }
-        }
-        assert!(cache.iter().map(|peer| peer.id).eq(order));
-        assert_eq!(cache.len(), model.len());
-        assert!((-6_000..20_000).step_by(every).all(|id| cache.get(id) == model.get(&id).copied()));
+/// Returns the integer that a dictionary with integer keys would look up: for `7.0` and `True` too.
+fn key(id: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
+    if let Ok(float) = id.cast::<PyFloat>() {
+        let whole = float.call_method0("is_integer")?.is_truthy()?;
+        return Ok(if whole { float.call_method0("__int__")?.extract().ok() } else { None });
     }
+    if id.is_instance_of::<pyo3::types::PyInt>() {
+        return Ok(id.extract().ok());
+    }
+    // An object that cannot be a key raises there too.
+    id.hash().map(|_| None)
 }

@@ -1,4 +1,4 @@
-//! A claim on a whole file, which lasts as long as its holder does and tells the holder's process.
+//! A claim on a whole file, which lasts as long as its holder and names the holder's process.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -7,27 +7,27 @@ use std::path::Path;
 use crate::lock::{self, Attempt};
 use crate::open_files::{self, Shared, locked};
 
-/// A claim on a file; it ends when it is dropped, or with the process. It keeps nobody from the file who does not
-/// ask for one too.
+/// A claim on a file. It ends when it is dropped, or with the process. It excludes only others that
+/// claim the file too.
 #[derive(Debug)]
 pub struct Claim {
     file: Shared,
 }
 
-/// What became of an attempt to claim a file.
+/// The outcome of an attempt to claim a file.
 #[derive(Debug)]
 pub enum Claimed {
-    /// It is ours.
+    /// The file is claimed.
     Ours(Claim),
-    /// It is claimed by a process with this number: another one, or this one.
+    /// A process with this ID holds the claim: another one, or this one.
     By(u32),
 }
 
 impl Claim {
-    /// Claims a file that is there and may be written.
+    /// Claims an existing file that may be written.
     ///
     /// # Errors
-    /// Whatever keeps it from being opened or locked.
+    /// What prevents the file from being opened or locked.
     pub fn take(path: &Path) -> io::Result<Claimed> {
         let file = match open_files::take_waiting(path, true) {
             Some(file) => file,
@@ -45,7 +45,7 @@ impl Claim {
             match attempt {
                 Ok(()) => return Ok(Claimed::Ours(file)),
                 Err(Some(process)) => return Ok(Claimed::By(process)),
-                // Given up just now.
+                // The claim ended just now.
                 Err(None) => {}
             }
         }
@@ -60,7 +60,7 @@ impl Drop for Claim {
     }
 }
 
-/// The claim must not last as long as it may take until the file can be closed.
+/// Ends the claim at once, although it may take a while until the file can be closed.
 fn close(file: File) {
     let _ = lock::give_up(&file);
     open_files::close(file, true, lock::ALL);

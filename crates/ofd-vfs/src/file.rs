@@ -1,27 +1,27 @@
-//! A database file: opened, read and written at its places, locked; with the shared memory of WAL
+//! A database file: opening, positioned reads and writes, locks; with the shared memory of WAL
 //! mode.
 
 use std::cell::Cell;
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use crate::lock::{self, Attempt, Held, Level, Lock};
+use crate::file_system::{above_standard_streams, is_at};
+use crate::lock::{self, Attempt, Level, Lock, LockState};
 use crate::open_files::{self, Shared, locked};
 use crate::shm::{Failure, Mapped, SharedMemory};
 
-/// How a file is to be opened.
+/// How to open a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mode {
     pub(crate) writable: bool,
     pub(crate) create: bool,
-    /// It must not be there.
+    /// The file must not exist.
     pub(crate) new: bool,
 }
 
@@ -31,23 +31,23 @@ pub(crate) struct DatabaseFile {
     file: Shared,
     path: PathBuf,
     is_writable: bool,
-    /// Those at its opening. By device and number it is known that the file at `path` is still this
-    /// one.
+    /// The attributes when it was opened. Device and inode tell whether the file at `path` is still
+    /// this one.
     metadata: Metadata,
     lock: Lock,
     /// In WAL mode, from the first read on.
     shared_memory: Option<SharedMemory>,
-    /// The last error of the system, for SQLite to tell.
+    /// The last error of the system, which SQLite may ask for.
     last_errno: i32,
 }
 
-/// What became of an attempt to open a file here.
+/// The outcome of an attempt to open a file.
 #[derive(Debug)]
-pub(crate) enum Opened {
-    /// It is open; whether for writing too.
-    Here(Box<DatabaseFile>, bool),
-    /// SQLite's own VFS must open it: there are no such locks.
-    NotHere,
+pub(crate) enum OpenOutcome {
+    /// It is open, and writable if `true`.
+    Opened(Box<DatabaseFile>, bool),
+    /// SQLite's own VFS must open it, because there are no such locks.
+    Unsupported,
 }
 
 thread_local! {
@@ -59,12 +59,12 @@ pub(crate) fn take_opening_error() -> Option<io::Error> {
 }
 
 impl DatabaseFile {
-    /// Opens a file; for reading only where it may not be written.
-    pub(crate) fn open(path: &[u8], mode: Mode) -> io::Result<Opened> {
+    /// Opens a file; for reading only if it may not be written.
+    pub(crate) fn open(path: &[u8], mode: Mode) -> io::Result<OpenOutcome> {
         Self::try_open(path, mode).inspect_err(|error| OPENING_ERROR.set(Some(copy_of(error))))
     }
 
-    fn try_open(path: &[u8], mode: Mode) -> io::Result<Opened> {
+    fn try_open(path: &[u8], mode: Mode) -> io::Result<OpenOutcome> {
         open_files::close_waiting();
         let path = PathBuf::from(OsStr::from_bytes(path));
         let (file, is_writable) = match open_one(&path, mode) {
@@ -77,16 +77,16 @@ impl DatabaseFile {
         };
         if !lock::are_known(&file) {
             open_files::close(file, is_writable, lock::ALL);
-            return Ok(Opened::NotHere);
+            return Ok(OpenOutcome::Unsupported);
         }
         let metadata = file.metadata()?;
         let file = open_files::add(file);
         let lock = Lock::default();
         let opened = Self { file, path, is_writable, metadata, lock, shared_memory: None, last_errno: 0 };
-        Ok(Opened::Here(Box::new(opened), is_writable))
+        Ok(OpenOutcome::Opened(Box::new(opened), is_writable))
     }
 
-    /// Reads what there is at `offset`, and answers how much that was.
+    /// Reads what is at `offset`. Returns how many bytes that was.
     pub(crate) fn read(&mut self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         self.with_file(|file, _| {
             let mut count = 0;
@@ -111,7 +111,7 @@ impl DatabaseFile {
         self.with_file(|file, _| file.set_len(size))
     }
 
-    /// Returns when what was written is on the disk.
+    /// Returns when written data is on disk.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.with_file(|file, _| file.sync_data())
     }
@@ -121,9 +121,9 @@ impl DatabaseFile {
     }
 
     pub(crate) fn lock(&mut self, to: Level) -> io::Result<Attempt> {
-        // Who has the file alone removes the WAL. A connection that takes part in the shared memory
-        // has it open, even if it has lost its lock of the file, as POSIX locks are lost when
-        // anything in their process closes the file.
+        // A connection that has the file to itself removes the WAL. A connection that uses the
+        // shared memory still has the file open, even if it has lost its lock of the file, as POSIX
+        // locks are lost when anything in their process closes the file.
         if to == Level::Exclusive && self.shared_memory.as_ref().map_or(Ok(false), SharedMemory::is_shared)? {
             return Ok(Attempt::Busy);
         }
@@ -134,9 +134,9 @@ impl DatabaseFile {
         self.with_file(|file, lock| lock.lower(file, to))
     }
 
-    /// Returns `true` if a connection is going to write. SQLite asks when it finds a journal. Without a writer it takes
-    /// the journal for that of a killed one, rolls it back and deletes it. Once the file has left its path, the journal
-    /// there is another file's.
+    /// Returns `true` if a connection is about to write. SQLite asks when it finds a journal.
+    /// Without a writer it takes the journal for that of a killed process, rolls it back and
+    /// deletes it. Once the file has left its path, the journal there belongs to another file.
     pub(crate) fn is_reserved(&mut self) -> io::Result<bool> {
         if self.has_moved() {
             return Ok(true);
@@ -154,9 +154,9 @@ impl DatabaseFile {
 
     /// Returns `true` if the file at the path is no longer this one.
     ///
-    /// In WAL mode SQLite asks at the end only: whether the WAL at the path may be written back
-    /// into this file, and removed. That is so while the shared memory beside it is ours. A file
-    /// that has taken the place of this one would be read through it.
+    /// In WAL mode SQLite asks only at the end: whether the WAL at the path may be written back
+    /// into this file, and removed. It may as long as the shared memory beside it is this
+    /// connection's. A file that has taken the place of this one would be read through it.
     pub(crate) fn has_moved(&self) -> bool {
         match &self.shared_memory {
             Some(memory) => memory.is_in_place() == Some(false),
@@ -168,8 +168,8 @@ impl DatabaseFile {
         is_at(&self.path, &self.metadata) == Some(true)
     }
 
-    /// Maps a part of the shared memory; opens it before, if it is not. `None` is that the file has
-    /// moved: what is at the path now is another file's.
+    /// Maps a region of the shared memory, opening it first if necessary. Returns `None` if the
+    /// file has moved: what is at the path now belongs to another file.
     pub(crate) fn map_shared(
         &mut self,
         index: usize,
@@ -191,11 +191,11 @@ impl DatabaseFile {
         result.map(Some)
     }
 
-    /// Locks or unlocks slots of the shared memory. Returns `None` if the lock is for writing and the file or its shared
-    /// memory has moved: no other connection would find what is written.
-    pub(crate) fn lock_shared(&mut self, first: u8, count: u8, how: Held) -> io::Result<Option<Attempt>> {
+    /// Locks or unlocks slots of the shared memory. Returns `None` if the lock is for writing and
+    /// the file or its shared memory has moved: no other connection would see the write.
+    pub(crate) fn lock_shared(&mut self, first: u8, count: u8, how: LockState) -> io::Result<Option<Attempt>> {
         const WRITER: u8 = 0;
-        let is_to_be_written = first == WRITER && how == Held::Exclusively;
+        let is_to_be_written = first == WRITER && how == LockState::Exclusive;
         if is_to_be_written && !self.is_in_place() {
             return Ok(None);
         }
@@ -250,20 +250,8 @@ fn open_one(path: &Path, mode: Mode) -> io::Result<File> {
     }
     let mut options = OpenOptions::new();
     options.read(true).write(mode.writable).create(mode.create).create_new(mode.new);
-    // Whoever has the file has the account. SQLite has followed the links in the path already.
+    // The file gives access to the account. SQLite has resolved links in the path already.
     options.mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
     let file = options.open(path)?;
     above_standard_streams(file)
-}
-
-/// A program that has closed its standard streams writes to a file that got one of their numbers. A copy gets none.
-pub(crate) fn above_standard_streams(file: File) -> io::Result<File> {
-    const FIRST: i32 = 3;
-    if file.as_raw_fd() < FIRST { file.try_clone() } else { Ok(file) }
-}
-
-/// Returns whether the file at a path is the one with these attributes; `None` if there is none.
-pub(crate) fn is_at(path: &Path, attributes: &Metadata) -> Option<bool> {
-    let found = fs::metadata(path).ok()?;
-    Some((found.dev(), found.ino()) == (attributes.dev(), attributes.ino()))
 }

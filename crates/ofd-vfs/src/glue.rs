@@ -1,8 +1,9 @@
-//! What SQLite calls: a table of functions, each of which finds the [`DatabaseFile`] that is meant and lets it do the work.
+//! What SQLite calls: a table of functions, each of which finds its [`DatabaseFile`] and calls it.
 //!
-//! SQLite's promises that the code relies on (<https://sqlite.org/c3ref/vfs.html>, `io_methods.html`): the memory for a file
-//! is `szOsFile` bytes, its own until after `xClose`; a file is used by one thread at a time; pointers to results
-//! and buffers are valid and of the length that is said; nothing is called for a file whose `pMethods` is null.
+//! The code relies on SQLite's promises (<https://sqlite.org/c3ref/vfs.html>, `io_methods.html`):
+//! the memory for a file is `szOsFile` bytes, the file's own until after `xClose`; a file is used
+//! by one thread at a time; pointers to results and buffers are valid and of the given length;
+//! nothing is called for a file whose `pMethods` is null.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::io;
@@ -12,7 +13,7 @@ use std::{ptr, slice};
 use libsqlite3_sys as ffi;
 use nix::errno::Errno;
 
-use crate::file::{DatabaseFile, Mode, Opened};
+use crate::file::{DatabaseFile, Mode, OpenOutcome};
 use crate::lock::{Attempt, Level};
 
 mod wal;
@@ -47,9 +48,10 @@ static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
     xUnfetch: None,
 };
 
-/// Registers the VFS: SQLite's own in all but the opening of database files. Answers SQLite's result code.
+/// Registers the VFS, which is SQLite's own except for opening database files. Returns SQLite's
+/// result code.
 pub(crate) fn register(name: &'static CStr) -> c_int {
-    // SAFETY: null asks for the default VFS; what is found is never freed.
+    // SAFETY: null asks for the default VFS, which is never freed.
     let Some(own) = (unsafe { ffi::sqlite3_vfs_find(ptr::null()).as_ref() }) else { return ffi::SQLITE_ERROR };
     let Ok(size) = c_int::try_from(size_of::<Place>()) else { return ffi::SQLITE_ERROR };
     // Leaked: SQLite keeps it as long as the program runs.
@@ -60,21 +62,22 @@ pub(crate) fn register(name: &'static CStr) -> c_int {
         xOpen: Some(open),
         ..*own
     }));
-    // SAFETY: the table and the name live as long as the program, and the functions are of the types that are wanted.
+    // SAFETY: the table and the name live as long as the program, and the functions have the types
+    // that SQLite expects.
     unsafe { ffi::sqlite3_vfs_register(vfs, 0) }
 }
 
-/// A panic must not get into SQLite.
+/// Keeps a panic from unwinding into SQLite.
 fn guarded(call: impl FnOnce() -> c_int) -> c_int {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or(ffi::SQLITE_INTERNAL)
 }
 
-/// The result code of what was done to a file.
+/// Returns the result code of an operation on a file.
 fn code(result: io::Result<()>, otherwise: c_int) -> c_int {
     result.map_or(otherwise, |()| ffi::SQLITE_OK)
 }
 
-/// Calls with the file that is meant.
+/// Calls `call` with the file at `place`.
 ///
 /// # Safety
 /// `place` must be that of a file that [`open`] opened here and that is not closed.
@@ -95,10 +98,10 @@ unsafe extern "C" fn open(
     flags: c_int,
     out_flags: *mut c_int,
 ) -> c_int {
-    // SAFETY: SQLite has made room for our file at `place`; without methods it counts as not open.
+    // SAFETY: SQLite has made room for a file at `place`; without methods it counts as not open.
     unsafe { (*place).pMethods = ptr::null() };
     if flags & ffi::SQLITE_OPEN_MAIN_DB == 0 || name.is_null() {
-        // SAFETY: these are the arguments that we were given.
+        // SAFETY: these are the arguments that SQLite passed.
         return unsafe { open_with_sqlites_own(name, place, flags, out_flags) };
     }
     let mut opened = Err(io::Error::other("not tried"));
@@ -115,7 +118,7 @@ unsafe extern "C" fn open(
     });
     match opened {
         _ if panicked != ffi::SQLITE_OK => panicked,
-        Ok(Opened::Here(file, is_writable)) => {
+        Ok(OpenOutcome::Opened(file, is_writable)) => {
             if !out_flags.is_null() {
                 let read_only =
                     flags & !(ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_CREATE) | ffi::SQLITE_OPEN_READONLY;
@@ -124,12 +127,13 @@ unsafe extern "C" fn open(
             }
             let file = Box::into_raw(file);
             let base = ffi::sqlite3_file { pMethods: &raw const METHODS };
-            // SAFETY: there is room for `szOsFile` bytes, which is at least a `Place`, aligned as SQLite's own files are.
+            // SAFETY: there is room for `szOsFile` bytes, which is at least a `Place`, aligned as
+            // SQLite's own files are.
             unsafe { place.cast::<Place>().write(Place { base, file }) };
             ffi::SQLITE_OK
         }
-        // SAFETY: these are the arguments that we were given.
-        Ok(Opened::NotHere) => unsafe { open_with_sqlites_own(name, place, flags, out_flags) },
+        // SAFETY: these are the arguments that SQLite passed.
+        Ok(OpenOutcome::Unsupported) => unsafe { open_with_sqlites_own(name, place, flags, out_flags) },
         Err(_) => ffi::SQLITE_CANTOPEN,
     }
 }
@@ -154,7 +158,7 @@ unsafe fn open_with_sqlites_own(
 
 unsafe extern "C" fn close(place: *mut ffi::sqlite3_file) -> c_int {
     guarded(|| {
-        // SAFETY: it is open, and this is the last call for it.
+        // SAFETY: the file is open, and this is the last call for it.
         let file = unsafe {
             let place = &mut *place.cast::<Place>();
             place.base.pMethods = ptr::null();
@@ -174,9 +178,10 @@ unsafe extern "C" fn read(
     let (Ok(count), Ok(offset)) = (usize::try_from(count), u64::try_from(offset)) else {
         return ffi::SQLITE_IOERR_READ;
     };
-    // SAFETY: the buffer is `count` bytes long, and ours until we return; that it holds anything is not relied upon.
+    // SAFETY: the buffer is `count` bytes long, and exclusive until this function returns; its
+    // contents are not read.
     let into = unsafe { slice::from_raw_parts_mut(into.cast::<u8>(), count) };
-    // SAFETY: it is one of ours, and open.
+    // SAFETY: the file was opened here and is open.
     unsafe {
         with_file(place, |file| match file.read(into, offset) {
             Ok(read) if read == into.len() => ffi::SQLITE_OK,
@@ -198,9 +203,9 @@ unsafe extern "C" fn write(
     let (Ok(count), Ok(offset)) = (usize::try_from(count), u64::try_from(offset)) else {
         return ffi::SQLITE_IOERR_WRITE;
     };
-    // SAFETY: there are `count` bytes, which nobody changes until we return.
+    // SAFETY: there are `count` bytes, which do not change until this function returns.
     let data = unsafe { slice::from_raw_parts(data.cast::<u8>(), count) };
-    // SAFETY: it is one of ours, and open.
+    // SAFETY: the file was opened here and is open.
     unsafe {
         with_file(place, |file| match file.write(data, offset) {
             Ok(()) => ffi::SQLITE_OK,
@@ -210,7 +215,7 @@ unsafe extern "C" fn write(
     }
 }
 
-/// No room on the disk, for this user, or in a file.
+/// Returns `true` if there is no room on the disk, for this user, or in a file.
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::WriteZero)
         || [Errno::EDQUOT, Errno::EFBIG].iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
@@ -218,21 +223,21 @@ fn is_full(error: &io::Error) -> bool {
 
 unsafe extern "C" fn truncate(place: *mut ffi::sqlite3_file, size: ffi::sqlite3_int64) -> c_int {
     let Ok(size) = u64::try_from(size) else { return ffi::SQLITE_IOERR_TRUNCATE };
-    // SAFETY: it is one of ours, and open.
+    // SAFETY: the file was opened here and is open.
     unsafe { with_file(place, |file| code(file.truncate(size), ffi::SQLITE_IOERR_TRUNCATE)) }
 }
 
 unsafe extern "C" fn sync(place: *mut ffi::sqlite3_file, _flags: c_int) -> c_int {
-    // SAFETY: it is one of ours, and open.
+    // SAFETY: the file was opened here and is open.
     unsafe { with_file(place, |file| code(file.sync(), ffi::SQLITE_IOERR_FSYNC)) }
 }
 
 unsafe extern "C" fn file_size(place: *mut ffi::sqlite3_file, size: *mut ffi::sqlite3_int64) -> c_int {
-    // SAFETY: it is one of ours, and open.
+    // SAFETY: the file was opened here and is open.
     unsafe {
         with_file(place, |file| match file.size().map(i64::try_from) {
             Ok(Ok(found)) => {
-                // Where SQLite wants the answer.
+                // SQLite wants the answer there.
                 *size = found;
                 ffi::SQLITE_OK
             }
@@ -249,7 +254,7 @@ unsafe extern "C" fn lock(place: *mut ffi::sqlite3_file, level: c_int) -> c_int 
         ffi::SQLITE_LOCK_EXCLUSIVE => Level::Exclusive,
         _ => Level::None,
     };
-    // SAFETY: it is one of ours, and open.
+    // SAFETY: the file was opened here and is open.
     unsafe {
         with_file(place, |file| match file.lock(level) {
             Ok(Attempt::Locked) => ffi::SQLITE_OK,
@@ -261,12 +266,12 @@ unsafe extern "C" fn lock(place: *mut ffi::sqlite3_file, level: c_int) -> c_int 
 
 unsafe extern "C" fn unlock(place: *mut ffi::sqlite3_file, level: c_int) -> c_int {
     let level = if level == ffi::SQLITE_LOCK_SHARED { Level::Shared } else { Level::None };
-    // SAFETY: it is one of ours, and open.
+    // SAFETY: the file was opened here and is open.
     unsafe { with_file(place, |file| code(file.unlock(level), ffi::SQLITE_IOERR_UNLOCK)) }
 }
 
 unsafe extern "C" fn check_reserved_lock(place: *mut ffi::sqlite3_file, is_reserved: *mut c_int) -> c_int {
-    // SAFETY: it is one of ours, and open; `is_reserved` is where SQLite wants the answer.
+    // SAFETY: the file was opened here and is open; SQLite wants the answer in `is_reserved`.
     unsafe {
         with_file(place, |file| match file.is_reserved() {
             Ok(found) => {
@@ -279,7 +284,7 @@ unsafe extern "C" fn check_reserved_lock(place: *mut ffi::sqlite3_file, is_reser
 }
 
 unsafe extern "C" fn file_control(place: *mut ffi::sqlite3_file, what: c_int, answer: *mut c_void) -> c_int {
-    // SAFETY: it is one of ours, and open; for each of these the answer is an `int`.
+    // SAFETY: the file was opened here and is open; for each of these the answer is an `int`.
     unsafe {
         with_file(place, |file| {
             let found = match what {

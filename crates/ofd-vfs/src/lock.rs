@@ -1,7 +1,7 @@
 //! The locks that SQLite takes on a database file, as locks of the open file description.
 //!
-//! The bytes and their meaning are those of SQLite's file format (<https://sqlite.org/lockingv3.html>), so that everybody
-//! who knows them keeps out of everybody's way.
+//! The bytes and their meaning are those of SQLite's file format
+//! (<https://sqlite.org/lockingv3.html>), so that the locks work with every other SQLite.
 
 use std::fs::File;
 use std::io;
@@ -16,13 +16,13 @@ pub(crate) enum Level {
     /// Not at all.
     #[default]
     None,
-    /// For reading, as others may too.
+    /// For reading, as other connections may too.
     Shared,
-    /// By the one who is going to write; others may still read.
+    /// By a connection that is about to write; others may still read.
     Reserved,
-    /// By the one who waits for the last readers: nobody begins to read.
+    /// By a connection that waits for the last readers; no new ones may begin.
     Pending,
-    /// For writing: nobody else has any lock.
+    /// For writing: no other connection has a lock.
     Exclusive,
 }
 
@@ -37,19 +37,19 @@ const PENDING: Bytes = Bytes { first: 0x4000_0000, count: 1 };
 const RESERVED: Bytes = Bytes { first: PENDING.first + 1, count: 1 };
 const PENDING_AND_RESERVED: Bytes = Bytes { first: PENDING.first, count: 2 };
 const SHARED: Bytes = Bytes { first: PENDING.first + 2, count: 510 };
-/// All that SQLite locks of a database file.
+/// All bytes that SQLite locks of a database file.
 pub(crate) const ALL: Bytes = Bytes { first: PENDING.first, count: 2 + SHARED.count };
 
-/// Where a claim on the file begins, far from all that SQLite locks. It is as long as its holder's process number, and one: one
-/// lock says both that the file is claimed and by whom.
+/// Where a claim on the file begins, far from what SQLite locks. Its length is the holder's process
+/// ID plus one, so one lock tells both that the file is claimed and by which process.
 const CLAIM: i64 = 1 << 40;
 
-/// What became of an attempt to lock.
+/// The outcome of an attempt to lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
     /// It is locked.
     Locked,
-    /// Somebody else has a lock that is in the way.
+    /// Another open file has a conflicting lock.
     Busy,
 }
 
@@ -64,8 +64,8 @@ impl Lock {
         self.level
     }
 
-    /// Locks more of the file. To be [`Level::Pending`] is not to be asked for: it is what an attempt at
-    /// [`Level::Exclusive`] leaves behind where there are still readers.
+    /// Locks more of the file. [`Level::Pending`] must not be requested: it is what an attempt at
+    /// [`Level::Exclusive`] leaves behind while there are readers.
     pub(crate) fn raise(&mut self, file: &File, to: Level) -> io::Result<Attempt> {
         if self.level >= to {
             return Ok(Attempt::Locked);
@@ -73,7 +73,7 @@ impl Lock {
         match to {
             Level::None => {}
             Level::Shared => {
-                // Whoever is pending keeps new readers out.
+                // A pending connection keeps new readers out.
                 if set(file, F_RDLCK, PENDING)? == Attempt::Busy {
                     return Ok(Attempt::Busy);
                 }
@@ -110,7 +110,7 @@ impl Lock {
             return Ok(());
         }
         if to == Level::Shared {
-            // Nobody can have come in between: a lock is changed, not taken anew.
+            // Nothing can have come in between: the lock is changed, not taken anew.
             set(file, F_RDLCK, SHARED)?;
             set(file, F_UNLCK, PENDING_AND_RESERVED)?;
         } else {
@@ -120,13 +120,13 @@ impl Lock {
         Ok(())
     }
 
-    /// Whether anybody is going to write.
+    /// Returns `true` if any connection is about to write.
     pub(crate) fn is_reserved(&self, file: &File) -> io::Result<bool> {
         Ok(self.level > Level::Shared || has_others(file, RESERVED)?)
     }
 }
 
-/// Whether the kernel, and the file system, have such locks.
+/// Returns `true` if the kernel and the file system have such locks.
 pub(crate) fn are_known(file: &File) -> bool {
     has_others(file, RESERVED).is_ok()
 }
@@ -136,7 +136,7 @@ pub(crate) fn share(file: &File, bytes: Bytes) -> io::Result<Attempt> {
     set(file, F_RDLCK, bytes)
 }
 
-/// Locks bytes for this open file alone.
+/// Locks bytes for this open file only.
 pub(crate) fn exclude(file: &File, bytes: Bytes) -> io::Result<Attempt> {
     set(file, F_WRLCK, bytes)
 }
@@ -148,21 +148,20 @@ pub(crate) fn release(file: &File, bytes: Bytes) -> io::Result<()> {
 
 /// How bytes are locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Held {
-    /// Not at all.
-    Not,
+pub(crate) enum LockState {
+    Unlocked,
     /// For reading.
     Shared,
     /// For one open file alone.
-    Exclusively,
+    Exclusive,
 }
 
 /// Returns how another open file has these bytes locked.
-pub(crate) fn held_by_others(file: &File, bytes: Bytes) -> io::Result<Held> {
-    Ok(match who_is_in_the_way(file, bytes)? {
-        None => Held::Not,
-        Some(lock) if c_int::from(lock.l_type) == F_RDLCK => Held::Shared,
-        Some(_) => Held::Exclusively,
+pub(crate) fn lock_of_others(file: &File, bytes: Bytes) -> io::Result<LockState> {
+    Ok(match conflicting_lock(file, bytes)? {
+        None => LockState::Unlocked,
+        Some(lock) if c_int::from(lock.l_type) == F_RDLCK => LockState::Shared,
+        Some(_) => LockState::Exclusive,
     })
 }
 
@@ -171,15 +170,15 @@ pub(crate) fn claim(file: &File, process: u32) -> io::Result<Attempt> {
     exclude(file, Bytes { first: CLAIM, count: i64::from(process) + 1 })
 }
 
-/// Gives the claim up.
+/// Ends the claim.
 pub(crate) fn give_up(file: &File) -> io::Result<()> {
     release(file, Bytes { first: CLAIM, count: i64::from(u32::MAX) + 1 })
 }
 
-/// The process that claims the file, if there is one other than by this very open file.
+/// Returns the process that claims the file by another open file, if there is one.
 pub(crate) fn claimed_by(file: &File) -> io::Result<Option<u32>> {
-    let found = who_is_in_the_way(file, Bytes { first: CLAIM, count: 1 })?;
-    // Only somebody who knows nothing of claims locks it otherwise.
+    let found = conflicting_lock(file, Bytes { first: CLAIM, count: 1 })?;
+    // A program that knows nothing of claims may lock these bytes differently.
     Ok(found.map(|lock| u32::try_from(lock.l_len - 1).unwrap_or(0)))
 }
 
@@ -193,11 +192,11 @@ fn set(file: &File, kind: c_int, bytes: Bytes) -> io::Result<Attempt> {
 
 /// Returns `true` if another open file has any of these bytes locked.
 pub(crate) fn has_others(file: &File, bytes: Bytes) -> io::Result<bool> {
-    Ok(who_is_in_the_way(file, bytes)?.is_some())
+    Ok(conflicting_lock(file, bytes)?.is_some())
 }
 
-/// A lock that somebody else has of these bytes.
-fn who_is_in_the_way(file: &File, bytes: Bytes) -> io::Result<Option<flock>> {
+/// Returns a lock that another open file has of these bytes.
+fn conflicting_lock(file: &File, bytes: Bytes) -> io::Result<Option<flock>> {
     let mut found = description(F_WRLCK, bytes)?;
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut found))?;
     Ok(Some(found).filter(|found| c_int::from(found.l_type) != F_UNLCK))
@@ -212,7 +211,7 @@ fn description(kind: c_int, Bytes { first, count }: Bytes) -> io::Result<flock> 
         l_whence: short(SEEK_SET)?,
         l_start: first.try_into().map_err(io::Error::other)?,
         l_len: count.try_into().map_err(io::Error::other)?,
-        // These locks are no process's.
+        // These locks belong to no process.
         l_pid: 0,
     })
 }

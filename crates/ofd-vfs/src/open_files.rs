@@ -1,4 +1,4 @@
-//! The files that are open, and those that should be closed but cannot be yet.
+//! The files that are open, and those that are to be closed but cannot be yet.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
@@ -13,11 +13,11 @@ use crate::lock::{self, Attempt, Bytes};
 /// An open file; `None` in a child, which has closed its copy.
 pub(crate) type Shared = Arc<Mutex<Option<File>>>;
 
-/// A file that is open for nothing any more.
+/// A file that is not used any more.
 struct Unused {
     file: File,
     is_writable: bool,
-    /// What SQLite locks of such a file.
+    /// The bytes that SQLite locks of such a file.
     bytes: Bytes,
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps an open file.
+/// Registers an open file.
 pub(crate) fn add(file: File) -> Shared {
     let shared = Arc::new(Mutex::new(Some(file)));
     let mut open = locked(&OPEN);
@@ -39,25 +39,25 @@ pub(crate) fn add(file: File) -> Shared {
     shared
 }
 
-/// Closes a file that has no locks any more, and those that could not be closed before.
+/// Closes a file that has no locks any more, and earlier ones that could not be closed.
 ///
-/// With any descriptor of a file the process loses its POSIX locks of it, such as Python's own
-/// SQLite may have. So a file is closed while no other open file has any of `bytes` locked, and
-/// until then it is kept.
+/// Closing any descriptor of a file drops the process's POSIX locks of it, such as those of
+/// Python's own SQLite. So a file is closed only while no other open file has any of `bytes`
+/// locked, and is kept until then.
 pub(crate) fn close(file: File, is_writable: bool, bytes: Bytes) {
     let mut waiting = locked(&TO_BE_CLOSED);
     waiting.push(Unused { file, is_writable, bytes });
     waiting.retain(|unused| !unused.can_be_closed());
 }
 
-/// Closes those that could not be closed before.
+/// Closes files that could not be closed before.
 pub(crate) fn close_waiting() {
     locked(&TO_BE_CLOSED).retain(|unused| !unused.can_be_closed());
 }
 
 /// Returns a file that could not be closed before, if it is the one at `path` and the process may
-/// still open it so. A file in WAL mode stays locked as long as anyone has it open: without this,
-/// each opening would cost another descriptor.
+/// still open it in this mode. A file in WAL mode stays locked as long as any connection has it
+/// open: without this, each opening would cost another descriptor.
 pub(crate) fn take_waiting(path: &Path, is_writable: bool) -> Option<File> {
     let mut waiting = locked(&TO_BE_CLOSED);
     if waiting.is_empty() {
@@ -75,18 +75,18 @@ pub(crate) fn take_waiting(path: &Path, is_writable: bool) -> Option<File> {
 }
 
 impl Unused {
-    /// If so, it is locked until it is closed, so that no other file of this process can be in
-    /// between.
+    /// Returns `true` if the file can be closed. It is locked until then, so that no other file of
+    /// this process can lock it in between.
     fn can_be_closed(&self) -> bool {
         match lock::exclude(&self.file, self.bytes) {
             Ok(attempt) => attempt == Attempt::Locked,
-            // Opened for reading only: such a file cannot be locked for writing.
+            // OpenOutcome for reading only: such a file cannot be locked for writing.
             Err(_) => !lock::has_others(&self.file, self.bytes).unwrap_or(false),
         }
     }
 }
 
-/// In a child: closes all. Nothing is unlocked by it, because the parent has the files open too.
+/// Closes all files, in a child. This unlocks nothing, because the parent has the files open too.
 pub(crate) fn close_all() {
     for file in std::mem::take(&mut *locked(&OPEN)) {
         if let Some(file) = file.upgrade() {

@@ -2,8 +2,8 @@
 //!
 //! The bytes, their meaning and the protocol are those of SQLite's own VFS for Unix (`os_unix.c`,
 //! <https://sqlite.org/walformat.html>), so that all connections to a file share one memory,
-//! whichever VFS they use. A connection of this VFS has a descriptor of its own, and its locks are
-//! the descriptor's.
+//! whichever VFS they use. Each connection of this VFS has its own descriptor, to which its locks
+//! belong.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io;
@@ -13,20 +13,20 @@ use std::path::{Path, PathBuf};
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use nix::fcntl::OFlag;
 
-use crate::file::{above_standard_streams, is_at};
-use crate::lock::{self, Attempt, Bytes, Held};
+use crate::file_system::{above_standard_streams, is_at};
+use crate::lock::{self, Attempt, Bytes, LockState};
 use crate::open_files::{self, Shared, locked};
 
 /// Where SQLite's locks begin: after the header of the memory.
 const FIRST: i64 = 120;
-/// How many there are.
+/// How many locks there are.
 pub(crate) const SLOTS: u8 = 8;
-/// Locked for reading by each connection. A connection that finds it free is the first, and clears what a crash may have
-/// left.
+/// Locked for reading by each connection. A connection that finds it free is the first, and clears
+/// what a crash may have left.
 const DEAD_MAN: Bytes = Bytes { first: FIRST + SLOTS as i64, count: 1 };
-/// All of them.
+/// All locks.
 const ALL: Bytes = Bytes { first: FIRST, count: SLOTS as i64 + 1 };
-/// How the memory is grown: on a full disk that fails here, and not at the first access.
+/// The step by which the memory grows: on a full disk this fails, rather than the first access.
 const PAGE: u64 = 4096;
 
 /// The shared memory of one connection.
@@ -35,27 +35,26 @@ pub(crate) struct SharedMemory {
     file: Shared,
     path: PathBuf,
     is_writable: bool,
-    /// Whether the connection takes part: it holds its lock of [`DEAD_MAN`].
+    /// Whether the connection takes part, that is, holds its lock of [`DEAD_MAN`].
     is_attached: bool,
-    /// The parts that are mapped, in their order. They stay where they are until the memory is
-    /// closed.
+    /// The mapped regions, in order. They stay where they are until the memory is closed.
     regions: Vec<MmapRaw>,
 }
 
-/// What became of an attempt to map a part of the memory.
+/// The outcome of an attempt to map a region.
 #[derive(Debug)]
 pub(crate) enum Mapped {
     /// It is at this address, and may be written or only read.
     At(*mut u8, bool),
-    /// It is not there, and was not asked to be made.
+    /// It does not exist, and was not to be created.
     NotThere(bool),
-    /// Another connection clears the memory just now.
+    /// Another connection is clearing the memory.
     Busy,
     /// It may only be read, and no other connection keeps it up to date.
     Unreliable,
 }
 
-/// What kept a part of the memory from being mapped.
+/// What prevented a region from being mapped.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The file cannot be opened.
@@ -81,7 +80,7 @@ impl SharedMemory {
         Ok(Self { file: open_files::add(file), path, is_writable, is_attached: false, regions: Vec::new() })
     }
 
-    /// Maps a part of the memory, of `size` bytes; makes it if that `may_extend` the file.
+    /// Maps a region of `size` bytes; creates it if that `may_extend` the file.
     pub(crate) fn map(&mut self, index: usize, size: usize, may_extend: bool) -> Result<Mapped, Failure> {
         let file = locked(&self.file);
         let file = file.as_ref().ok_or_else(|| Failure::Open(io::Error::other("the process was forked meanwhile")))?;
@@ -116,13 +115,13 @@ impl SharedMemory {
     }
 
     /// Locks or unlocks some of the slots.
-    pub(crate) fn lock(&mut self, first: u8, count: u8, how: Held) -> io::Result<Attempt> {
+    pub(crate) fn lock(&mut self, first: u8, count: u8, how: LockState) -> io::Result<Attempt> {
         let bytes = Bytes { first: FIRST + i64::from(first), count: i64::from(count) };
         match &*locked(&self.file) {
             Some(file) => match how {
-                Held::Not => lock::release(file, bytes).map(|()| Attempt::Locked),
-                Held::Shared => lock::share(file, bytes),
-                Held::Exclusively => lock::exclude(file, bytes),
+                LockState::Unlocked => lock::release(file, bytes).map(|()| Attempt::Locked),
+                LockState::Shared => lock::share(file, bytes),
+                LockState::Exclusive => lock::exclude(file, bytes),
             },
             None => Err(io::Error::other("the process was forked meanwhile")),
         }
@@ -147,7 +146,7 @@ impl SharedMemory {
 
     /// Closes the memory, and removes the file if this was the last connection.
     pub(crate) fn close(mut self, remove: bool) {
-        // First of all, for they keep the file open.
+        // First, because the mappings keep the file open.
         self.regions.clear();
         let Some(file) = locked(&self.file).take() else { return };
         if remove {
@@ -158,24 +157,25 @@ impl SharedMemory {
     }
 }
 
-/// Takes part in the memory; the first connection clears it. Returns why not, if it cannot be now.
+/// Takes part in the memory; the first connection clears it. Returns why not, if that is not
+/// possible now.
 fn attach(file: &File, is_writable: bool) -> Result<Option<Mapped>, Failure> {
-    match lock::held_by_others(file, DEAD_MAN).map_err(Failure::Lock)? {
-        Held::Not if !is_writable => return Ok(Some(Mapped::Unreliable)),
-        Held::Not => {
+    match lock::lock_of_others(file, DEAD_MAN).map_err(Failure::Lock)? {
+        LockState::Unlocked if !is_writable => return Ok(Some(Mapped::Unreliable)),
+        LockState::Unlocked => {
             if lock::exclude(file, DEAD_MAN).map_err(Failure::Lock)? == Attempt::Busy {
                 return Ok(Some(Mapped::Busy));
             }
-            // Less than its header, and more than nothing: as SQLite's own VFS does it.
+            // Shorter than its header, but not empty, as SQLite's own VFS does it.
             if let Err(error) = file.set_len(3) {
                 let _ = lock::release(file, DEAD_MAN);
                 return Err(Failure::Size(error));
             }
         }
-        Held::Shared => {}
-        Held::Exclusively => return Ok(Some(Mapped::Busy)),
+        LockState::Shared => {}
+        LockState::Exclusive => return Ok(Some(Mapped::Busy)),
     }
-    // This makes an exclusive lock a shared one, with no moment in between.
+    // Turns the exclusive lock into a shared one without a moment in between.
     match lock::share(file, DEAD_MAN).map_err(Failure::Lock)? {
         Attempt::Locked => Ok(None),
         Attempt::Busy => Ok(Some(Mapped::Busy)),
@@ -196,8 +196,8 @@ fn open_one(path: &Path, is_writable: bool, attributes: &Metadata) -> io::Result
     options.mode(mode).custom_flags(OFlag::O_NOFOLLOW.bits());
     let file = above_standard_streams(options.open(path)?)?;
     let found = file.metadata()?;
-    // A program that may open the database must be able to open this too, whatever the umask says.
-    // Where it is not allowed it is not needed.
+    // A program that may open the database must be able to open this file too, whatever the umask
+    // is. Best effort.
     if found.len() == 0 && found.mode() & 0o777 != mode {
         let _ = file.set_permissions(Permissions::from_mode(mode));
     }

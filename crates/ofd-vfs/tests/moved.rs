@@ -1,4 +1,4 @@
-//! A file that was taken away while it is open, and another in its place: the journal at the path is that one's.
+//! A file that was replaced while it is open: the journal at the path belongs to the new file.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, missing_docs)]
 

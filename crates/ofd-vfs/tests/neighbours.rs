@@ -1,4 +1,5 @@
-//! Beside connections of SQLite's own VFS in the same process, which stand for another copy of SQLite: they know POSIX locks only.
+//! In one process with connections of SQLite's own VFS, which stand for another copy of SQLite:
+//! they know POSIX locks only.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -10,13 +11,14 @@ use rusqlite::{Connection, OpenFlags};
 use common::{PAIRS, count, descriptors_of, foreign, is_busy, ours, stage};
 
 #[test]
-fn one_writes_at_a_time() {
+fn only_one_connection_writes_at_a_time() {
     for (one, other) in PAIRS {
         let stage = stage();
         let (one, other) = (one(&stage.path), other(&stage.path));
         one.execute_batch("begin immediate; insert into t values (2)").unwrap();
         assert!(is_busy(&other.execute_batch("begin immediate")));
-        // Nothing is committed yet, and so it is read; nor is the journal taken for one that somebody has left behind.
+        // Readers see the old contents until the commit, and the journal is not mistaken for a
+        // stale one.
         assert_eq!(count(&other).unwrap(), 1);
         one.execute_batch("commit").unwrap();
         assert_eq!(count(&other).unwrap(), 2);
@@ -28,7 +30,7 @@ fn one_writes_at_a_time() {
 }
 
 #[test]
-fn readers_are_waited_for() {
+fn a_writer_waits_for_readers() {
     for (one, other) in PAIRS {
         let stage = stage();
         let (one, other) = (one(&stage.path), other(&stage.path));
@@ -37,7 +39,7 @@ fn readers_are_waited_for() {
         reading.next().unwrap();
         one.execute_batch("begin; insert into t values (2)").unwrap();
         assert!(is_busy(&one.execute_batch("commit")));
-        // Whoever waits to write lets nobody begin to read.
+        // A waiting writer keeps new readers out.
         let third = ours(&stage.path);
         assert!(is_busy(&count(&third).map(drop)));
         drop(reading);
@@ -48,7 +50,7 @@ fn readers_are_waited_for() {
 }
 
 #[test]
-fn a_connection_that_is_closed_takes_no_lock_with_it() {
+fn closing_a_connection_drops_no_lock_of_another() {
     for (one, other) in PAIRS {
         let stage = stage();
         let writer = one(&stage.path);
@@ -61,14 +63,14 @@ fn a_connection_that_is_closed_takes_no_lock_with_it() {
         assert!(is_busy(&foreign(&stage.path).execute_batch("begin immediate")));
         writer.execute_batch("commit").unwrap();
         drop(writer);
-        // What could not be closed then is closed by now.
+        // Closing that was deferred is done by now.
         drop(ours(&stage.path));
         assert_eq!(descriptors_of(&stage.path), 0);
     }
 }
 
 #[test]
-fn a_journal_that_was_left_behind_is_rolled_back() {
+fn a_hot_journal_is_rolled_back() {
     let stage = stage();
     let writer = ours(&stage.path);
     writer.execute_batch("pragma cache_size = 1; create table big (x)").unwrap();
@@ -78,7 +80,7 @@ fn a_journal_that_was_left_behind_is_rolled_back() {
              insert into big select randomblob(500) from n",
         )
         .unwrap();
-    // As it is when the power is cut: some pages are written, and the journal has what they were.
+    // As after a power cut: some pages are written, and the journal holds their old contents.
     let copy = stage.path.with_file_name("copy.db");
     std::fs::copy(&stage.path, &copy).unwrap();
     std::fs::copy(stage.path.with_file_name("a.db-journal"), copy.with_file_name("copy.db-journal")).unwrap();
@@ -100,7 +102,7 @@ fn a_file_that_was_replaced_is_not_written_to() {
 }
 
 #[test]
-fn a_file_that_may_only_be_read() {
+fn a_read_only_file() {
     let stage = stage();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let reader = Connection::open_with_flags_and_vfs(&stage.path, flags, ofd_vfs::name().unwrap()).unwrap();
@@ -111,7 +113,7 @@ fn a_file_that_may_only_be_read() {
 }
 
 #[test]
-fn a_claim_tells_whose_it_is_and_keeps_nobody_out_who_does_not_ask() {
+fn a_claim_names_its_process_and_admits_connections_without_one() {
     let stage = stage();
     let Claimed::Ours(claim) = Claim::take(&stage.path).unwrap() else { panic!() };
     assert!(matches!(Claim::take(&stage.path).unwrap(), Claimed::By(process) if process == std::process::id()));
@@ -119,7 +121,7 @@ fn a_claim_tells_whose_it_is_and_keeps_nobody_out_who_does_not_ask() {
         open(&stage.path).execute_batch("insert into t values (2)").unwrap();
     }
     assert!(matches!(Claim::take(&stage.path).unwrap(), Claimed::By(_)));
-    // It ends at once, even if the file cannot be closed yet.
+    // The claim ends at once, even if the file cannot be closed yet.
     let reader = foreign(&stage.path);
     reader.execute_batch("begin; select * from t").unwrap();
     drop(claim);

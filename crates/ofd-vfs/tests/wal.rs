@@ -32,8 +32,8 @@ fn is_whole(connection: &Connection) -> bool {
     connection.query_row("pragma integrity_check", [], |row| row.get::<_, String>(0)).unwrap() == "ok"
 }
 
-/// What a power cut would leave of a database: copies, at another path.
-fn as_left(path: &Path) -> PathBuf {
+/// Copies the files of a database to another path, as a power cut would leave them.
+fn crash_copy(path: &Path) -> PathBuf {
     let copy = path.with_file_name("left.db");
     for suffix in ["", "-wal", "-shm"] {
         if beside(path, suffix).exists() {
@@ -44,7 +44,7 @@ fn as_left(path: &Path) -> PathBuf {
 }
 
 #[test]
-fn one_writes_at_a_time_and_all_may_read() {
+fn only_one_connection_writes_at_a_time_and_all_may_read() {
     for (one, other) in PAIRS {
         let stage = stage_in_wal_mode();
         let (one, other) = (one(&stage.path), other(&stage.path));
@@ -63,7 +63,7 @@ fn one_writes_at_a_time_and_all_may_read() {
 }
 
 #[test]
-fn a_checkpoint_waits_for_those_who_read() {
+fn a_checkpoint_waits_for_readers() {
     for (one, other) in PAIRS {
         let stage = stage_in_wal_mode();
         let (one, other) = (one(&stage.path), other(&stage.path));
@@ -80,7 +80,7 @@ fn a_checkpoint_waits_for_those_who_read() {
 }
 
 #[test]
-fn a_connection_that_is_closed_takes_no_lock_with_it_and_removes_nothing() {
+fn closing_a_connection_drops_no_lock_of_another_and_removes_nothing() {
     for (one, other) in PAIRS {
         let stage = stage_in_wal_mode();
         let writer = one(&stage.path);
@@ -98,10 +98,10 @@ fn a_connection_that_is_closed_takes_no_lock_with_it_and_removes_nothing() {
         }
         writer.execute_batch("commit").unwrap();
         assert_eq!(["-wal", "-shm"].map(number), numbers);
-        let left = as_left(&stage.path);
+        let left = crash_copy(&stage.path);
         assert_eq!(count(&foreign(&left)).unwrap(), 3);
         drop(writer);
-        // The last to close has written everything back.
+        // The last connection to close has written everything back.
         drop(ours(&stage.path));
         for suffix in ["", "-wal", "-shm"] {
             assert_eq!(descriptors_of(&beside(&stage.path, suffix)), 0);
@@ -123,11 +123,11 @@ fn to_wal_mode_and_back_under_open_connections() {
             switching.execute_batch("insert into t values (2)").unwrap();
             assert_eq!(count(&staying).unwrap(), 3 * round - 1);
             staying.execute_batch("insert into t values (3)").unwrap();
-            // A connection that has the file open in WAL mode keeps it in WAL mode, whatever copy of SQLite
-            // is asked.
+            // A connection that has the file open in WAL mode keeps it in WAL mode, whichever copy
+            // of SQLite is asked to change it.
             assert!(is_busy(&switching.execute_batch(BACK)));
             drop(switching);
-            assert_eq!(count(&foreign(&as_left(&stage.path))).unwrap(), 3 * round);
+            assert_eq!(count(&foreign(&crash_copy(&stage.path))).unwrap(), 3 * round);
             staying.execute_batch(BACK).unwrap();
             staying.execute_batch("insert into t values (4)").unwrap();
             assert!(!beside(&stage.path, "-wal").exists());
@@ -138,13 +138,13 @@ fn to_wal_mode_and_back_under_open_connections() {
 }
 
 #[test]
-fn a_wal_that_was_left_is_read() {
+fn a_wal_left_by_a_crash_is_read() {
     let stage = stage_in_wal_mode();
     for (left_by, found_by) in PAIRS {
         let writer = left_by(&stage.path);
         writer.execute_batch("delete from t; insert into t values (1), (2), (3)").unwrap();
-        let left = as_left(&stage.path);
-        // What the crash has left in the shared memory is nothing to go by.
+        let left = crash_copy(&stage.path);
+        // The shared memory after a crash must not be trusted.
         fs::write(beside(&left, "-shm"), vec![7; 40_000]).unwrap();
         let found = found_by(&left);
         assert_eq!(count(&found).unwrap(), 3);
@@ -178,7 +178,7 @@ fn a_large_wal() {
 }
 
 #[test]
-fn many_write_at_once() {
+fn many_threads_write_at_once() {
     let stage = stage_in_wal_mode();
     let opens: [Open; 4] = [ours, foreign, ours, foreign];
     thread::scope(|scope| {
@@ -186,7 +186,7 @@ fn many_write_at_once() {
             let path = &stage.path;
             scope.spawn(move || {
                 for _ in 0..20 {
-                    // Each opens and closes the shared memory too.
+                    // Each connection opens and closes the shared memory too.
                     let connection = open(path);
                     connection.busy_timeout(Duration::from_secs(600)).unwrap();
                     for _ in 0..5 {
@@ -202,7 +202,7 @@ fn many_write_at_once() {
 }
 
 #[test]
-fn connections_that_come_and_go_cost_no_descriptors() {
+fn closed_connections_leak_no_descriptors() {
     let stage = stage_in_wal_mode();
     let staying = foreign(&stage.path);
     assert_eq!(count(&staying).unwrap(), 1);
@@ -237,15 +237,15 @@ fn a_file_that_was_replaced_is_not_written_to_and_not_read_through_the_wal() {
     }
     drop(before_wal);
     drop(in_wal);
-    // Each file has what is its own.
+    // Each file has its own contents.
     assert_eq!(count(&foreign(&stage.path)).unwrap(), 4);
     assert_eq!(count(&foreign(&moved)).unwrap(), 2);
     assert!(is_whole(&foreign(&stage.path)));
 }
 
-/// Programs that tidy up think that nothing of use is in them.
+/// Clean-up programs delete WAL files, because they look like temporary files.
 #[test]
-fn a_wal_that_was_deleted_is_written_back_all_the_same() {
+fn a_deleted_wal_is_still_written_back() {
     let stage = stage_in_wal_mode();
     let connection = ours(&stage.path);
     connection.execute_batch("insert into t values (2)").unwrap();
@@ -269,7 +269,7 @@ fn the_shared_memory_has_the_mode_of_the_file() {
 }
 
 #[test]
-fn a_file_that_may_only_be_read() {
+fn a_read_only_file() {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let read_only = |path: &Path| Connection::open_with_flags_and_vfs(path, flags, ofd_vfs::name().unwrap()).unwrap();
     let stage = stage_in_wal_mode();

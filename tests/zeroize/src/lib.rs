@@ -1,1 +1,2 @@
-//! Holds no code: the test is `tests/keys.rs`, in a crate of its own because an allocator takes unsafe code.
+//! This crate has no code. The test `tests/keys.rs` has its own crate because an allocator needs
+//! unsafe code.

@@ -7,7 +7,7 @@ use std::sync::atomic::{Ordering, fence};
 use libsqlite3_sys as ffi;
 
 use super::with_file;
-use crate::lock::{Attempt, Held};
+use crate::lock::{Attempt, LockState};
 use crate::shm::{Failure, Mapped, SLOTS};
 
 pub(super) unsafe extern "C" fn map(
@@ -21,10 +21,10 @@ pub(super) unsafe extern "C" fn map(
         return ffi::SQLITE_IOERR_SHMMAP;
     };
     let mut found = ptr::null_mut();
-    // SAFETY: it is one of ours, and open.
+    // SAFETY: the file was opened here and is open.
     let code = unsafe {
         with_file(place, |file| {
-            // A memory that may only be read must be known as such, even when it works.
+            // SQLite must know a read-only memory as such, even when mapping works.
             let usable = |is_writable| if is_writable { ffi::SQLITE_OK } else { ffi::SQLITE_READONLY };
             match file.map_shared(index, size, may_extend != 0) {
                 Ok(Some(Mapped::At(address, is_writable))) => {
@@ -42,7 +42,7 @@ pub(super) unsafe extern "C" fn map(
             }
         })
     };
-    // SAFETY: it is where SQLite wants the answer. What is mapped stays so until `unmap`.
+    // SAFETY: SQLite wants the answer there. The region stays mapped until `unmap`.
     unsafe { *memory = found };
     code
 }
@@ -53,13 +53,13 @@ pub(super) unsafe extern "C" fn lock(place: *mut ffi::sqlite3_file, first: c_int
         return ffi::SQLITE_IOERR_SHMLOCK;
     }
     let how = if flags & ffi::SQLITE_SHM_UNLOCK != 0 {
-        Held::Not
+        LockState::Unlocked
     } else if flags & ffi::SQLITE_SHM_SHARED != 0 {
-        Held::Shared
+        LockState::Shared
     } else {
-        Held::Exclusively
+        LockState::Exclusive
     };
-    // SAFETY: it is one of ours, and open.
+    // SAFETY: the file was opened here and is open.
     unsafe {
         with_file(place, |file| match file.lock_shared(first, count, how) {
             Ok(Some(Attempt::Locked)) => ffi::SQLITE_OK,
@@ -70,13 +70,14 @@ pub(super) unsafe extern "C" fn lock(place: *mut ffi::sqlite3_file, first: c_int
     }
 }
 
-/// All that was read and written before is so before what comes after.
+/// Orders all earlier reads and writes before all later ones.
 pub(super) unsafe extern "C" fn barrier(_place: *mut ffi::sqlite3_file) {
     fence(Ordering::SeqCst);
 }
 
 pub(super) unsafe extern "C" fn unmap(place: *mut ffi::sqlite3_file, remove: c_int) -> c_int {
-    // SAFETY: it is one of ours, and open. SQLite uses none of the addresses any more.
+    // SAFETY: the file was opened here and is open. SQLite does not use any of the addresses any
+    // more.
     unsafe {
         with_file(place, |file| {
             file.unmap_shared(remove != 0);

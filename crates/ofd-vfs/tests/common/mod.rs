@@ -1,5 +1,5 @@
-//! A file, and connections to it by this VFS and by SQLite's own, which stands for another copy of
-//! SQLite.
+//! A file, and connections to it by this VFS and by SQLite's own VFS, which stands for another copy
+//! of SQLite.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,0 +1,158 @@
+//! A batch of entities on its way into the table or out of it.
+
+use super::dirty::Dirty;
+use super::record;
+use crate::entity::Entity;
+
+/// Entities, in one allocation for their numbers and one for their texts.
+#[derive(Debug, Default)]
+pub struct EntityBatch {
+    rows: Vec<BatchRow>,
+    records: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct BatchRow {
+    id: i64,
+    access_hash: Option<i64>,
+    seen: u32,
+    dirty: Dirty,
+    /// The end of its record, which begins at the end of the one before.
+    end: usize,
+}
+
+/// An entity of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchEntity<'a> {
+    /// The marked ID.
+    pub id: i64,
+    /// The access hash.
+    pub access_hash: Option<i64>,
+    /// When it was last seen, in seconds since 1970; 0 if that is not known.
+    pub seen: u32,
+    /// Which part of it is new: the whole row, or access hash and date only if nothing else is
+    /// known.
+    pub dirty: Dirty,
+    pub(crate) record: &'a [u8],
+}
+
+impl<'a> BatchEntity<'a> {
+    /// Returns username, phone and name, as bytes of UTF-8.
+    #[must_use]
+    pub fn texts(&self) -> [Option<&'a [u8]>; 3] {
+        record::read(self.record).0
+    }
+}
+
+impl EntityBatch {
+    /// Returns an empty batch with room for this many entities.
+    #[must_use]
+    pub fn with_capacity(entities: usize) -> Self {
+        const USUAL_RECORD: usize = 40;
+        Self { rows: Vec::with_capacity(entities), records: Vec::with_capacity(entities * USUAL_RECORD) }
+    }
+
+    /// Returns how many entities fit without another allocation.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.rows.capacity()
+    }
+
+    /// Returns the number of entities.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns `true` if there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Adds an entity that was seen just now.
+    pub fn push(&mut self, entity: &Entity<'_>) {
+        self.push_named(entity, None);
+    }
+
+    /// Adds an entity that was seen just now. Appends a space and the last name, if any, to its
+    /// name.
+    pub fn push_named(&mut self, entity: &Entity<'_>, last_name: Option<&str>) {
+        self.push_with(entity.id, entity.access_hash, 0, Dirty::Full, |out| record::write(out, entity, last_name));
+    }
+
+    /// Adds an entity that was seen at a date, in seconds since 1970; 0 if that is not known.
+    pub fn push_seen(&mut self, entity: &Entity<'_>, seen: u32) {
+        self.push_with(entity.id, entity.access_hash, seen, Dirty::Full, |out| record::write(out, entity, None));
+    }
+
+    /// Adds an input peer: its access hash is known, its texts are not.
+    pub fn push_input_peer(&mut self, id: i64, access_hash: Option<i64>) {
+        self.push_with(id, access_hash, 0, Dirty::AccessHashAndDate, |out| record::write_texts(out, [None; 3]));
+    }
+
+    /// Adds a row as a store holds it. Texts are bytes of UTF-8.
+    pub fn push_stored(&mut self, id: i64, access_hash: i64, seen: u32, texts: [Option<&[u8]>; 3]) {
+        self.push_with(id, Some(access_hash), seen, Dirty::Clean, |out| record::write_texts(out, texts));
+    }
+
+    /// Removes all entities and keeps the memory.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.records.clear();
+    }
+
+    /// Sets the date of all entities.
+    pub fn set_seen(&mut self, seen: u32) {
+        self.rows.iter_mut().for_each(|row| row.seen = seen);
+    }
+
+    /// Sets the date of the entities that have none.
+    pub fn set_seen_where_unknown(&mut self, seen: u32) {
+        self.rows.iter_mut().filter(|row| row.seen == 0).for_each(|row| row.seen = seen);
+    }
+
+    /// Returns the entity at an index.
+    #[must_use]
+    pub fn get(&self, at: usize) -> Option<BatchEntity<'_>> {
+        let row = self.rows.get(at)?;
+        let begin = at.checked_sub(1).and_then(|before| self.rows.get(before)).map_or(0, |before| before.end);
+        let record = self.records.get(begin..row.end).unwrap_or_default();
+        Some(BatchEntity { id: row.id, access_hash: row.access_hash, seen: row.seen, dirty: row.dirty, record })
+    }
+
+    /// Returns the entities, in order.
+    pub fn iter(&self) -> impl Iterator<Item = BatchEntity<'_>> {
+        let mut begin = 0;
+        self.rows.iter().map(move |row| {
+            let record = self.records.get(begin..row.end).unwrap_or_default();
+            begin = row.end;
+            BatchEntity { id: row.id, access_hash: row.access_hash, seen: row.seen, dirty: row.dirty, record }
+        })
+    }
+
+    /// Adds all entities of another batch.
+    pub fn append(&mut self, batch: &Self) {
+        let before = self.records.len();
+        self.records.extend_from_slice(&batch.records);
+        self.rows.extend(batch.rows.iter().map(|row| BatchRow { end: before + row.end, ..*row }));
+    }
+
+    /// Adds an entity of another batch or of the table.
+    pub fn push_entity(&mut self, entity: &BatchEntity<'_>) {
+        let BatchEntity { id, access_hash, seen, dirty, record } = *entity;
+        self.push_with(id, access_hash, seen, dirty, |out| out.extend_from_slice(record));
+    }
+
+    fn push_with(
+        &mut self,
+        id: i64,
+        access_hash: Option<i64>,
+        seen: u32,
+        dirty: Dirty,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        write(&mut self.records);
+        self.rows.push(BatchRow { id, access_hash, seen, dirty, end: self.records.len() });
+    }
+}

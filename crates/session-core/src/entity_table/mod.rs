@@ -1,0 +1,518 @@
+//! All users, chats and channels of a session, indexed by ID, username, phone and name.
+//!
+//! An [`EntityTable`] is a growing heap of rows with four indexes of row numbers. It knows neither
+//! Telethon nor SQL. An [`EntityBatch`] carries entities into it and out of it.
+
+mod batch;
+mod dirty;
+mod index;
+pub(crate) mod record;
+mod rows;
+
+pub use batch::{BatchEntity, EntityBatch};
+pub use dirty::Dirty;
+pub use record::TextField;
+
+use std::hash::{BuildHasher, Hasher};
+use std::hint::black_box;
+use std::ops::Range;
+
+use foldhash::fast::RandomState;
+
+use index::{Index, NONE, position};
+use record::Texts;
+use rows::{RowId, Rows};
+
+use crate::entity::Entity;
+
+/// An ID and an access hash, as `get_entity_rows_by_...` returns them.
+pub type IdAndAccessHash = (i64, Option<i64>);
+
+/// How many entities are inserted together: the cache lines of so many are fetched at the same
+/// time.
+const BLOCK: usize = 32;
+
+/// A table of entities. See the [module](self).
+#[derive(Debug, Default)]
+pub struct EntityTable {
+    rows: Rows,
+    by_id: Index,
+    by_text: [Index; 3],
+    /// Seeded at random: users choose their names, and must not be able to choose collisions.
+    hasher: RandomState,
+    /// See [`revision`](Self::revision).
+    revision: u64,
+    /// See [`removals`](Self::removals).
+    removals: u64,
+}
+
+/// An entity to insert, with the hashes of its keys.
+#[derive(Clone, Copy, Default)]
+struct Prepared<'a> {
+    entity: BatchEntity<'a>,
+    id_hash: u32,
+    texts: Texts<'a>,
+    text_hashes: [u32; 3],
+}
+
+impl EntityTable {
+    /// Returns the number of entities.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns `true` if there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Inserts entities that were just seen. Calls `on_dirty`, with the marked ID and the dirty
+    /// part, for each entity that was clean before or of which only the date was dirty.
+    pub fn put(&mut self, batch: &EntityBatch, mut on_dirty: impl FnMut(i64, Dirty)) {
+        self.for_each_prepared(batch, |table, prepared| {
+            let (before, now) = table.put_one(prepared);
+            if before != now && before.is_date_at_most() {
+                on_dirty(prepared.entity.id, now);
+            }
+        });
+    }
+
+    /// Like [`put`](Self::put), except for entities that were seen later than the batch says.
+    pub fn put_unless_older(&mut self, batch: &EntityBatch, mut on_dirty: impl FnMut(i64, Dirty)) {
+        self.for_each_prepared(batch, |table, prepared| {
+            let known = table.find_id(prepared.entity.id, prepared.id_hash);
+            if known.is_some_and(|row| table.rows.seen(row) > prepared.entity.seen) {
+                return;
+            }
+            let (before, now) = table.put_one(prepared);
+            if before != now && before.is_date_at_most() {
+                on_dirty(prepared.entity.id, now);
+            }
+        });
+    }
+
+    /// Removes entities by their marked IDs, and passes each to `removed`. Other entities with the
+    /// same texts can still be found by them.
+    ///
+    /// Removing many at once is cheaper: each chain of rows that share a text is walked once.
+    pub fn remove(&mut self, ids: impl IntoIterator<Item = i64>, mut removed: impl FnMut(&BatchEntity<'_>)) {
+        let mut leaving = Vec::new();
+        for id in ids {
+            leaving.extend(self.row_of(id).filter(|row| self.rows.mark_as_leaving(*row)));
+        }
+        for row in &leaving {
+            for field in TextField::ALL {
+                self.unlink_leaving(*row, field);
+            }
+        }
+        for row in leaving {
+            let entity = self.rows.entity(row);
+            removed(&entity);
+            self.by_id.remove(self.hash_id(entity.id), row);
+            self.rows.remove(row);
+            self.revision += 1;
+            self.removals += 1;
+        }
+    }
+
+    /// Removes the entities that are known exactly as in a batch, except for their dates. Passes
+    /// each to `removed`.
+    pub fn remove_exactly(&mut self, batch: &EntityBatch, removed: impl FnMut(&BatchEntity<'_>)) {
+        let is_equal = |entity: &BatchEntity<'_>| {
+            let row = self.row_of(entity.id);
+            row.is_some_and(|row| {
+                self.rows.access_hash(row) == entity.access_hash && self.rows.holds(row, entity.record)
+            })
+        };
+        let ids: Vec<i64> = batch.iter().filter(is_equal).map(|entity| entity.id).collect();
+        self.remove(ids, removed);
+    }
+
+    /// Removes all entities. Positions of a [scan](Self::scan) stay valid.
+    pub fn clear(&mut self) {
+        let Self { hasher, revision, removals, .. } = self;
+        let (revision, removals) = (*revision + 1, *removals + 1);
+        *self = Self { hasher: hasher.clone(), revision, removals, ..Self::default() };
+    }
+
+    /// Returns a number that changes whenever an entity is added, removed or changed, except for
+    /// its date.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Returns a number that changes whenever an entity is removed.
+    #[must_use]
+    pub fn removals(&self) -> u64 {
+        self.removals
+    }
+
+    /// Returns the part of all positions that `at` belongs to, and the number of entities there.
+    #[must_use]
+    pub fn part_at(&self, at: u32) -> Option<(Range<u64>, usize)> {
+        self.by_id.table_at(at)
+    }
+
+    /// Returns the positions that a [scan](Self::scan) visits next, and the number of entities
+    /// there.
+    #[must_use]
+    pub fn step_at(&self, from: u32, limit: usize) -> Option<(Range<u64>, usize)> {
+        self.by_id.count_step_at(from, limit)
+    }
+
+    /// Copies about `limit` entities from position `from` on. Returns the position to continue
+    /// from; `None` at the end.
+    ///
+    /// The position of an entity never changes. So a scan visits each entity that stays exactly
+    /// once, and each that is added or removed meanwhile at most once.
+    #[must_use]
+    pub fn scan(&self, from: u32, limit: usize, into: &mut EntityBatch) -> Option<u32> {
+        self.by_id.scan(from, limit, |row| into.push_entity(&self.rows.entity(row)))
+    }
+
+    /// Returns the position of a marked ID in a [scan](Self::scan).
+    #[must_use]
+    pub fn position(&self, id: i64) -> u32 {
+        position(self.hash_id(id))
+    }
+
+    /// Copies the entity with this marked ID, if it is known.
+    pub fn copy(&self, id: i64, into: &mut EntityBatch) {
+        if let Some(row) = self.row_of(id) {
+            into.push_entity(&self.rows.entity(row));
+        }
+    }
+
+    /// Takes over stored entities. What is dirty here is newer and stays.
+    pub fn put_stored(&mut self, batch: &EntityBatch) {
+        self.for_each_prepared(batch, Self::put_one_stored);
+    }
+
+    /// Prefetches a block's cache lines, then inserts its entities.
+    fn for_each_prepared(&mut self, batch: &EntityBatch, mut put: impl FnMut(&mut Self, &Prepared<'_>)) {
+        let mut entities = batch.iter();
+        loop {
+            let mut block = [Prepared::default(); BLOCK];
+            let mut count = 0;
+            for (prepared, entity) in block.iter_mut().zip(entities.by_ref()) {
+                *prepared = Prepared { entity, id_hash: self.hash_id(entity.id), ..Prepared::default() };
+                count += 1;
+            }
+            let block = &mut block[..count];
+            self.prefetch(block);
+            for prepared in &*block {
+                put(self, prepared);
+            }
+            if count < BLOCK {
+                return;
+            }
+        }
+    }
+
+    /// Reads what inserting will need, in loops of little else: the processor overlaps the loads.
+    fn prefetch(&self, block: &mut [Prepared<'_>]) {
+        black_box(block.iter().fold(0, |sum, prepared| sum ^ self.by_id.prefetch(prepared.id_hash)));
+        let mut is_new = [false; BLOCK];
+        let mut sum = 0;
+        for (prepared, is_new) in block.iter().zip(&mut is_new) {
+            match self.find_id(prepared.entity.id, prepared.id_hash) {
+                Some(row) => sum ^= self.rows.seen(row),
+                None => *is_new = true,
+            }
+        }
+        for (prepared, _) in block.iter_mut().zip(is_new).filter(|(_, is_new)| *is_new) {
+            prepared.texts = record::read(prepared.entity.record).0;
+            prepared.text_hashes = prepared.texts.map(|text| text.map_or(0, |text| self.hash_text(text)));
+        }
+        for (field, index) in self.by_text.iter().enumerate() {
+            let having = block.iter().filter(|prepared| prepared.texts[field].is_some());
+            sum ^= having.fold(0, |sum, prepared| sum ^ index.prefetch(prepared.text_hashes[field]));
+        }
+        black_box(sum);
+    }
+
+    /// Returns which part of the entity was dirty before, and which is now.
+    fn put_one(&mut self, prepared: &Prepared<'_>) -> (Dirty, Dirty) {
+        let entity = &prepared.entity;
+        let Some(mut row) = self.find_id(entity.id, prepared.id_hash) else {
+            self.push(prepared, entity.dirty);
+            return (Dirty::Clean, entity.dirty);
+        };
+        let before = self.rows.dirty(row);
+        let has_texts = entity.dirty != Dirty::AccessHashAndDate;
+        let same_texts = !has_texts || self.rows.holds(row, entity.record);
+        let same_access_hash = self.rows.access_hash(row) == entity.access_hash;
+        if same_texts && same_access_hash && self.rows.seen(row) == entity.seen {
+            return (before, before);
+        }
+        if !same_texts {
+            row = self.set_texts(row, entity.record);
+        }
+        self.rows.set_access_hash_and_seen(row, entity.access_hash, entity.seen);
+        self.revision += u64::from(!same_access_hash);
+        let changed = if same_texts && same_access_hash { Dirty::Date } else { entity.dirty };
+        let now = before.and(changed);
+        self.rows.set_dirty(row, now);
+        (before, now)
+    }
+
+    fn put_one_stored(&mut self, prepared: &Prepared<'_>) {
+        let entity = &prepared.entity;
+        let Some(mut row) = self.find_id(entity.id, prepared.id_hash) else {
+            self.push(prepared, Dirty::Clean);
+            return;
+        };
+        let dirty = self.rows.dirty(row);
+        match dirty {
+            Dirty::Full | Dirty::LostUsername => return,
+            Dirty::Clean | Dirty::AccessHashAndDate | Dirty::Date => {}
+        }
+        if !self.rows.holds(row, entity.record) {
+            row = self.set_texts(row, entity.record);
+        }
+        self.revision += u64::from(self.rows.access_hash(row) != entity.access_hash);
+        match dirty {
+            Dirty::Clean => self.rows.set_access_hash_and_seen(row, entity.access_hash, entity.seen),
+            Dirty::Date => {
+                self.rows.set_access_hash_and_seen(row, entity.access_hash, entity.seen.max(self.rows.seen(row)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the entity with this marked ID.
+    #[must_use]
+    pub fn by_id(&self, id: i64) -> Option<IdAndAccessHash> {
+        self.row_of(id).map(|row| self.id_and_access_hash(row))
+    }
+
+    /// Returns everything that is known of the entity with this marked ID.
+    #[must_use]
+    pub fn get(&self, id: i64) -> Option<Entity<'_>> {
+        let row = self.row_of(id)?;
+        let (texts, _) = record::read(self.rows.record(row));
+        let [username, phone, name] = texts.map(|text| text.and_then(|text| std::str::from_utf8(text).ok()));
+        Some(Entity { id, access_hash: self.rows.access_hash(row), username, phone, name })
+    }
+
+    /// Returns the entity with this phone or name: the one with the lowest marked ID if there are
+    /// several.
+    #[must_use]
+    pub fn by_text(&self, field: TextField, text: &str) -> Option<IdAndAccessHash> {
+        self.first(field, text.as_bytes()).map(|row| self.id_and_access_hash(row))
+    }
+
+    /// Returns the entity with this username: the one seen last, then the one with the highest
+    /// marked ID. Other entities lose the username; calls `on_dirty` with the marked IDs of those
+    /// that were clean.
+    pub fn by_username(&mut self, username: &str, mut on_dirty: impl FnMut(i64)) -> Option<IdAndAccessHash> {
+        const KEY: TextField = TextField::Username;
+        let first = self.first(KEY, username.as_bytes())?;
+        if self.rows.next(first, KEY) == NONE {
+            return Some(self.id_and_access_hash(first));
+        }
+        let holders: Vec<_> = self.chain(first, KEY).map(|row| (self.rows.seen(row), self.rows.id(row))).collect();
+        let (_, newest) = *holders.iter().max()?;
+        for (_, id) in holders.into_iter().filter(|(_, id)| *id != newest) {
+            if self.drop_username(id) {
+                on_dirty(id);
+            }
+        }
+        self.by_id(newest)
+    }
+
+    /// Copies an entity out if it is dirty, and marks it clean.
+    pub fn take_dirty(&mut self, id: i64, into: &mut EntityBatch) {
+        if let Some(row) = self.row_of(id).filter(|row| self.rows.dirty(*row) != Dirty::Clean) {
+            into.push_entity(&self.rows.entity(row));
+            self.rows.set_dirty(row, Dirty::Clean);
+        }
+    }
+
+    /// Marks all entities dirty, and calls `on_dirty` with their marked IDs.
+    pub fn mark_all_dirty(&mut self, mut on_dirty: impl FnMut(i64)) {
+        let rows: Vec<RowId> = self.rows.iter().collect();
+        for row in rows {
+            self.rows.set_dirty(row, Dirty::Full);
+            on_dirty(self.rows.id(row));
+        }
+    }
+
+    /// Marks a part of an entity dirty again. Returns the part that has become dirty since.
+    pub fn restore_dirty(&mut self, id: i64, part: Dirty) -> Dirty {
+        let Some(row) = self.row_of(id) else { return Dirty::Clean };
+        let now = self.rows.dirty(row);
+        self.rows.set_dirty(row, now.and(part));
+        now
+    }
+
+    fn row_of(&self, id: i64) -> Option<RowId> {
+        self.find_id(id, self.hash_id(id))
+    }
+
+    fn find_id(&self, id: i64, hash: u32) -> Option<RowId> {
+        self.by_id.find(hash, |row| self.rows.id(row) == id)
+    }
+
+    fn hash_id(&self, id: i64) -> u32 {
+        upper_half(self.hasher.hash_one(id))
+    }
+
+    fn hash_text(&self, text: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(text);
+        upper_half(hasher.finish())
+    }
+
+    fn id_and_access_hash(&self, row: RowId) -> IdAndAccessHash {
+        (self.rows.id(row), self.rows.access_hash(row))
+    }
+
+    fn push(&mut self, prepared: &Prepared<'_>, dirty: Dirty) {
+        let row = self.rows.insert(&prepared.entity, dirty);
+        self.revision += 1;
+        self.by_id.insert(prepared.id_hash, row);
+        for field in TextField::ALL {
+            if let Some(text) = prepared.texts[field as usize] {
+                self.link(row, field, text, prepared.text_hashes[field as usize]);
+            }
+        }
+    }
+
+    /// Gives a row other texts. Returns its number from now on.
+    fn set_texts(&mut self, row: RowId, record: &[u8]) -> RowId {
+        self.revision += 1;
+        let stays = self.rows.has_room(row, record);
+        let (new, _) = record::read(record);
+        let (old, _) = record::read(self.rows.record(row));
+        let changed = TextField::ALL.map(|field| !stays || old[field as usize] != new[field as usize]);
+        let changed = || TextField::ALL.into_iter().filter(|field| changed[*field as usize]);
+        for field in changed() {
+            self.unlink(row, field);
+        }
+        let moved = self.rows.set_record(row, record);
+        if moved != row {
+            self.by_id.replace(self.hash_id(self.rows.id(moved)), row, moved);
+        }
+        for field in changed() {
+            if let Some(text) = new[field as usize] {
+                self.link(moved, field, text, self.hash_text(text));
+            }
+        }
+        moved
+    }
+
+    /// Returns `true` if the entity was clean before, except for its date.
+    fn drop_username(&mut self, id: i64) -> bool {
+        let Some(row) = self.row_of(id) else { return false };
+        let mut record = Vec::new();
+        let ([_, phone, name], _) = record::read(self.rows.record(row));
+        record::write_texts(&mut record, [None, phone, name]);
+        let row = self.set_texts(row, &record);
+        let before = self.rows.dirty(row);
+        self.rows.set_dirty(row, before.and(Dirty::LostUsername));
+        before.is_date_at_most()
+    }
+
+    /// Returns the first row of the chain of rows with this text: the one with the lowest ID.
+    fn first(&self, field: TextField, text: &[u8]) -> Option<RowId> {
+        self.find_text(field, text, self.hash_text(text))
+    }
+
+    fn find_text(&self, field: TextField, text: &[u8], hash: u32) -> Option<RowId> {
+        self.by_text[field as usize].find(hash, |row| self.rows.text(row, field) == Some(text))
+    }
+
+    fn chain(&self, first: RowId, field: TextField) -> impl Iterator<Item = RowId> {
+        std::iter::successors(Some(first), move |row| Some(self.rows.next(*row, field)).filter(|row| *row != NONE))
+    }
+
+    /// Adds a row to the index of one of its texts: alone, or to the chain of rows with this text.
+    fn link(&mut self, row: RowId, field: TextField, text: &[u8], hash: u32) {
+        let k = field as usize;
+        let Some(first) = self.find_text(field, text, hash) else {
+            self.by_text[k].insert(hash, row);
+            return;
+        };
+        if self.rows.id(row) < self.rows.id(first) {
+            self.rows.set_next(row, field, first);
+            self.by_text[k].replace(hash, first, row);
+        } else {
+            self.rows.set_next(row, field, self.rows.next(first, field));
+            self.rows.set_next(first, field, row);
+        }
+    }
+
+    /// Removes a row from the index of one of its texts.
+    fn unlink(&mut self, row: RowId, field: TextField) {
+        let k = field as usize;
+        let Some(text) = self.rows.text(row, field) else { return };
+        let hash = self.hash_text(text);
+        let Some(first) = self.find_text(field, text, hash) else { return };
+        let next = self.rows.next(row, field);
+        self.rows.set_next(row, field, NONE);
+        if first != row {
+            let before = self.chain(first, field).find(|other| self.rows.next(*other, field) == row);
+            if let Some(before) = before {
+                self.rows.set_next(before, field, next);
+            }
+        } else if next == NONE {
+            self.by_text[k].remove(hash, row);
+        } else {
+            self.promote_lowest(row, next, hash, field);
+        }
+    }
+
+    /// Removes all rows that are being removed from the chain of rows with one of this row's texts.
+    fn unlink_leaving(&mut self, row: RowId, field: TextField) {
+        if !self.rows.is_leaving(row, field) {
+            return;
+        }
+        let Some(text) = self.rows.text(row, field) else { return };
+        let hash = self.hash_text(text);
+        let Some(first) = self.find_text(field, text, hash) else { return };
+        let (mut lowest, mut rest) = (NONE, first);
+        while rest != NONE {
+            let here = rest;
+            rest = self.rows.next(here, field);
+            if self.rows.is_leaving(here, field) {
+                self.rows.has_left(here, field);
+            } else if lowest == NONE || self.rows.id(here) < self.rows.id(lowest) {
+                self.rows.set_next(here, field, lowest);
+                lowest = here;
+            } else {
+                self.rows.set_next(here, field, self.rows.next(lowest, field));
+                self.rows.set_next(lowest, field, here);
+            }
+        }
+        if lowest == NONE {
+            self.by_text[field as usize].remove(hash, first);
+        } else {
+            self.by_text[field as usize].replace(hash, first, lowest);
+        }
+    }
+
+    /// Makes the row with the lowest ID of a chain the first, in place of `gone`.
+    fn promote_lowest(&mut self, gone: RowId, chain: RowId, hash: u32, field: TextField) {
+        let lowest = self.chain(chain, field).min_by_key(|row| self.rows.id(*row)).unwrap_or(chain);
+        if lowest != chain {
+            let before = self.chain(chain, field).find(|row| self.rows.next(*row, field) == lowest);
+            if let Some(before) = before {
+                self.rows.set_next(before, field, self.rows.next(lowest, field));
+                self.rows.set_next(lowest, field, chain);
+            }
+        }
+        self.by_text[field as usize].replace(hash, gone, lowest);
+    }
+}
+
+fn upper_half(hash: u64) -> u32 {
+    // Always fits.
+    u32::try_from(hash >> 32).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! What has changed since the last write: one entry a row, however often it changed, in the order
+//! of the first change.
+
+use std::collections::VecDeque;
+use std::hash::Hash;
+
+use foldhash::fast::RandomState;
+
+use crate::credentials::Credentials;
+use crate::entity_table::Dirty;
+use crate::store::FileKey;
+
+/// Keys in the order in which each was first added.
+pub(super) type IndexSet<K> = indexmap::IndexSet<K, RandomState>;
+
+/// The keys of what is dirty. The values are in the session's state; the entity table knows which
+/// part of each entity is dirty.
+#[derive(Debug, Default)]
+pub(super) struct DirtySet {
+    pub(super) credentials: Option<Credentials>,
+    /// Marked IDs, each once because the table knows which entities are dirty already.
+    pub(super) entities: VecDeque<i64>,
+    pub(super) update_states: IndexSet<i64>,
+    pub(super) sent_files: IndexSet<FileKey>,
+    /// Marked IDs of entities of which only the date is dirty. A busy bot sees thousands of
+    /// entities again each minute; writing their dates every second would be most of its writes.
+    pub(super) dates: VecDeque<i64>,
+    /// Channels of whose update state only the date is dirty.
+    pub(super) channel_dates: IndexSet<i64>,
+}
+
+/// What a write has taken out of the dirty set, to be restored if it fails.
+#[derive(Default)]
+pub(super) struct InFlight {
+    pub(super) credentials: Option<Credentials>,
+    pub(super) entities: Vec<(i64, Dirty)>,
+    pub(super) update_states: IndexSet<i64>,
+    pub(super) sent_files: IndexSet<FileKey>,
+}
+
+impl DirtySet {
+    pub(super) fn is_empty(&self) -> bool {
+        self.holds_dates_only() && self.dates.is_empty() && self.channel_dates.is_empty()
+    }
+
+    /// Returns `true` if nothing but dates is dirty.
+    pub(super) fn holds_dates_only(&self) -> bool {
+        self.credentials.is_none()
+            && self.entities.is_empty()
+            && self.update_states.is_empty()
+            && self.sent_files.is_empty()
+    }
+
+    /// Has the dates written with the rest.
+    pub(super) fn include_dates(&mut self) {
+        // In the order of the table, of which they are often a large part: neighbours share a page.
+        self.dates.make_contiguous().sort_unstable();
+        self.entities.append(&mut self.dates);
+        self.update_states.extend(std::mem::take(&mut self.channel_dates));
+    }
+
+    /// Restores credentials, unless newer ones are dirty.
+    pub(super) fn restore_credentials(&mut self, credentials: Option<Credentials>) {
+        if self.credentials.is_none() {
+            self.credentials = credentials;
+        }
+    }
+
+    /// Counts what is dirty, in words.
+    pub(super) fn describe(&self) -> String {
+        let counted = |count: usize, what: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            _ if what == "entity" => Some(format!("{count} entities")),
+            _ => Some(format!("{count} {what}s")),
+        };
+        let parts = [
+            self.credentials.as_ref().map(|_| "the credentials".to_owned()),
+            counted(self.entities.len(), "entity"),
+            counted(self.update_states.len(), "update state"),
+            counted(self.sent_files.len(), "sent file"),
+            counted(self.dates.len() + self.channel_dates.len(), "date"),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Puts keys back in front of those that have been added since.
+pub(super) fn restore<K: Eq + Hash>(into: &mut IndexSet<K>, mut keys: IndexSet<K>) {
+    keys.append(into);
+    *into = keys;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restored_keys_come_first_and_once() {
+        let mut set: IndexSet<i64> = [3, 1].into_iter().collect();
+        restore(&mut set, [1, 2].into_iter().collect());
+        assert_eq!(set.iter().copied().collect::<Vec<_>>(), [1, 2, 3]);
+    }
+}

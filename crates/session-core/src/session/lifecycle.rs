@@ -1,0 +1,113 @@
+//! The end of a session: closing, deleting, and the last reference.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::Session;
+use super::retry::KeepWaiting;
+use crate::error::{Error, Result};
+use crate::fork;
+use crate::sync::Ordering;
+
+impl Session {
+    /// Writes everything and closes the store. The next use opens it again.
+    ///
+    /// # Errors
+    /// [`Error::Unsaved`] if that is not possible within `limit`; it can be called again.
+    pub fn close(&self, limit: Duration, keep_waiting: KeepWaiting<'_>) -> Result<()> {
+        let begun = Instant::now();
+        let written = self.write_all_retrying(limit, keep_waiting);
+        let _guard = fork::guard();
+        written.map_err(|cause| Error::Unsaved {
+            cause: Box::new(cause),
+            waited: begun.elapsed().as_secs(),
+            what: self.state().dirty.describe(),
+        })?;
+        let mut handle = self.lock_store();
+        if self.backend.as_ref().is_some_and(|backend| !backend.is_ephemeral()) {
+            handle.close();
+            self.is_closed.store(true, Ordering::Release);
+            self.switch_place(&mut handle);
+        }
+        Ok(())
+    }
+
+    /// Returns `true` if the session was closed, and nothing was stored in it or read from its
+    /// store since.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Switches to another place that the backend has been given, now if the session is closed,
+    /// otherwise at the next [`close`](Self::close).
+    pub fn switch_place_when_closed(&self) {
+        let _guard = fork::guard();
+        let mut handle = self.lock_store();
+        if handle.store.is_none() && self.is_closed() {
+            self.switch_place(&mut handle);
+        }
+    }
+
+    /// Deletes what is stored and forgets what is dirty. Returns `true` if nothing is stored any
+    /// more. A store that holds another login by now, or that another program is writing to, is
+    /// left alone.
+    #[must_use]
+    pub fn delete(&self) -> bool {
+        let _guard = fork::guard();
+        let mut handle = self.lock_store();
+        let Some(backend) = self.backend.as_ref().filter(|backend| !backend.is_ephemeral()) else {
+            return true;
+        };
+        handle.close();
+        if self.holds_another_login(&handle.login) {
+            log::error!("{} is not deleted: it holds another login than this session, or is locked", self.place());
+            return false;
+        }
+        handle.may_create = true;
+        handle.is_gone = false;
+        handle.login.forget();
+        let waiters = {
+            let mut state = self.whole_state();
+            state.key = Zeroizing::default();
+            state.mark_all_clean();
+            state.saved = state.changes;
+            std::mem::take(&mut state.waiters)
+        };
+        for waiter in waiters {
+            (waiter.tell)(Ok(()));
+        }
+        backend.delete().unwrap_or_else(|error| {
+            log::debug!("not deleted: {error}");
+            false
+        })
+    }
+
+    /// Writes what is dirty, now or by the writer. Call when the last reference to the session
+    /// goes.
+    pub fn release(&self) {
+        {
+            let _guard = fork::guard();
+            self.state().is_released = true;
+        }
+        if self.is_stored() && self.write_all().is_err() {
+            let _guard = fork::guard();
+            self.write_soon();
+        }
+    }
+}
+
+impl Drop for Session {
+    /// Closes the store under a fork guard. In a child, the store is the parent's and is forgotten.
+    fn drop(&mut self) {
+        if self.backend.is_none() {
+            return;
+        }
+        let _guard = fork::guard();
+        let handle = self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
+        handle.reset_after_fork();
+        handle.close();
+    }
+}

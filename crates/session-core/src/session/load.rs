@@ -1,0 +1,133 @@
+//! Loading: all entities of the store, piece by piece in the background, and again after another
+//! connection has changed the store.
+
+use std::time::{Duration, Instant};
+
+use super::Session;
+use super::handle::StoreHandle;
+use super::load_state::{LoadState, Scan};
+use super::state::State;
+use crate::error::Result;
+use crate::fork;
+use crate::store::{Revision, ScanBatch, Snapshot};
+use crate::sync::MutexGuard;
+
+/// Rows read at a time: about a millisecond's work.
+const ROWS: usize = 1000;
+/// The delay before a locked store is read again.
+const BUSY_RETRY: Duration = Duration::from_millis(100);
+/// The delay before a store is used again that another thread of this program uses.
+pub(super) const HANDLE_RETRY: Duration = Duration::from_millis(2);
+/// How much longer than a scan to wait before the next, so that a store that others keep changing
+/// costs a tenth of the time.
+const SCAN_PAUSE_FACTOR: u32 = 9;
+
+impl Session {
+    /// Returns `true` if memory holds everything that is stored, as far as is known.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        let _guard = fork::guard();
+        self.state().loading.is_loaded()
+    }
+
+    /// Has everything read again in the background, because another connection has changed the
+    /// store.
+    pub(super) fn mark_stale(&self) {
+        let mut state = self.state();
+        state.loading.mark_stale();
+        state.turns.note_other_writers();
+        self.schedule(Duration::ZERO);
+    }
+
+    /// Calls [`mark_stale`](Self::mark_stale) if `revision` is not the one at which everything was
+    /// read. Returns `true` if so.
+    pub(super) fn refresh_if_stale(&self, loaded: Revision, revision: Revision) -> bool {
+        let is_stale = revision != loaded;
+        if is_stale {
+            self.mark_stale();
+        }
+        is_stale
+    }
+
+    /// Loads some rows, if any are left to load. Returns the delay until it wants to go on.
+    pub(super) fn load_some(&self) -> Option<Duration> {
+        self.state().loading.scan()?;
+        let Some(mut handle) = self.try_lock_store() else { return Some(HANDLE_RETRY) };
+        {
+            let mut state = self.state();
+            // Do not reopen a closed session.
+            if state.is_released || handle.store.is_none() {
+                return None;
+            }
+            let scan = state.loading.scan()?;
+            if let Some(wait) = scan.not_before.map(|at| at.saturating_duration_since(Instant::now()))
+                && !wait.is_zero()
+            {
+                return Some(wait);
+            }
+        }
+        match self.load_batch(&mut handle) {
+            Ok(next) => next,
+            Err(error) if error.is_retryable() => Some(BUSY_RETRY),
+            Err(error) => {
+                log::error!("entities cannot be loaded and are looked up one by one: {error}");
+                None
+            }
+        }
+    }
+
+    fn load_batch(&self, handle: &mut StoreHandle) -> Result<Option<Duration>> {
+        let StoreHandle { store: Some(store), loaded_revision, .. } = handle else { return Ok(None) };
+        let (after, begins_again) = {
+            let mut state = self.state();
+            let is_stale = !state.loading.is_loading();
+            let Some(scan) = state.loading.scan() else { return Ok(None) };
+            let is_first = scan.begun.is_none();
+            scan.begun.get_or_insert_with(Instant::now);
+            (scan.after, is_first && is_stale)
+        };
+        if begins_again {
+            let Snapshot { revision, update_states, .. } = store.snapshot()?;
+            *loaded_revision = revision;
+            self.state().put_stored_update_states(update_states);
+        }
+        let ScanBatch { entities, next } = store.scan(after, ROWS)?;
+        if next.is_some() {
+            let mut state = self.state();
+            state.table.put_stored(&entities);
+            if let Some(scan) = state.loading.scan() {
+                scan.after = next;
+            }
+            return Ok(Some(Duration::ZERO));
+        }
+        let is_current = store.revision()? == *loaded_revision;
+        store.trim();
+        let mut state = self.state();
+        state.table.put_stored(&entities);
+        Ok(finish_scan(state, is_current))
+    }
+
+    /// Forgets what is not dirty and has everything read again.
+    pub(super) fn reload(&self, snapshot: Snapshot) {
+        let mut state = self.whole_state();
+        state.forget_clean();
+        for (id, update_state) in snapshot.update_states {
+            state.update_states.entry(id).or_insert(update_state);
+        }
+        state.loading = LoadState::begin();
+        self.schedule(Duration::ZERO);
+    }
+}
+
+/// Ends a scan that has read everything. If another connection has changed the store meanwhile, it
+/// is repeated after a pause.
+fn finish_scan(mut state: MutexGuard<'_, State>, is_current: bool) -> Option<Duration> {
+    let took = state.loading.scan().and_then(|scan| scan.begun).map_or(Duration::ZERO, |begun| begun.elapsed());
+    if is_current {
+        state.loading = LoadState::Loaded;
+        return None;
+    }
+    let pause = (took * SCAN_PAUSE_FACTOR).max(BUSY_RETRY);
+    state.loading = LoadState::Stale(Scan { not_before: Some(Instant::now() + pause), ..Scan::default() });
+    Some(pause)
+}

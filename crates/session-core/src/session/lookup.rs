@@ -1,0 +1,172 @@
+//! Lookups: from memory if it can answer, otherwise from the store.
+
+use std::time::{Duration, Instant};
+
+use super::handle::StoreHandle;
+use super::retry::{KeepWaiting, retry_while_busy};
+use super::state::State;
+use super::{BRIEF_TIMEOUT, Session};
+use crate::entity_table::{IdAndAccessHash, TextField};
+use crate::error::Result;
+use crate::fork;
+use crate::store::{Lookup, Query};
+use crate::sync::Ordering;
+
+/// What memory alone answers.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CacheLookup {
+    /// The entity is known.
+    Found(IdAndAccessHash),
+    /// The session knows no such entity.
+    NotFound,
+    /// Ask [`Session::find`], which may wait.
+    Unknown,
+}
+
+impl Session {
+    /// Looks an entity up in memory, without waiting.
+    #[must_use]
+    pub fn try_find(&self, query: &Query<'_>) -> CacheLookup {
+        if self.is_shared() {
+            return CacheLookup::Unknown;
+        }
+        let Some(mut state) = self.try_whole_state() else { return CacheLookup::Unknown };
+        if state.loading.can_answer(query)
+            && let Some(found) = self.answer(&mut state, query)
+        {
+            return CacheLookup::Found(found);
+        }
+        if self.is_stored() { CacheLookup::Unknown } else { CacheLookup::NotFound }
+    }
+
+    /// Looks an entity up in memory, and in the store if that may know more and is free.
+    #[must_use]
+    pub fn find(&self, query: &Query<'_>) -> Option<IdAndAccessHash> {
+        self.find_until(query, Instant::now() + BRIEF_TIMEOUT)
+    }
+
+    /// Like [`find`](Self::find), for one of several lookups that share a deadline for locks.
+    #[must_use]
+    pub fn find_until(&self, query: &Query<'_>, deadline: Instant) -> Option<IdAndAccessHash> {
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        self.find_within(Duration::ZERO, timeout, query, &mut || true)
+    }
+
+    /// Like [`find`](Self::find), for a caller that may be blocked: retries a locked store until
+    /// `deadline` or until `keep_waiting` returns `false`.
+    #[must_use]
+    pub fn find_retrying(
+        &self,
+        query: &Query<'_>,
+        deadline: Instant,
+        keep_waiting: KeepWaiting<'_>,
+    ) -> Option<IdAndAccessHash> {
+        let limit = deadline.saturating_duration_since(Instant::now());
+        self.find_within(limit, BRIEF_TIMEOUT, query, keep_waiting)
+    }
+
+    /// Retries for up to `limit`. Each attempt waits at most `timeout` for a lock.
+    fn find_within(
+        &self,
+        limit: Duration,
+        timeout: Duration,
+        query: &Query<'_>,
+        keep_waiting: KeepWaiting<'_>,
+    ) -> Option<IdAndAccessHash> {
+        if !self.is_shared() {
+            let _guard = fork::guard();
+            let mut state = self.whole_state();
+            if state.loading.can_answer(query)
+                && let Some(found) = self.answer(&mut state, query)
+            {
+                return Some(found);
+            }
+        }
+        if !self.is_stored() {
+            return None;
+        }
+        let attempt = || {
+            let _guard = fork::guard();
+            self.find_in_store(query, timeout)
+        };
+        let found = retry_while_busy(limit, keep_waiting, |_| (), attempt);
+        let _guard = fork::guard();
+        found.unwrap_or_else(|_| self.answer(&mut self.whole_state(), query))
+    }
+
+    /// Looks in the store, unless memory certainly knows as much. Call for stored sessions only.
+    ///
+    /// # Errors
+    /// Retryable ones. Any other failure is recorded, and memory answers.
+    fn find_in_store(&self, query: &Query<'_>, timeout: Duration) -> Result<Option<IdAndAccessHash>> {
+        let mut handle = match self.try_lock_store() {
+            Some(handle) => handle,
+            None => match self.answer_during_write(query) {
+                CacheLookup::Found(found) => return Ok(Some(found)),
+                CacheLookup::NotFound => return Ok(None),
+                CacheLookup::Unknown => self.lock_store_preempting(),
+            },
+        };
+        match self.query_store(&mut handle, query, timeout) {
+            Err(error) if error.is_retryable() => Err(error),
+            found => Ok(self.or_cached(&mut handle, found, || self.answer(&mut self.whole_state(), query))),
+        }
+    }
+
+    /// Answers from memory while a transaction of this session keeps other connections from
+    /// writing, if memory holds everything that was stored before.
+    fn answer_during_write(&self, query: &Query<'_>) -> CacheLookup {
+        if !self.is_writing.load(Ordering::Acquire) {
+            return CacheLookup::Unknown;
+        }
+        let mut state = self.whole_state();
+        if !state.loading.is_loaded() {
+            return CacheLookup::Unknown;
+        }
+        self.answer(&mut state, query).map_or(CacheLookup::NotFound, CacheLookup::Found)
+    }
+
+    fn query_store(
+        &self,
+        handle: &mut StoreHandle,
+        query: &Query<'_>,
+        timeout: Duration,
+    ) -> Result<Option<IdAndAccessHash>> {
+        self.opened(handle, timeout)?;
+        self.refresh_if_shared(handle)?;
+        let since = self.state().loading.is_loaded().then_some(handle.loaded_revision);
+        match self.opened(handle, timeout)?.find(query, since, timeout)? {
+            // Memory is asked again: loading may have finished since.
+            Lookup::Unchanged => Ok(self.answer(&mut self.whole_state(), query)),
+            Lookup::Found(entities) => {
+                if since.is_some() {
+                    self.mark_stale();
+                }
+                let mut state = self.whole_state();
+                state.table.put_stored(&entities);
+                Ok(self.answer(&mut state, query))
+            }
+        }
+    }
+
+    fn answer(&self, state: &mut State, query: &Query<'_>) -> Option<IdAndAccessHash> {
+        match query {
+            Query::Id(id) => state.table.by_id(*id),
+            Query::AnyId(ids) => ids.iter().flatten().find_map(|id| state.table.by_id(*id)),
+            Query::Text(TextField::Username, username) => {
+                let State { table, dirty, .. } = &mut *state;
+                let before = dirty.entities.len();
+                let found = table.by_username(username, |id| {
+                    if self.is_stored() {
+                        dirty.entities.push_back(id);
+                    }
+                });
+                if dirty.entities.len() > before {
+                    self.note_change(state, Instant::now());
+                }
+                found
+            }
+            Query::Text(field, text) => state.table.by_text(*field, text),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A session's authoritative in-memory state.
+//!
+//! A session in memory has no store. Any other session has one, which answers what memory cannot
+//! (`lookup.rs`), is loaded into memory in the background (`load.rs`), and is written from the
+//! dirty set (`write.rs`).
+//!
+//! There are two locks. The store `handle` is locked while the store works, `state` for moments
+//! only; a thread that needs both locks `handle` first. Functions named `try_...` never wait, so
+//! they may be called with the GIL held; all others may wait. Code that looks at entities, or at
+//! what is dirty, locks the `whole_state`, which includes the inbox.
+
+mod dirty_set;
+mod handle;
+mod health;
+mod inbox;
+mod lifecycle;
+mod load;
+mod load_state;
+mod login;
+mod lookup;
+mod open;
+mod receive;
+mod records;
+mod retry;
+mod rows;
+mod scan;
+mod sharing;
+mod state;
+mod stored_login;
+mod turns;
+mod write;
+
+pub use lookup::CacheLookup;
+pub use retry::KeepWaiting;
+pub use rows::Exchange;
+pub use scan::EntityScan;
+pub use state::OnSaved;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, PoisonError, TryLockError, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::store::{Backend, Place};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
+
+use handle::StoreHandle;
+use inbox::Inbox;
+use state::State;
+
+/// How long a caller waits for locks by default. Python's `sqlite3`, and so Telethon,
+/// waits as long.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the lookups of one call in an event loop wait for locks, together. A longer wait would
+/// block the loop.
+pub const BRIEF_TIMEOUT: Duration = Duration::from_millis(8);
+
+/// How to open a session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOptions {
+    /// How long a caller that may be blocked waits for locks, now and later.
+    pub timeout: Duration,
+    /// Whether to hold the store's lease while it is open.
+    pub exclusive: bool,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { timeout: DEFAULT_TIMEOUT, exclusive: false }
+    }
+}
+
+/// A session. See the [module](self).
+pub struct Session {
+    me: Weak<Session>,
+    backend: Option<Arc<dyn Backend>>,
+    handle: Mutex<StoreHandle>,
+    state: Mutex<State>,
+    inbox: Inbox,
+    /// How many threads wait to look at the state.
+    wanted: AtomicUsize,
+    /// How many threads wait for the store ahead of a transaction, which ends early for them.
+    preempting: AtomicUsize,
+    /// Whether a transaction is under way. Until it ends, no other connection can write, and what
+    /// others wrote before is known.
+    is_writing: AtomicBool,
+    /// How many milliseconds a caller that may be blocked waits for locks.
+    timeout: AtomicUsize,
+    is_exclusive: bool,
+    /// Whether the session was closed, and nothing was stored in it or read from its store since.
+    is_closed: AtomicBool,
+    /// Whether the session was pointed to another place, which is not open yet.
+    was_moved: AtomicBool,
+    /// Whether the program uses the store through another connection too.
+    is_shared: AtomicBool,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("backend", &self.backend).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Returns a session that is kept in memory only.
+    #[must_use]
+    pub fn in_memory() -> Arc<Self> {
+        Self::new(None, SessionOptions::default(), StoreHandle::default(), State::default())
+    }
+
+    fn new(backend: Option<Arc<dyn Backend>>, options: SessionOptions, handle: StoreHandle, state: State) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            backend,
+            handle: Mutex::new(handle),
+            state: Mutex::new(state),
+            inbox: Inbox::default(),
+            wanted: AtomicUsize::new(0),
+            preempting: AtomicUsize::new(0),
+            is_writing: AtomicBool::new(false),
+            timeout: AtomicUsize::new(milliseconds(options.timeout)),
+            is_exclusive: options.exclusive,
+            is_closed: AtomicBool::new(false),
+            was_moved: AtomicBool::new(false),
+            is_shared: AtomicBool::new(false),
+        })
+    }
+
+    /// Returns how long a caller that may be blocked waits for locks.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout.load(Ordering::Relaxed) as u64)
+    }
+
+    /// Sets how long a caller that may be blocked waits for locks.
+    pub fn set_timeout(&self, timeout: Duration) {
+        self.timeout.store(milliseconds(timeout), Ordering::Relaxed);
+    }
+
+    /// Returns where the session is stored.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.backend.as_ref().map_or(Place::Memory, |backend| backend.place())
+    }
+
+    /// Returns `true` if the session has a store.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.backend.is_some()
+    }
+
+    /// Returns a phone number in the form in which the session keeps it.
+    #[must_use]
+    pub fn normalize_phone<'p>(&self, phone: &'p str) -> Cow<'p, str> {
+        self.backend.as_ref().map_or(Cow::Borrowed(phone), |backend| backend.normalize_phone(phone))
+    }
+
+    /// Panics as a bug would, with every lock held.
+    ///
+    /// # Panics
+    /// Always.
+    #[cfg(feature = "faults")]
+    #[allow(clippy::panic)]
+    pub fn panic(&self) {
+        let _guard = crate::fork::guard();
+        let _handle = self.lock_store();
+        let _state = self.whole_state();
+        panic!("on purpose");
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.reset_after_fork();
+        state
+    }
+
+    /// Locks the state, with everything that has been received in it.
+    fn whole_state(&self) -> MutexGuard<'_, State> {
+        self.wanted.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.state();
+        self.wanted.fetch_sub(1, Ordering::Relaxed);
+        while self.insert_first_batch(&mut state) {}
+        state
+    }
+
+    fn try_whole_state(&self) -> Option<MutexGuard<'_, State>> {
+        let mut state = self.try_state()?;
+        while self.insert_first_batch(&mut state) {}
+        Some(state)
+    }
+
+    fn try_state(&self) -> Option<MutexGuard<'_, State>> {
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        state.reset_after_fork();
+        Some(state)
+    }
+}
+
+fn milliseconds(duration: Duration) -> usize {
+    usize::try_from(duration.as_millis()).unwrap_or(usize::MAX)
+}
+
+/// Returns the seconds since 1970.
+fn now() -> u32 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since_1970.as_secs()).unwrap_or(u32::MAX)
+}

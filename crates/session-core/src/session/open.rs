@@ -1,0 +1,122 @@
+//! Opening the store: first when the session is made, and again when a closed one is needed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::handle::StoreHandle;
+use super::load_state::LoadState;
+use super::retry::{KeepWaiting, retry_while_busy};
+use super::state::State;
+use super::stored_login::StoredLogin;
+use super::{BRIEF_TIMEOUT, Session, SessionOptions};
+use crate::credentials::Credentials;
+use crate::error::Result;
+use crate::fork;
+use crate::store::{Backend, Kind, OpenOptions, Place, Snapshot, Store, StoreError};
+use crate::sync::Ordering;
+
+/// How long loading waits after opening: a program that opens one session often opens many.
+const LOAD_DELAY: Duration = Duration::from_millis(50);
+
+impl Session {
+    /// Opens the session that `backend` stores, and returns the credentials found there. Its
+    /// entities are loaded in the background.
+    ///
+    /// # Errors
+    /// What prevents it from being opened. A lock is waited for until the timeout of `options` has
+    /// passed or `keep_waiting` returns `false`.
+    #[allow(clippy::needless_pass_by_value)] // The session keeps it.
+    pub fn open(
+        backend: Arc<dyn Backend>,
+        options: SessionOptions,
+        keep_waiting: KeepWaiting<'_>,
+    ) -> Result<(Arc<Self>, Option<Credentials>)> {
+        let attempt = || {
+            let _guard = fork::guard();
+            Self::open_now(Arc::clone(&backend), options)
+        };
+        retry_while_busy(options.timeout, keep_waiting, |_| (), attempt)
+    }
+
+    fn open_now(backend: Arc<dyn Backend>, options: SessionOptions) -> Result<(Arc<Self>, Option<Credentials>)> {
+        let open_options = OpenOptions { may_create: true, timeout: Duration::ZERO };
+        let lease = options.exclusive.then(|| backend.lease(open_options)).transpose()?;
+        let (store, snapshot) = backend.open(open_options)?;
+        let handle = StoreHandle {
+            store: Some(store),
+            lease,
+            login: StoredLogin::of(&snapshot),
+            loaded_revision: snapshot.revision,
+            generation: fork::generation(),
+            ..StoreHandle::default()
+        };
+        let state = State {
+            key: snapshot.auth_key(),
+            update_states: snapshot.update_states.into_iter().collect(),
+            loading: if snapshot.is_new { LoadState::Loaded } else { LoadState::begin() },
+            generation: fork::generation(),
+            ..State::default()
+        };
+        let session = Self::new(Some(backend), options, handle, state);
+        if !snapshot.is_new {
+            session.schedule(LOAD_DELAY);
+        }
+        let mut credentials = snapshot.credentials;
+        if let Some(credentials) = &mut credentials
+            && !credentials.fill_in_address()
+        {
+            log::warn!(
+                "{} holds a key, but neither the address of its data centre nor a valid data centre ID ({}): the \
+                 client will use the key at data centre 2, which may not know it",
+                session.place(),
+                credentials.dc_id
+            );
+        }
+        Ok((session, credentials))
+    }
+
+    /// Returns the open store. Opens it if it is closed, waiting at most `timeout` for a lock.
+    pub(super) fn opened<'a>(&self, handle: &'a mut StoreHandle, timeout: Duration) -> Result<&'a mut dyn Store> {
+        if handle.store.is_none()
+            && let Some(backend) = &self.backend
+        {
+            let options = OpenOptions { may_create: handle.may_create, timeout };
+            let lease = self.is_exclusive.then(|| backend.lease(options)).transpose()?;
+            let (store, snapshot) = backend.open(options)?;
+            self.check_reopened(handle, &snapshot)?;
+            handle.store = Some(store);
+            handle.lease = lease;
+            self.take_over_reopened(handle, snapshot);
+        }
+        let store = handle.store.as_deref_mut();
+        store.ok_or_else(|| {
+            let message = "this session is kept in memory only".to_owned();
+            StoreError::new(Kind::CannotOpen, Place::Memory, message).into()
+        })
+    }
+
+    fn take_over_reopened(&self, handle: &mut StoreHandle, snapshot: Snapshot) {
+        handle.is_gone = false;
+        handle.may_create = false;
+        handle.loaded_revision = snapshot.revision;
+        self.was_moved.store(false, Ordering::Release);
+        self.is_closed.store(false, Ordering::Release);
+        if snapshot.is_new {
+            // Created anew after it was deleted: what is still known goes into it too.
+            self.mark_all_dirty();
+        }
+        let mut state = self.state();
+        state.put_stored_update_states(snapshot.update_states);
+        state.loading.mark_stale();
+        self.schedule(Duration::ZERO);
+    }
+
+    /// Opens the store that the session was pointed to, for what is answered from memory alone.
+    pub(super) fn open_if_moved(&self) {
+        if self.was_moved.load(Ordering::Acquire) {
+            let mut handle = self.lock_store();
+            let opened = self.opened(&mut handle, BRIEF_TIMEOUT).map(|_: &mut dyn Store| Some(()));
+            self.or_cached(&mut handle, opened, || None);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What a session holds, under one lock that is held for moments only.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::dirty_set::{self, DirtySet, InFlight};
+use super::health::StoreHealth;
+use super::load_state::LoadState;
+use super::turns::Turns;
+use crate::credentials::Credentials;
+use crate::entity_table::{EntityBatch, EntityTable};
+use crate::error::{Error, Result};
+use crate::fork;
+use crate::store::{Changes, FileKey, SentFile, UpdateState};
+
+/// Called once, when everything up to a change has been written or cannot be written.
+pub type OnSaved = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// A caller that waits for changes to be written.
+pub(super) struct Waiter {
+    pub(super) up_to: u64,
+    pub(super) tell: OnSaved,
+}
+
+/// What remains of a write that ended early, because it took long or its store was wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Remainder {
+    /// The number of the last change that belongs to the write.
+    pub(super) up_to: u64,
+    /// How many dirty entities belong to it, from the first.
+    pub(super) rows: usize,
+    /// Whether dates belong to it.
+    pub(super) with_dates: bool,
+}
+
+/// A session's data. See the [module](self).
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) table: EntityTable,
+    pub(super) update_states: BTreeMap<i64, UpdateState>,
+    pub(super) sent_files: HashMap<FileKey, SentFile>,
+    pub(super) dirty: DirtySet,
+    /// The key that was read when the session was opened, or that the caller has set since.
+    pub(super) key: Zeroizing<Vec<u8>>,
+    /// Whether credentials are being written: they are no longer dirty, and not stored yet.
+    pub(super) are_credentials_in_flight: bool,
+    /// The number of changes so far, and how many of them are written.
+    pub(super) changes: u64,
+    pub(super) saved: u64,
+    pub(super) waiters: Vec<Waiter>,
+    pub(super) remainder: Option<Remainder>,
+    pub(super) turns: Turns,
+    /// When dirty data is to be written; `None` until that has been scheduled.
+    pub(super) due: Option<Instant>,
+    /// When dirty dates are to be written.
+    pub(super) dates_due: Option<Instant>,
+    /// Whether only the writer still holds the session.
+    pub(super) is_released: bool,
+    pub(super) loading: LoadState,
+    pub(super) health: StoreHealth,
+    /// The fork generation when this was last used.
+    pub(super) generation: u64,
+}
+
+impl State {
+    pub(super) fn is_saved(&self) -> bool {
+        self.saved == self.changes && self.dirty.is_empty()
+    }
+
+    /// Returns when the next write is due; `None` if there is nothing to write. A waiter for what
+    /// is already written is notified by a write of nothing.
+    pub(super) fn next_write(&self) -> Option<Instant> {
+        if !self.waiters.is_empty() || self.remainder.is_some() {
+            Some(Instant::now())
+        } else if self.dirty.is_empty() {
+            None
+        } else {
+            let due = if self.dirty.holds_dates_only() { self.dates_due } else { self.due };
+            Some(due.unwrap_or_else(Instant::now))
+        }
+    }
+
+    /// Returns the delay until the next write is due and allowed.
+    pub(super) fn time_to_next_write(&self) -> Option<Duration> {
+        self.next_write().map(|due| due.saturating_duration_since(Instant::now()).max(self.turns.pause()))
+    }
+
+    /// Begins a write of everything that is dirty now, or continues one that ended early. Returns
+    /// the number of the last change that belongs to it, and whether dates do.
+    pub(super) fn begin_write(&mut self, with_dates: bool) -> (u64, bool) {
+        if let Some(remainder) = self.remainder.filter(|remainder| remainder.with_dates || !with_dates) {
+            return (remainder.up_to, remainder.with_dates);
+        }
+        self.remainder = None;
+        if with_dates {
+            self.dirty.include_dates();
+            self.dates_due = None;
+        }
+        (self.changes, with_dates)
+    }
+
+    /// Returns how many dirty entities belong to the write that was begun, from the first.
+    pub(super) fn rows_to_write(&mut self) -> usize {
+        self.remainder.take().map_or(self.dirty.entities.len(), |remainder| remainder.rows)
+    }
+
+    /// Returns `true` if dates belong to the next write: a caller waits for everything, or they are
+    /// due.
+    pub(super) fn are_dates_due(&self) -> bool {
+        !self.waiters.is_empty() || self.dates_due.is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Takes out the dirty credentials, to be written.
+    pub(super) fn take_credentials(&mut self) -> Option<Credentials> {
+        let credentials = self.dirty.credentials.take();
+        self.are_credentials_in_flight |= credentials.is_some();
+        credentials
+    }
+
+    /// Copies out the next changes, with at most `rows` entities, and marks them clean.
+    pub(super) fn take(&mut self, rows: usize) -> (Changes, InFlight) {
+        let credentials = self.take_credentials();
+        let Self { table, dirty, update_states, sent_files, .. } = self;
+        let mut entities = EntityBatch::with_capacity(rows);
+        for id in dirty.entities.drain(..rows.min(dirty.entities.len())) {
+            table.take_dirty(id, &mut entities);
+        }
+        let in_flight = InFlight {
+            credentials,
+            entities: entities.iter().map(|entity| (entity.id, entity.dirty)).collect(),
+            update_states: std::mem::take(&mut dirty.update_states),
+            sent_files: std::mem::take(&mut dirty.sent_files),
+        };
+        let changes = Changes {
+            credentials: in_flight.credentials.clone(),
+            update_states: (in_flight.update_states.iter())
+                .filter_map(|id| Some((*id, *update_states.get(id)?)))
+                .collect(),
+            sent_files: (in_flight.sent_files.iter())
+                .filter_map(|key| Some((key.clone(), *sent_files.get(key)?)))
+                .collect(),
+            entities,
+        };
+        (changes, in_flight)
+    }
+
+    /// Marks what a failed write had taken dirty again, in front of what has changed since.
+    pub(super) fn restore(&mut self, in_flight: Vec<InFlight>) {
+        self.remainder = None;
+        let Self { table, dirty, .. } = self;
+        for InFlight { credentials, entities, update_states, sent_files } in in_flight.into_iter().rev() {
+            dirty.restore_credentials(credentials);
+            dirty_set::restore(&mut dirty.update_states, update_states);
+            dirty_set::restore(&mut dirty.sent_files, sent_files);
+            let changed_again: HashSet<i64> = entities
+                .iter()
+                .filter(|(id, part)| !table.restore_dirty(*id, *part).is_date_at_most())
+                .map(|(id, _)| *id)
+                .collect();
+            if !changed_again.is_empty() {
+                dirty.entities.retain(|id| !changed_again.contains(id));
+            }
+            for (id, _) in entities.into_iter().rev() {
+                dirty.entities.push_front(id);
+            }
+        }
+    }
+
+    /// Takes over stored update states. What is dirty here is newer and stays.
+    pub(super) fn put_stored_update_states(&mut self, stored: Vec<(i64, UpdateState)>) {
+        let Self { update_states, dirty, .. } = self;
+        let is_newer_here = |id: &i64| dirty.update_states.contains(id) || dirty.channel_dates.contains(id);
+        update_states.extend(stored.into_iter().filter(|(id, _)| !is_newer_here(id)));
+    }
+
+    /// Copies out the dirty entities and marks them clean.
+    fn take_dirty_entities(&mut self) -> EntityBatch {
+        let mut batch = EntityBatch::default();
+        for id in self.dirty.entities.iter().chain(&self.dirty.dates) {
+            self.table.take_dirty(*id, &mut batch);
+        }
+        batch
+    }
+
+    /// Takes out the waiters that need not wait longer: what they wait for is written, or cannot
+    /// be.
+    pub(super) fn take_waiters(&mut self, failure: Option<&Error>) -> Vec<OnSaved> {
+        let saved = self.saved;
+        let is_final = failure.is_some_and(|error| !error.is_retryable());
+        let (done, waiting) =
+            std::mem::take(&mut self.waiters).into_iter().partition(|waiter| is_final || waiter.up_to <= saved);
+        self.waiters = waiting;
+        let done: Vec<Waiter> = done;
+        done.into_iter().map(|waiter| waiter.tell).collect()
+    }
+
+    /// Inserts entities that the parent process writes.
+    pub(super) fn put_clean(&mut self, batch: &EntityBatch) {
+        let mut ids = Vec::new();
+        self.table.put(batch, |id, _| ids.push(id));
+        let mut clean = EntityBatch::default();
+        for id in ids {
+            self.table.take_dirty(id, &mut clean);
+        }
+    }
+
+    /// Marks everything dirty except the credentials.
+    pub(super) fn mark_all_dirty(&mut self) {
+        self.remainder = None;
+        let Self { table, dirty, update_states, sent_files, .. } = self;
+        dirty.entities.clear();
+        dirty.dates.clear();
+        table.mark_all_dirty(|id| dirty.entities.push_back(id));
+        dirty.update_states.extend(update_states.keys().copied());
+        dirty.sent_files.extend(sent_files.keys().cloned());
+    }
+
+    /// Forgets what is not dirty, so that it is read again.
+    pub(super) fn forget_clean(&mut self) {
+        let dirty_entities = self.take_dirty_entities();
+        self.table.clear();
+        self.dirty.entities.clear();
+        self.dirty.dates.clear();
+        let Self { table, dirty, .. } = &mut *self;
+        table.put(&dirty_entities, |id, _| dirty.entities.push_back(id));
+        let Self { update_states, dirty, .. } = &mut *self;
+        update_states.retain(|id, _| dirty.update_states.contains(id) || dirty.channel_dates.contains(id));
+        let Self { sent_files, dirty, .. } = &mut *self;
+        sent_files.retain(|key, _| dirty.sent_files.contains(key));
+    }
+
+    /// Marks everything clean.
+    pub(super) fn mark_all_clean(&mut self) {
+        drop(self.take_dirty_entities());
+        self.dirty = DirtySet::default();
+        self.remainder = None;
+    }
+
+    /// Leaves to the parent what was dirty when it forked.
+    pub(super) fn reset_after_fork(&mut self) {
+        if self.generation == fork::generation() {
+            return;
+        }
+        self.generation = fork::generation();
+        self.mark_all_clean();
+        self.saved = self.changes;
+        self.are_credentials_in_flight = false;
+        self.waiters = Vec::new();
+        self.due = None;
+        self.dates_due = None;
+        self.loading.mark_stale();
+    }
+}

@@ -1,0 +1,462 @@
+//! The tests that every store must pass. A store's crate runs them with
+//! [`store_conformance!`](crate::store_conformance).
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::{
+    Backend, Base, ChangeSource, Changes, FileKey, FileKind, Kind, Lookup, OpenOptions, Query, Result, Revision,
+    Snapshot, Store, StoreError, UpdateState,
+};
+use crate::credentials::Credentials;
+use crate::entity::Entity;
+use crate::entity_table::{BatchEntity, EntityBatch, TextField};
+use crate::session::{Session, SessionOptions};
+
+/// A place where nothing is stored yet.
+pub trait Fixture {
+    /// Makes a place of its own.
+    fn new() -> Self;
+
+    /// Returns the backend of the place.
+    fn backend(&self) -> Arc<dyn Backend>;
+
+    /// Keeps connections from writing, as another program does that writes, until the result is
+    /// dropped. `None` if the store knows no locks.
+    fn hold(&self) -> Option<Box<dyn Any>>;
+}
+
+/// Runs all tests for a [`Fixture`].
+#[macro_export]
+macro_rules! store_conformance {
+    ($fixture:ty) => {
+        $crate::store_conformance! { @tests $fixture:
+            a_new_store_is_empty
+            what_was_written_is_read_again
+            a_refused_write_changes_nothing
+            a_write_sees_what_it_is_based_on
+            a_write_to_a_held_store_is_busy
+            a_write_may_end_early
+            the_revision_is_another_connections
+            entities_are_found_by_each_key
+            a_scan_goes_through_all_in_order
+            only_the_dirty_part_is_written
+            the_last_credentials_stay
+            what_was_taken_away_is_gone
+            a_deleted_store_is_created_again
+            a_lease_excludes_others
+            errors_name_the_place
+            a_trimmed_store_works
+            a_session_comes_back
+        }
+    };
+    (@tests $fixture:ty: $($test:ident)*) => {
+        $(
+            #[test]
+            fn $test() {
+                $crate::store::conformance::$test::<$fixture>();
+            }
+        )*
+    };
+}
+
+const LONG: Duration = Duration::from_secs(120);
+
+fn options(may_create: bool) -> OpenOptions {
+    OpenOptions { may_create, timeout: LONG }
+}
+
+fn open(fixture: &impl Fixture) -> (Box<dyn Store>, Snapshot) {
+    fixture.backend().open(options(true)).unwrap()
+}
+
+/// Some slices, and a refusal after them if it has one.
+#[derive(Default)]
+struct Source {
+    slices: Vec<Changes>,
+    refusal: Option<StoreError>,
+    bases: Vec<(Revision, Vec<u8>)>,
+}
+
+impl Source {
+    fn of(changes: Changes) -> Self {
+        Self { slices: vec![changes], ..Self::default() }
+    }
+}
+
+impl ChangeSource for Source {
+    fn next(&mut self, base: &Base) -> Result<Option<Changes>> {
+        self.bases.push((base.revision, base.auth_key.to_vec()));
+        if self.slices.is_empty() {
+            return self.refusal.take().map_or(Ok(None), Err);
+        }
+        Ok(Some(self.slices.remove(0)))
+    }
+}
+
+fn write(store: &mut dyn Store, changes: Changes) {
+    store.write(&mut Source::of(changes)).unwrap();
+    store.trim();
+}
+
+fn entities(entities: &[Entity<'_>], seen: u32) -> Changes {
+    let mut batch = EntityBatch::default();
+    for entity in entities {
+        batch.push_seen(entity, seen);
+    }
+    Changes { entities: batch, ..Changes::default() }
+}
+
+fn named(id: i64, name: &'static str) -> Entity<'static> {
+    Entity { id, access_hash: Some(id.wrapping_mul(7)), name: Some(name), ..Entity::default() }
+}
+
+fn with_key(key: u8) -> Credentials {
+    Credentials {
+        dc_id: 2,
+        server_address: Some("149.154.167.51".to_owned()),
+        port: Some(443),
+        auth_key: Zeroizing::new(vec![key; 256]),
+        takeout_id: Some(1 << 40),
+        tmp_auth_key: Zeroizing::new(vec![key + 1; 256]),
+    }
+}
+
+fn login(key: u8) -> Changes {
+    Changes { credentials: Some(with_key(key)), ..Changes::default() }
+}
+
+/// An entity as a store returns it.
+type Row = (i64, Option<i64>, u32, [Option<String>; 3]);
+
+fn row(entity: &BatchEntity<'_>) -> Row {
+    let texts = entity.texts().map(|text| text.map(|text| String::from_utf8(text.to_vec()).unwrap()));
+    (entity.id, entity.access_hash, entity.seen, texts)
+}
+
+fn find(store: &mut dyn Store, query: &Query<'_>) -> Vec<Row> {
+    let Lookup::Found(found) = store.find(query, None, LONG).unwrap() else { panic!() };
+    found.iter().map(|entity| row(&entity)).collect()
+}
+
+fn find_ids(store: &mut dyn Store, query: &Query<'_>) -> Vec<i64> {
+    let mut ids: Vec<i64> = find(store, query).into_iter().map(|(id, ..)| id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+pub fn a_new_store_is_empty<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, snapshot) = open(&fixture);
+    assert!(snapshot.is_new && snapshot.credentials.is_none() && snapshot.update_states.is_empty());
+    assert!(store.scan(None, 10).unwrap().entities.is_empty());
+    assert!(store.snapshot().unwrap().auth_key().is_empty());
+    let (_, again) = open(&fixture);
+    assert!(!again.is_new);
+    assert_eq!(again.identity, snapshot.identity);
+}
+
+pub fn what_was_written_is_read_again<F: Fixture>() {
+    let fixture = F::new();
+    let anna = Entity {
+        id: 777_000,
+        access_hash: Some(i64::MIN),
+        username: Some("anna"),
+        phone: Some("79991234567"),
+        name: Some("Анна \u{1f600} \"O'Neill\""),
+    };
+    let chat = Entity { id: -1_000_000_000_007, access_hash: Some(i64::MAX), ..Entity::default() };
+    let update_states = vec![
+        (0, UpdateState { pts: Some(1), qts: Some(2), date: Some(1_700_000_000.0), seq: Some(4) }),
+        (7, UpdateState { pts: Some(5), qts: Some(0), date: Some(1_700_000_001.0), seq: Some(0) }),
+    ];
+    let file = FileKey { md5_digest: vec![0, 255, 7], size: 1 << 33, kind: FileKind::Photo };
+    {
+        let (mut store, _) = open(&fixture);
+        let mut changes = entities(&[anna, chat], 1_700_000_000);
+        changes.credentials = Some(with_key(1));
+        changes.update_states.clone_from(&update_states);
+        changes.sent_files.push((file.clone(), (i64::MAX, i64::MIN)));
+        write(&mut *store, changes);
+    }
+    let (mut store, snapshot) = open(&fixture);
+    assert!(!snapshot.is_new);
+    assert!(snapshot.credentials.as_ref() == Some(&with_key(1)), "other credentials");
+    let mut read = snapshot.update_states;
+    read.sort_by_key(|(id, _)| *id);
+    assert_eq!(read, update_states);
+    let texts = [anna.username, anna.phone, anna.name].map(|text| text.map(str::to_owned));
+    assert_eq!(find(&mut *store, &Query::Id(anna.id)), [(anna.id, anna.access_hash, 1_700_000_000, texts)]);
+    let none = [const { None }; 3];
+    assert_eq!(find(&mut *store, &Query::Id(chat.id)), [(chat.id, chat.access_hash, 1_700_000_000, none)]);
+    assert_eq!(store.sent_file(&file).unwrap(), Some((i64::MAX, i64::MIN)));
+    assert_eq!(store.sent_file(&FileKey { kind: FileKind::Document, ..file }).unwrap(), None);
+}
+
+pub fn a_refused_write_changes_nothing<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, _) = open(&fixture);
+    write(&mut *store, entities(&[named(1, "Anna")], 5));
+    let mut source = Source::of(entities(&[named(1, "Berta"), named(2, "Clara")], 6));
+    source.slices.push(login(1));
+    source.refusal = Some(StoreError::replaced(fixture.backend().place()));
+    assert_eq!(store.write(&mut source).unwrap_err().kind, Kind::Replaced);
+    store.trim();
+    assert_eq!(source.bases.len(), 3);
+    let (mut other, snapshot) = open(&fixture);
+    assert!(snapshot.auth_key().is_empty());
+    for store in [&mut store, &mut other] {
+        assert_eq!(find_ids(&mut **store, &Query::Text(TextField::Name, "Anna")), [1]);
+        assert_eq!(find_ids(&mut **store, &Query::Id(2)), [0_i64; 0]);
+    }
+    write(&mut *store, entities(&[named(3, "Dora")], 7));
+    assert_eq!(find_ids(&mut *other, &Query::Id(3)), [3]);
+}
+
+pub fn a_write_sees_what_it_is_based_on<F: Fixture>() {
+    let fixture = F::new();
+    let ((mut store, snapshot), (mut other, _)) = (open(&fixture), open(&fixture));
+    let mut first = Source::of(login(3));
+    let written = store.write(&mut first).unwrap();
+    store.trim();
+    assert_eq!(first.bases[0], (snapshot.revision, Vec::new()));
+    write(&mut *other, login(5));
+    let mut second = Source::default();
+    store.write(&mut second).unwrap();
+    store.trim();
+    assert_ne!(second.bases[0].0, written.revision);
+    assert_eq!(second.bases[0].1, [5; 256]);
+}
+
+pub fn a_write_to_a_held_store_is_busy<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, _) = open(&fixture);
+    let Some(held) = fixture.hold() else { return };
+    let mut source = Source::of(entities(&[named(1, "Anna")], 5));
+    let error = store.write(&mut source).unwrap_err();
+    assert!(error.kind == Kind::Busy && error.is_retryable() && !error.kind.needs_reopening());
+    assert!(source.bases.is_empty(), "asked for changes that could not be written");
+    drop(held);
+    store.write(&mut source).unwrap();
+    store.trim();
+    assert_eq!(find_ids(&mut *store, &Query::Id(1)), [1]);
+}
+
+pub fn a_write_may_end_early<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, _) = open(&fixture);
+    for id in 1..4 {
+        write(&mut *store, entities(&[named(id, "Anna")], 5));
+    }
+    store.write(&mut Source::default()).unwrap();
+    store.trim();
+    let (mut other, _) = open(&fixture);
+    assert_eq!(find_ids(&mut *other, &Query::Text(TextField::Name, "Anna")), [1, 2, 3]);
+}
+
+pub fn the_revision_is_another_connections<F: Fixture>() {
+    let fixture = F::new();
+    let ((mut store, snapshot), (mut other, _)) = (open(&fixture), open(&fixture));
+    let query = Query::Id(1);
+    assert_eq!(store.revision().unwrap(), snapshot.revision);
+    assert!(matches!(store.find(&query, Some(snapshot.revision), LONG).unwrap(), Lookup::Unchanged));
+    let mut source = Source::of(entities(&[named(1, "Anna")], 5));
+    let written = store.write(&mut source).unwrap();
+    store.trim();
+    assert_eq!(source.bases[0].0, snapshot.revision);
+    assert_eq!(store.revision().unwrap(), written.revision, "its own write counts as another's");
+    write(&mut *other, entities(&[named(2, "Berta")], 5));
+    assert_ne!(store.revision().unwrap(), written.revision);
+    let found = store.find(&Query::Id(2), Some(written.revision), LONG).unwrap();
+    assert!(matches!(found, Lookup::Found(batch) if batch.len() == 1));
+    let now = store.snapshot().unwrap().revision;
+    assert_eq!(store.revision().unwrap(), now);
+}
+
+pub fn entities_are_found_by_each_key<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, _) = open(&fixture);
+    let person = |id, username, phone, name| Entity { id, access_hash: Some(1), username, phone, name };
+    let people = [
+        person(5, Some("anna"), Some("79991234567"), Some("Anna")),
+        person(-5, None, None, Some("Anna")),
+        person(-1_000_000_000_005, Some("anna"), None, Some("anna")),
+        person(6, Some(""), Some("7"), Some("")),
+    ];
+    write(&mut *store, entities(&people, 5));
+    let mut ids = |query| find_ids(&mut *store, &query);
+    assert_eq!(ids(Query::Id(5)), [5]);
+    assert_eq!(ids(Query::Id(4)), [0_i64; 0]);
+    assert_eq!(ids(Query::AnyId([Some(-1_000_000_000_005), Some(-5), Some(5)])), [-1_000_000_000_005, -5, 5]);
+    assert_eq!(ids(Query::AnyId([None, Some(4), Some(6)])), [6]);
+    assert_eq!(ids(Query::Text(TextField::Username, "anna")), [-1_000_000_000_005, 5]);
+    assert_eq!(ids(Query::Text(TextField::Phone, "79991234567")), [5]);
+    assert_eq!(ids(Query::Text(TextField::Name, "Anna")), [-5, 5]);
+    assert_eq!(ids(Query::Text(TextField::Name, "ANNA")), [0_i64; 0]);
+    assert_eq!(ids(Query::Text(TextField::Username, "' or 1=1 --")), [0_i64; 0]);
+}
+
+pub fn a_scan_goes_through_all_in_order<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, _) = open(&fixture);
+    let ids = [-1_000_000_000_007, -12, -7, 0, 3, 20, 100, i64::MAX];
+    let shuffled = [3, -7, i64::MAX, -1_000_000_000_007, 100, 0, 20, -12].map(|id| named(id, "Anna"));
+    write(&mut *store, entities(&shuffled, 5));
+    for limit in [1, 3, ids.len(), 100] {
+        let (mut after, mut scanned) = (None, Vec::new());
+        loop {
+            let batch = store.scan(after, limit).unwrap();
+            assert!(batch.entities.len() <= limit);
+            scanned.extend(batch.entities.iter().map(|entity| entity.id));
+            after = batch.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(scanned, ids);
+    }
+}
+
+pub fn only_the_dirty_part_is_written<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, _) = open(&fixture);
+    let full = |id| Entity { id, access_hash: Some(1), username: Some("anna"), phone: Some("7"), name: Some("Anna") };
+    write(&mut *store, entities(&[full(1), full(2), full(3)], 5));
+    let texts = |username: Option<&str>| [username, Some("7"), Some("Anna")].map(|text| text.map(str::to_owned));
+
+    let mut peers = EntityBatch::default();
+    peers.push_input_peer(1, Some(11));
+    peers.push_input_peer(4, Some(44));
+    peers.set_seen(6);
+    write(&mut *store, Changes { entities: peers, ..Changes::default() });
+    assert_eq!(find(&mut *store, &Query::Id(1)), [(1, Some(11), 6, texts(Some("anna")))]);
+    assert_eq!(find(&mut *store, &Query::Id(4)), [(4, Some(44), 6, [const { None }; 3])]);
+
+    // What a table hands out once it has seen them again, and once one has lost its username.
+    let mut table = crate::entity_table::EntityTable::default();
+    let mut stored = EntityBatch::default();
+    for id in [2, 3] {
+        stored.push_stored(id, 1, 5, [Some(b"anna"), Some(b"7"), Some(b"Anna")]);
+    }
+    table.put_stored(&stored);
+    let mut seen = EntityBatch::default();
+    seen.push_seen(&full(2), 9);
+    table.put(&seen, |_, _| ());
+    assert_eq!(table.by_username("anna", |_| ()), Some((2, Some(1))));
+    let mut dirty = EntityBatch::default();
+    for id in [2, 3] {
+        table.take_dirty(id, &mut dirty);
+    }
+    assert_eq!(dirty.len(), 2);
+    write(&mut *store, Changes { entities: dirty, ..Changes::default() });
+    assert_eq!(find(&mut *store, &Query::Id(2)), [(2, Some(1), 9, texts(Some("anna")))]);
+    assert_eq!(find(&mut *store, &Query::Id(3)), [(3, Some(1), 5, texts(None))]);
+}
+
+pub fn the_last_credentials_stay<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, _) = open(&fixture);
+    write(&mut *store, login(1));
+    let last = Credentials { dc_id: 4, server_address: None, port: None, takeout_id: None, ..with_key(7) };
+    write(&mut *store, Changes { credentials: Some(last.clone()), ..Changes::default() });
+    let (_, snapshot) = open(&fixture);
+    assert!(snapshot.credentials == Some(last), "other credentials");
+    write(&mut *store, Changes { credentials: Some(Credentials::default()), ..Changes::default() });
+    let (_, snapshot) = open(&fixture);
+    assert!(snapshot.auth_key().is_empty());
+}
+
+pub fn what_was_taken_away_is_gone<F: Fixture>() {
+    let fixture = F::new();
+    assert_eq!(fixture.backend().open(options(false)).unwrap_err().kind, Kind::Gone);
+    let (mut store, _) = open(&fixture);
+    write(&mut *store, login(1));
+    assert!(fixture.backend().delete().unwrap());
+    let error = store.write(&mut Source::of(login(2))).unwrap_err();
+    assert!(error.kind == Kind::Gone && error.kind.needs_reopening());
+    drop(store);
+    assert_eq!(fixture.backend().open(options(false)).unwrap_err().kind, Kind::Gone);
+}
+
+pub fn a_deleted_store_is_created_again<F: Fixture>() {
+    let fixture = F::new();
+    let backend = fixture.backend();
+    {
+        let (mut store, _) = open(&fixture);
+        let mut changes = entities(&[named(1, "Anna")], 5);
+        changes.credentials = Some(with_key(1));
+        write(&mut *store, changes);
+    }
+    assert!(backend.delete().unwrap());
+    assert!(!backend.delete().unwrap_or(false));
+    let (mut store, snapshot) = open(&fixture);
+    assert!(snapshot.is_new && snapshot.auth_key().is_empty());
+    assert!(store.scan(None, 10).unwrap().entities.is_empty());
+}
+
+pub fn a_lease_excludes_others<F: Fixture>() {
+    let fixture = F::new();
+    let backend = fixture.backend();
+    let lease = backend.lease(options(true)).unwrap();
+    let (mut store, _) = open(&fixture);
+    lease.check().unwrap();
+    write(&mut *store, login(1));
+    let error = backend.lease(options(true)).unwrap_err();
+    assert!(error.kind == Kind::InUse && !error.is_retryable());
+    drop(store);
+    drop(lease);
+    drop(backend.lease(options(true)).unwrap());
+}
+
+pub fn errors_name_the_place<F: Fixture>() {
+    let fixture = F::new();
+    let error = fixture.backend().open(options(false)).unwrap_err();
+    assert_eq!(error.place, fixture.backend().place());
+    assert!(error.to_string().contains(&error.place.to_string()), "{error}");
+}
+
+pub fn a_trimmed_store_works<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, _) = open(&fixture);
+    for id in 1..4 {
+        store.trim();
+        write(&mut *store, entities(&[named(id, "Anna")], 5));
+        store.trim();
+        assert_eq!(find_ids(&mut *store, &Query::Id(id)), [id]);
+    }
+}
+
+/// The whole way: thousands of entities through a session, and back into another one.
+pub fn a_session_comes_back<F: Fixture>() {
+    const COUNT: i64 = 2500;
+    let fixture = F::new();
+    let open = || Session::open(fixture.backend(), SessionOptions::default(), &mut || true).unwrap();
+    {
+        let (session, credentials) = open();
+        assert!(credentials.is_none());
+        let mut batch = EntityBatch::default();
+        (1..=COUNT).for_each(|id| {
+            let username = format!("user_{id}");
+            batch.push(&Entity { username: Some(&username), ..named(id, "Anna") });
+        });
+        session.put(batch);
+        session.set_update_state(0, UpdateState { pts: Some(5), date: Some(1e9), ..UpdateState::default() });
+        session.set_credentials(with_key(1));
+        session.close(LONG, &mut || true).unwrap();
+    }
+    let (session, credentials) = open();
+    assert!(credentials == Some(with_key(1)), "other credentials");
+    assert_eq!(session.update_state(0).unwrap().pts, Some(5));
+    for id in [1, 1234, COUNT] {
+        let query = format!("user_{id}");
+        assert_eq!(session.find(&Query::Text(TextField::Username, &query)), Some((id, Some(id * 7))));
+    }
+    assert_eq!(session.find(&Query::Text(TextField::Name, "Anna")), Some((1, Some(7))));
+    assert_eq!(session.find(&Query::Id(COUNT + 1)), None);
+    session.close(LONG, &mut || true).unwrap();
+    assert!(session.delete());
+}

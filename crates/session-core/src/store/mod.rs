@@ -1,0 +1,205 @@
+//! Where a session is kept while the program does not run: the traits of every store.
+//!
+//! A [`Backend`] names a place, such as a file. It can be opened as often as needed and returns a
+//! [`Store`]. Every implementation must pass the tests in `conformance`.
+
+pub mod change;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+#[cfg(feature = "conformance")]
+pub mod fake;
+
+pub use change::{Base, ChangeSource, Changes, FileKey, FileKind, SentFile, UpdateState};
+pub use error::{Kind, Place, Result, StoreError};
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::credentials::Credentials;
+use crate::entity_table::{EntityBatch, TextField};
+
+/// A number that changes whenever another connection changes the store. Only equality has a
+/// meaning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Revision(pub i64);
+
+/// Tells a store from another one that has taken its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity(pub String);
+
+/// How to open a store.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenOptions {
+    /// Whether to create a store that does not exist. One that existed before was taken away by
+    /// someone else, and is not created again.
+    pub may_create: bool,
+    /// How long to wait for the locks of other connections.
+    pub timeout: Duration,
+}
+
+/// What a lookup asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Query<'a> {
+    /// The entity with a marked ID.
+    Id(i64),
+    /// The entity with the first known of these marked IDs.
+    AnyId([Option<i64>; 3]),
+    /// The entity with this username, phone or name.
+    Text(TextField, &'a str),
+}
+
+/// The answer to a lookup.
+#[derive(Debug)]
+pub enum Lookup {
+    /// The store is at the revision that the caller knows.
+    Unchanged,
+    /// All entities that the query may mean.
+    Found(EntityBatch),
+}
+
+/// Everything that is stored of a session except its entities and sent files.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The credentials; `None` if there are none, as in a new store.
+    pub credentials: Option<Credentials>,
+    /// The update states.
+    pub update_states: Vec<(i64, UpdateState)>,
+    /// Whether the store has just been created, so that it has no entities.
+    pub is_new: bool,
+    /// The revision before anything else of this was read.
+    pub revision: Revision,
+    /// The identity, if the system can tell.
+    pub identity: Option<Identity>,
+}
+
+impl Snapshot {
+    /// Returns the authorization key; empty if there is none.
+    #[must_use]
+    pub fn auth_key(&self) -> Zeroizing<Vec<u8>> {
+        self.credentials.as_ref().map(|credentials| credentials.auth_key.clone()).unwrap_or_default()
+    }
+}
+
+/// Some of the entities of a store.
+#[derive(Debug, Default)]
+pub struct ScanBatch {
+    /// The usable entities among those read. There may be fewer than asked for although more
+    /// follow.
+    pub entities: EntityBatch,
+    /// The marked ID to continue after; `None` at the end.
+    pub next: Option<i64>,
+}
+
+/// The result of a successful write.
+#[derive(Debug)]
+pub struct Written {
+    /// The revision at which the store is if no other connection has changed it since
+    /// [`Base::revision`].
+    pub revision: Revision,
+}
+
+/// Keeps other sessions that ask for it, too, from using a store. Ends when dropped.
+pub trait Lease: Debug + Send {
+    /// Checks that the lease still stands. Called before each write.
+    ///
+    /// # Errors
+    /// [`Kind::LeaseLost`] if it does not.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A place where a session is stored: a file, or a server and a name there.
+pub trait Backend: Debug + Send + Sync {
+    /// Opens the store, creating or upgrading it if necessary and allowed. Leaves a store that it
+    /// refuses unchanged.
+    ///
+    /// # Errors
+    /// Any [`Kind`].
+    fn open(&self, options: OpenOptions) -> Result<(Box<dyn Store>, Snapshot)>;
+
+    /// Takes the lease of the store, so that no other session that asks for it gets it.
+    ///
+    /// # Errors
+    /// [`Kind::InUse`], saying which session holds it, or what prevents the lease from being taken.
+    fn lease(&self, options: OpenOptions) -> Result<Box<dyn Lease>>;
+
+    /// Deletes what is stored. Returns `true` if something was deleted.
+    ///
+    /// # Errors
+    /// What prevents the store from being deleted.
+    fn delete(&self) -> Result<bool>;
+
+    /// Returns the place, for messages.
+    fn place(&self) -> Place;
+
+    /// Returns `true` if closing the store loses its contents.
+    fn is_ephemeral(&self) -> bool {
+        false
+    }
+
+    /// Switches to another place if one has been set since the last call. Returns `true` if so.
+    ///
+    /// Called only while the store is closed.
+    fn switch_place(&self) -> bool {
+        false
+    }
+
+    /// Returns a phone number in the form in which the store returns it.
+    fn normalize_phone<'p>(&self, phone: &'p str) -> Cow<'p, str> {
+        phone.into()
+    }
+}
+
+/// An open store. Used by one thread at a time.
+///
+/// It is [`Any`] so that its owner can use what only this kind of store has.
+pub trait Store: Any + Debug + Send {
+    /// Returns all entities that `query` may mean, waiting at most `timeout` for a lock; or
+    /// [`Lookup::Unchanged`] if the store is at the revision `since`.
+    ///
+    /// # Errors
+    /// What prevents the store from being read.
+    fn find(&mut self, query: &Query<'_>, since: Option<Revision>, timeout: Duration) -> Result<Lookup>;
+
+    /// Reads at most `limit` entities whose marked IDs come after `after`, in ascending order.
+    ///
+    /// # Errors
+    /// What prevents the store from being read.
+    fn scan(&mut self, after: Option<i64>, limit: usize) -> Result<ScanBatch>;
+
+    /// Reads everything except entities and sent files.
+    ///
+    /// # Errors
+    /// What prevents the store from being read.
+    fn snapshot(&mut self) -> Result<Snapshot>;
+
+    /// Returns the revision.
+    ///
+    /// # Errors
+    /// What prevents the store from being read.
+    fn revision(&mut self) -> Result<Revision>;
+
+    /// Returns a sent file.
+    ///
+    /// # Errors
+    /// What prevents the store from being read.
+    fn sent_file(&mut self, key: &FileKey) -> Result<Option<SentFile>>;
+
+    /// Writes what `source` hands out, all of it or nothing, without waiting for other connections
+    /// to finish their writes. From [`ChangeSource::next`]'s first call to the commit, no other
+    /// connection's write comes in between.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] if another connection holds the store, the refusal of `source`, or what
+    /// prevents the store from being written.
+    fn write(&mut self, source: &mut dyn ChangeSource) -> Result<Written>;
+
+    /// Frees the memory that is not needed until the store is used again.
+    fn trim(&mut self) {}
+}

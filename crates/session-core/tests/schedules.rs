@@ -1,0 +1,220 @@
+//! Threads on one session, in thousands of schedules: after each step between two locks or atomics,
+//! any other thread may run.
+//!
+//! `make test-schedules` builds the core with `--cfg shuttle` and runs them.
+#![cfg(shuttle)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use session_core::credentials::Credentials;
+use session_core::entity::Entity;
+use session_core::entity_table::EntityBatch;
+use session_core::session::{CacheLookup, Session, SessionOptions};
+use session_core::store::fake::{FakeBackend, Step};
+use session_core::store::{Kind, Query, UpdateState};
+use session_core::writer::Task;
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
+use shuttle::{Config, FailurePersistence, Runner, thread};
+use zeroize::Zeroizing;
+
+/// How a store fails at random.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Faults {
+    None,
+    /// It is locked or full.
+    Fails,
+    /// It is locked or full, or it panics.
+    Panics,
+}
+
+fn one_in_eight() -> bool {
+    thread_rng().gen_range(0..8) == 0
+}
+
+/// A store that fails at random, and whose writes other threads interrupt.
+fn place(store: &FakeBackend, faults: Faults) -> Arc<FakeBackend> {
+    let errors = store.clone();
+    let fails = move |kind| if faults != Faults::None && one_in_eight() { Err(errors.error(kind)) } else { Ok(()) };
+    Arc::new(store.with_hook(move |step| match step {
+        Step::Open | Step::Committed => Ok(()),
+        Step::Read | Step::Begin => fails(Kind::Busy),
+        Step::Apply => {
+            assert!(!(faults == Faults::Panics && one_in_eight()), "a panic of the store");
+            thread::yield_now();
+            fails(Kind::Full)
+        }
+        Step::Commit => {
+            fails(Kind::Busy)?;
+            thread::yield_now();
+            Ok(())
+        }
+    }))
+}
+
+fn open(store: &FakeBackend, faults: Faults) -> Arc<Session> {
+    Session::open(place(store, faults), SessionOptions::default(), &mut || true).unwrap().0
+}
+
+const IDS: i64 = 3;
+const ROUNDS: i64 = 3;
+
+fn receive(session: &Session, first: i64, access_hash: i64) {
+    let mut batch = EntityBatch::default();
+    (first..first + IDS).for_each(|id| batch.push(&Entity { id, access_hash: Some(access_hash), ..Entity::default() }));
+    if let Err(batch) = session.try_put(batch) {
+        session.put(batch);
+    }
+}
+
+fn find(session: &Session, id: i64) -> Option<i64> {
+    match session.try_find(&Query::Id(id)) {
+        CacheLookup::Found((_, access_hash)) => access_hash,
+        CacheLookup::NotFound => None,
+        CacheLookup::Unknown => session.find(&Query::Id(id)).and_then(|(_, access_hash)| access_hash),
+    }
+}
+
+/// Retries until the call succeeds, because the store fails at random.
+fn retry<E>(mut call: impl FnMut() -> std::result::Result<(), E>) {
+    while call().is_err() {
+        thread::yield_now();
+    }
+}
+
+fn key(store: &FakeBackend) -> Vec<u8> {
+    store.contents().0.map(|credentials| credentials.auth_key.to_vec()).unwrap_or_default()
+}
+
+fn run(faults: Faults) {
+    let store = FakeBackend::default().unlocking_late();
+    let session = open(&store, faults);
+    let mut threads = Vec::new();
+    for receiver in 0..2 {
+        let session = Arc::clone(&session);
+        threads.push(thread::spawn(move || {
+            let first = 1 + receiver * 100;
+            for round in 1..=ROUNDS {
+                receive(&session, first, round);
+                // A stored entity is found at once, in its latest state.
+                assert_eq!(find(&session, first + 1), Some(round));
+                assert_eq!(find(&session, 1000 + first), None);
+                session.set_update_state(0, UpdateState { pts: Some(round), ..UpdateState::default() });
+            }
+        }));
+    }
+    let keys = Arc::clone(&session);
+    let stored = store.clone();
+    threads.push(thread::spawn(move || {
+        for n in 1..=2 {
+            keys.set_credentials(Credentials { auth_key: Zeroizing::new(vec![n]), ..Credentials::default() });
+            retry(|| keys.save(false, &mut || true));
+            assert_eq!(key(&stored), [n], "save() had returned");
+        }
+    }));
+    let flushed = Arc::clone(&session);
+    threads.push(thread::spawn(move || {
+        receive(&flushed, 500, 9);
+        let outcome = Arc::new(Mutex::new(None));
+        let tell = Arc::clone(&outcome);
+        flushed.when_saved(Box::new(move |result| *tell.lock().unwrap() = Some(result)));
+        // The writer thread.
+        let is_flushed = (0..10_000).any(|_| {
+            flushed.run_once();
+            thread::yield_now();
+            outcome.lock().unwrap().is_some()
+        });
+        assert!(is_flushed);
+    }));
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    retry(|| session.close(Duration::ZERO, &mut || true));
+    let received = [1, 101].iter().flat_map(|first| (*first..first + IDS).map(|id| (id, ROUNDS)));
+    let expected: BTreeMap<i64, i64> = received.chain((500..500 + IDS).map(|id| (id, 9))).collect();
+    assert_eq!(store.access_hashes(), expected);
+    let (_, update_states) = store.contents();
+    assert_eq!((update_states[&0].pts, key(&store)), (Some(ROUNDS), vec![2]));
+}
+
+/// Stores an entity as another program would, as soon as no other connection writes.
+fn store_elsewhere(store: &FakeBackend, id: i64) {
+    loop {
+        if let Some(held) = store.try_hold() {
+            return held.store(id, id);
+        }
+        thread::yield_now();
+    }
+}
+
+fn run_beside_another_program() {
+    let store = FakeBackend::default().unlocking_late();
+    drop(open(&store, Faults::None));
+    store_elsewhere(&store, 1);
+    let session = open(&store, Faults::None);
+    let mut threads = Vec::new();
+    let reader = Arc::clone(&session);
+    threads.push(thread::spawn(move || {
+        for id in 10..10 + 2 * ROUNDS {
+            store_elsewhere(&store, id);
+            assert_eq!(find(&reader, id), Some(id), "it was stored earlier");
+        }
+    }));
+    let receiver = Arc::clone(&session);
+    threads.push(thread::spawn(move || {
+        for round in 1..=ROUNDS {
+            receive(&receiver, 100 * round, round);
+            assert_eq!(find(&receiver, 1000 + round), None);
+        }
+    }));
+    threads.push(thread::spawn(move || {
+        for _ in 0..8 {
+            session.run_once();
+            thread::yield_now();
+        }
+    }));
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+fn count() -> usize {
+    std::env::var("SCHEDULES").map_or(2000, |count| count.parse().unwrap())
+}
+
+fn schedules(scheduler: impl Scheduler + 'static, failures: FailurePersistence, run: fn()) {
+    let mut config = Config::new();
+    config.silence_warnings = true;
+    config.failure_persistence = failures;
+    Runner::new(scheduler, config).run(run);
+    println!("schedules tried: {}", count());
+}
+
+#[test]
+fn nothing_is_lost_in_any_schedule() {
+    schedules(RandomScheduler::new(count()), FailurePersistence::Print, || run(Faults::Fails));
+}
+
+#[test]
+fn nothing_is_lost_if_threads_seldom_switch() {
+    schedules(PctScheduler::new(3, count()), FailurePersistence::Print, || run(Faults::Fails));
+}
+
+#[test]
+fn nothing_is_lost_to_a_panic() {
+    // The panics are intended.
+    schedules(RandomScheduler::new(count()), FailurePersistence::None, || run(Faults::Panics));
+}
+
+#[test]
+fn entities_stored_by_others_are_found_at_once() {
+    schedules(RandomScheduler::new(count()), FailurePersistence::Print, run_beside_another_program);
+}
+
+#[test]
+fn entities_stored_by_others_are_found_if_threads_seldom_switch() {
+    schedules(PctScheduler::new(3, count()), FailurePersistence::Print, run_beside_another_program);
+}

@@ -1,0 +1,184 @@
+//! The table `entities`, and how its integer affinity changes phone numbers.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, Params, Row, Statement, ToSql, params};
+
+use session_core::entity_table::{Dirty, EntityBatch, TextField};
+use session_core::store::{Query, ScanBatch};
+
+const PUT: &str = "insert or replace into entities (id, hash, username, phone, name, date) values (?,?,?,?,?,?)";
+/// An input peer has no names. Those in the file stay.
+const PUT_ACCESS_HASH_AND_DATE: &str = "insert into entities (id, hash, date) values (?1,?2,?3) \
+     on conflict(id) do update set hash = excluded.hash, date = excluded.date";
+const PUT_DATE: &str = "update entities set date = ?2 where id = ?1";
+const FORGET_USERNAME: &str = "update entities set username = null where id = ?";
+
+/// A text that is known to be UTF-8, so that it need not be checked again.
+struct Text<'a>(Option<&'a [u8]>);
+
+impl ToSql for Text<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(self.0.map_or(ValueRef::Null, ValueRef::Text)))
+    }
+}
+
+/// Writes the dirty parts of entities, in order.
+pub(super) fn write(connection: &Connection, entities: &EntityBatch) -> rusqlite::Result<()> {
+    if entities.is_empty() {
+        return Ok(());
+    }
+    let mut put = connection.prepare_cached(PUT)?;
+    for entity in entities.iter() {
+        match entity.dirty {
+            Dirty::Clean => {}
+            Dirty::Full => {
+                let [username, phone, name] = entity.texts().map(Text);
+                put.execute(params![entity.id, entity.access_hash, username, phone, name, entity.seen])?;
+            }
+            Dirty::AccessHashAndDate => {
+                let values = params![entity.id, entity.access_hash, entity.seen];
+                connection.prepare_cached(PUT_ACCESS_HASH_AND_DATE)?.execute(values)?;
+            }
+            Dirty::Date => {
+                connection.prepare_cached(PUT_DATE)?.execute(params![entity.id, entity.seen])?;
+            }
+            Dirty::LostUsername => {
+                connection.prepare_cached(FORGET_USERNAME)?.execute([entity.id])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the entities that a query may mean.
+pub(super) fn find(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<EntityBatch> {
+    let select = |condition: &str| {
+        connection
+            .prepare_cached(&format!("select id, hash, username, phone, name, date from entities where {condition}"))
+    };
+    match query {
+        Query::Id(id) => read(&mut *select("id = ?")?, [id]),
+        Query::AnyId([a, b, c]) => read(&mut *select("id in (?,?,?)")?, params![a, b, c]),
+        Query::Text(TextField::Username, text) => read(&mut *select("username = ?")?, [text]),
+        Query::Text(TextField::Phone, text) => read(&mut *select("phone = ?")?, [text]),
+        Query::Text(TextField::Name, text) => read(&mut *select("name = ?")?, [text]),
+    }
+}
+
+/// Reads at most `limit` entities after a marked ID, in ascending order.
+pub(super) fn scan(connection: &Connection, after: Option<i64>, limit: usize) -> rusqlite::Result<ScanBatch> {
+    const COLUMNS: &str = "select id, hash, username, phone, name, date from entities";
+    let rows_limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = match after {
+        None => connection.prepare_cached(&format!("{COLUMNS} order by id limit ?1"))?,
+        Some(_) => connection.prepare_cached(&format!("{COLUMNS} where id > ?2 order by id limit ?1"))?,
+    };
+    let mut rows = match after {
+        None => statement.query([rows_limit])?,
+        Some(id) => statement.query([rows_limit, id])?,
+    };
+    let mut scanned = ScanBatch::default();
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        push(&mut scanned.entities, row)?;
+        count += 1;
+        scanned.next = match row.get_ref(0)? {
+            _ if count < limit => None,
+            ValueRef::Integer(id) => Some(id),
+            // SQLite sorts NULL before numbers, and everything else, which is not an ID, after
+            // them.
+            ValueRef::Null => Some(i64::MIN),
+            _ => None,
+        };
+    }
+    Ok(scanned)
+}
+
+fn read(statement: &mut Statement<'_>, params: impl Params) -> rusqlite::Result<EntityBatch> {
+    let mut batch = EntityBatch::default();
+    let mut rows = statement.query(params)?;
+    while let Some(row) = rows.next()? {
+        push(&mut batch, row)?;
+    }
+    Ok(batch)
+}
+
+/// Adds a row, unless its ID or access hash is not an integer.
+fn push(batch: &mut EntityBatch, row: &Row<'_>) -> rusqlite::Result<()> {
+    let (ValueRef::Integer(id), ValueRef::Integer(access_hash)) = (row.get_ref(0)?, row.get_ref(1)?) else {
+        return Ok(());
+    };
+    let phone = phone_text(row.get_ref(3)?);
+    let seen = match row.get_ref(5)? {
+        ValueRef::Integer(seconds) => u32::try_from(seconds.max(0)).unwrap_or(u32::MAX),
+        _ => 0,
+    };
+    batch.push_stored(id, access_hash, seen, [utf8(row.get_ref(2)?), phone.as_deref(), utf8(row.get_ref(4)?)]);
+    Ok(())
+}
+
+fn utf8(value: ValueRef<'_>) -> Option<&[u8]> {
+    match value {
+        ValueRef::Text(text) if std::str::from_utf8(text).is_ok() => Some(text),
+        _ => None,
+    }
+}
+
+/// Returns a stored phone as text: a number in its shortest form.
+fn phone_text(value: ValueRef<'_>) -> Option<Cow<'_, [u8]>> {
+    match value {
+        ValueRef::Integer(number) => Some(number.to_string().into_bytes().into()),
+        ValueRef::Real(number) => Some(format!("{number:?}").into_bytes().into()),
+        text => utf8(text).map(Cow::Borrowed),
+    }
+}
+
+/// Returns a phone in the form in which its column returns it: text that looks like a number is
+/// stored as a number.
+///
+/// Nearly all phones are plain digits. For others, SQLite is asked, because its rules are long.
+pub(super) fn normalize_phone(phone: &str) -> Cow<'_, str> {
+    const ALWAYS_FITS: usize = 18;
+    let digits = phone.bytes().all(|byte| byte.is_ascii_digit());
+    if digits && phone.len() <= ALWAYS_FITS && (phone == "0" || !phone.starts_with('0')) && !phone.is_empty() {
+        return Cow::Borrowed(phone);
+    }
+    ask_sqlite(phone).map_or(Cow::Borrowed(phone), Cow::Owned)
+}
+
+fn ask_sqlite(phone: &str) -> rusqlite::Result<String> {
+    let connection = Connection::open_in_memory()?;
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.execute("create table entities (phone integer)", [])?;
+    connection.execute("insert into entities values (?)", [phone])?;
+    let stored: Value = connection.query_row("select phone from entities", [], |row| row.get(0))?;
+    let text = phone_text(ValueRef::from(&stored)).unwrap_or_default();
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normalize_phone;
+
+    #[test]
+    fn phones_take_the_form_of_their_column() {
+        for (given, stored) in [
+            ("79991234567", "79991234567"),
+            ("+79991234567", "79991234567"),
+            ("007", "7"),
+            ("0", "0"),
+            ("", ""),
+            (" 12 ", "12"),
+            ("12.0", "12"),
+            ("1.5", "1.5"),
+            ("9223372036854775807", "9223372036854775807"),
+            ("888 0000", "888 0000"),
+            ("٣٤", "٣٤"),
+        ] {
+            assert_eq!(normalize_phone(given), stored, "{given}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! An open session file.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::types::{Value as SqlValue, ValueRef};
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use session_core::store::{
+    Base, ChangeSource, Changes, FileKey, Lookup, Query, Result, Revision, ScanBatch, SentFile, Snapshot, Store,
+    Written,
+};
+
+use crate::error::{holds_login, in_memory, sqlite_error};
+use crate::{entities, login};
+
+/// How long a commit waits for connections that still read.
+const COMMIT_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// How much of the file a transaction may keep in memory, in KiB and negative as SQLite has it. IDs
+/// come in no order, so each entity touches another page; SQLite's default of 2 MiB would have
+/// pages written and read again and again.
+const CACHE_SIZE: i64 = -65_536;
+
+/// A value in a row of a statement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// `NULL`.
+    Null,
+    /// An integer.
+    Integer(i64),
+    /// A floating-point number.
+    Real(f64),
+    /// A text.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+/// An open session file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connection: Connection,
+    /// For messages.
+    path: PathBuf,
+    version: i64,
+    /// Whether the file may hold a login.
+    may_hold_login: bool,
+    /// Whether the connection has been set up for writing.
+    can_write: bool,
+}
+
+impl SqliteStore {
+    pub(crate) fn new(connection: Connection, path: Option<PathBuf>, version: i64, may_hold_login: bool) -> Self {
+        let path = path.unwrap_or_else(in_memory);
+        Self { connection, path, version, may_hold_login, can_write: false }
+    }
+
+    /// Executes one SQL statement. Returns its first row, and whether it may have changed the file.
+    ///
+    /// # Errors
+    /// What is wrong with the statement, or prevents it from being executed.
+    pub fn execute(&mut self, statement: &str, values: &[Value]) -> Result<(Option<Vec<Value>>, bool)> {
+        self.set_timeout(Duration::ZERO)?;
+        self.prepare_for_writing()?;
+        let run = || {
+            let mut statement = match self.connection.prepare(statement) {
+                Err(rusqlite::Error::Empty) => return Ok((None, false)),
+                prepared => prepared?,
+            };
+            let changes = !statement.readonly();
+            let columns = statement.column_count();
+            let mut rows = statement.query(params_from_iter(values.iter().map(to_sql)))?;
+            let first = match rows.next()? {
+                Some(row) => {
+                    Some((0..columns).map(|at| row.get_ref(at).map(from_sql)).collect::<rusqlite::Result<_>>()?)
+                }
+                None => None,
+            };
+            // To the end, or a change that returns rows would not be made.
+            while rows.next()?.is_some() {}
+            Ok((first, changes))
+        };
+        let done = self.explain(run())?;
+        if !self.connection.is_autocommit() {
+            // A transaction that the statement began must not stay open: no other connection could
+            // write.
+            self.explain(self.connection.execute_batch("commit"))?;
+        }
+        Ok(done)
+    }
+
+    fn prepare_for_writing(&mut self) -> Result<()> {
+        if !self.can_write {
+            self.explain(set_up_for_writing(&self.connection))?;
+            self.explain(self.connection.pragma_update(None, "cache_size", CACHE_SIZE))?;
+            self.can_write = true;
+        }
+        Ok(())
+    }
+
+    fn explain<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
+        result.map_err(|error| sqlite_error(&self.path, error))
+    }
+
+    fn set_timeout(&self, timeout: Duration) -> Result<()> {
+        self.explain(self.connection.busy_timeout(timeout))
+    }
+
+    fn read_base(&self) -> Result<Base> {
+        let revision = self.explain(revision(&self.connection))?;
+        let auth_key = self.explain(login::read_auth_key(&self.connection))?;
+        if !self.may_hold_login && !auth_key.is_empty() {
+            return Err(holds_login(&self.path));
+        }
+        Ok(Base { revision, auth_key })
+    }
+
+    fn write_in_transaction(&self, source: &mut dyn ChangeSource) -> Result<Written> {
+        let base = self.read_base()?;
+        while let Some(changes) = source.next(&base)? {
+            self.explain(write_changes(&self.connection, &changes, self.version))?;
+        }
+        self.set_timeout(COMMIT_TIMEOUT)?;
+        self.explain(self.connection.execute_batch("commit"))?;
+        // It does not change by a connection's own commits.
+        Ok(Written { revision: base.revision })
+    }
+}
+
+impl Store for SqliteStore {
+    fn find(&mut self, query: &Query<'_>, since: Option<Revision>, timeout: Duration) -> Result<Lookup> {
+        if since.is_some() && since == Some(self.revision()?) {
+            return Ok(Lookup::Unchanged);
+        }
+        self.set_timeout(timeout)?;
+        self.explain(entities::find(&self.connection, query)).map(Lookup::Found)
+    }
+
+    fn scan(&mut self, after: Option<i64>, limit: usize) -> Result<ScanBatch> {
+        self.set_timeout(Duration::ZERO)?;
+        self.explain(entities::scan(&self.connection, after, limit))
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot> {
+        let revision = self.revision()?;
+        read_snapshot(&self.connection, &self.path, self.version, revision)
+    }
+
+    fn revision(&mut self) -> Result<Revision> {
+        self.set_timeout(Duration::ZERO)?;
+        self.explain(revision(&self.connection))
+    }
+
+    fn sent_file(&mut self, key: &FileKey) -> Result<Option<SentFile>> {
+        const SELECT: &str = "select id, hash from sent_files where md5_digest = ? and file_size = ? and type = ?";
+        self.set_timeout(Duration::ZERO)?;
+        let find = || {
+            let key = params![key.md5_digest, key.size, key.kind as i64];
+            let mut statement = self.connection.prepare_cached(SELECT)?;
+            statement.query_row(key, |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        };
+        self.explain(find())
+    }
+
+    fn write(&mut self, source: &mut dyn ChangeSource) -> Result<Written> {
+        self.set_timeout(Duration::ZERO)?;
+        self.prepare_for_writing()?;
+        self.explain(self.connection.execute_batch("begin immediate"))?;
+        let written = self.write_in_transaction(source);
+        if written.is_err() && !self.connection.is_autocommit() {
+            // If this fails, SQLite has rolled back itself.
+            let _ = self.connection.execute_batch("rollback");
+        }
+        written
+    }
+
+    fn trim(&mut self) {
+        // A thousand sessions must not each keep their statements and pages until the next write.
+        self.connection.flush_prepared_statement_cache();
+        if let Err(error) = self.connection.release_memory() {
+            log::debug!("{}: its page cache is not freed: {error}", self.path.display());
+        }
+    }
+}
+
+/// Sets up a connection for transactions that write.
+pub(crate) fn set_up_for_writing(connection: &Connection) -> rusqlite::Result<()> {
+    // So that a replaced key is nowhere in the file.
+    connection.pragma_update(None, "secure_delete", true)?;
+    #[cfg(target_os = "macos")]
+    // Otherwise synced data may still be in the disk's own cache.
+    connection.pragma_update(None, "fullfsync", true)?;
+    // A journal whose deletion is not on disk yet would come back after a power cut, and undo what
+    // was saved.
+    connection.pragma_update(None, "synchronous", "extra")
+}
+
+/// Returns a number that changes whenever another connection changes the file.
+pub(crate) fn revision(connection: &Connection) -> rusqlite::Result<Revision> {
+    connection.prepare_cached("pragma data_version")?.query_row([], |row| row.get(0)).map(Revision)
+}
+
+/// Reads everything except entities and sent files.
+pub(crate) fn read_snapshot(
+    connection: &Connection,
+    path: &Path,
+    version: i64,
+    revision: Revision,
+) -> Result<Snapshot> {
+    let credentials = login::read_credentials(connection, path, version)?;
+    let update_states = login::read_update_states(connection).map_err(|error| sqlite_error(path, error))?;
+    Ok(Snapshot { credentials, update_states, is_new: false, revision, identity: None })
+}
+
+fn to_sql(value: &Value) -> SqlValue {
+    match value {
+        Value::Null => SqlValue::Null,
+        Value::Integer(number) => SqlValue::Integer(*number),
+        Value::Real(number) => SqlValue::Real(*number),
+        Value::Text(text) => SqlValue::Text(text.clone()),
+        Value::Blob(bytes) => SqlValue::Blob(bytes.clone()),
+    }
+}
+
+fn from_sql(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Real(number) => Value::Real(number),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_owned()),
+    }
+}
+
+const PUT_UPDATE_STATE: &str = "insert or replace into update_state (id, pts, qts, date, seq) values (?,?,?,?,?)";
+const PUT_SENT_FILE: &str =
+    "insert or replace into sent_files (md5_digest, file_size, type, id, hash) values (?,?,?,?,?)";
+
+fn write_changes(connection: &Connection, changes: &Changes, version: i64) -> rusqlite::Result<()> {
+    if let Some(credentials) = &changes.credentials {
+        login::write_credentials(connection, credentials, version)?;
+    }
+    entities::write(connection, &changes.entities)?;
+    for (id, state) in &changes.update_states {
+        let mut put = connection.prepare_cached(PUT_UPDATE_STATE)?;
+        put.execute(params![id, state.pts, state.qts, state.date, state.seq])?;
+    }
+    for (key, (id, access_hash)) in &changes.sent_files {
+        let mut put = connection.prepare_cached(PUT_SENT_FILE)?;
+        put.execute(params![key.md5_digest, key.size, key.kind as i64, id, access_hash])?;
+    }
+    Ok(())
+}

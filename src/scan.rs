@@ -1,0 +1,152 @@
+//! `EntityScan`: an iterator over a session's entities, as typed rows one by one or as plain rows
+//! in slices.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+
+use crate::guard::{interruptible, is_in_event_loop};
+use session_core::entity::{PeerKind, unmark};
+use session_core::entity_table::{BatchEntity, EntityBatch};
+use session_core::session::{self, Session};
+
+/// The ID under which the client keeps its own ID. It is not an entity.
+const SELF: i64 = 0;
+
+/// An iterator over a session's entities. `RustMemorySession.entities` returns it; see its
+/// documentation.
+#[pyclass(frozen, module = "telethon_session_rust._core")]
+pub(crate) struct EntityScan {
+    session: Arc<Session>,
+    /// The wanted kind; `None` for all.
+    kind: Option<PeerKind>,
+    /// The class of the rows that are yielded one by one.
+    class: Py<PyAny>,
+    /// Taken out while it is used: no lock may be held while the GIL is released.
+    progress: Mutex<Option<Progress>>,
+}
+
+#[derive(Default)]
+struct Progress {
+    scan: session::EntityScan,
+    batch: EntityBatch,
+    /// How many entities of the batch have been yielded.
+    given: usize,
+    is_done: bool,
+}
+
+impl EntityScan {
+    pub(crate) fn new(session: Arc<Session>, kind: Option<PeerKind>, class: Py<PyAny>) -> Self {
+        Self { session, kind, class, progress: Mutex::new(Some(Progress::default())) }
+    }
+
+    fn with_progress<T>(&self, call: impl FnOnce(&mut Progress) -> PyResult<T>) -> PyResult<T> {
+        let lock = || self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = lock().take();
+        let mut progress = taken.ok_or_else(|| PyRuntimeError::new_err("this iterator is in use by another thread"))?;
+        let result = call(&mut progress);
+        *lock() = Some(progress);
+        result
+    }
+
+    /// Reads the next batch. Returns `false` at the end.
+    fn read(&self, py: Python<'_>, progress: &mut Progress) -> PyResult<bool> {
+        if !progress.is_done {
+            let limit = if is_in_event_loop(py)? { Duration::ZERO } else { self.session.timeout() };
+            let scan = &mut progress.scan;
+            progress.batch = interruptible(py, |keep_waiting| self.session.scan(scan, limit, keep_waiting))?;
+            progress.given = 0;
+            progress.is_done = progress.batch.is_empty();
+        }
+        Ok(!progress.is_done)
+    }
+}
+
+#[pymethods]
+impl EntityScan {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.with_progress(|progress| {
+            loop {
+                while let Some(entity) = progress.batch.get(progress.given) {
+                    let (id, kind) = unmark(entity.id);
+                    if entity.id == SELF || self.kind.is_some_and(|wanted| wanted != kind) {
+                        progress.given += 1;
+                        continue;
+                    }
+                    let [username, phone, name] = texts(&entity);
+                    let seen = Some(entity.seen).filter(|seen| *seen != 0);
+                    let values = (id, name_of(py, kind), entity.access_hash, username, phone, name, seen);
+                    let row = self.class.bind(py).call1(values)?;
+                    progress.given += 1;
+                    return Ok(Some(row));
+                }
+                if !self.read(py, progress)? {
+                    return Ok(None);
+                }
+            }
+        })
+    }
+
+    /// Returns the next rows `(marked ID, access hash, username, phone, name, date seen)`, a few
+    /// hundred at most, of every kind and with the account's own ID; none at the end.
+    fn _slice<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        self.with_progress(|progress| {
+            self.read(py, progress)?;
+            progress.batch.iter().map(|entity| dated_row(py, &entity)).collect()
+        })
+    }
+
+    /// Returns the next rows without dates.
+    fn _undated_slice<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        self.with_progress(|progress| {
+            self.read(py, progress)?;
+            rows(py, &progress.batch)
+        })
+    }
+}
+
+/// Returns the entities of a batch as Telethon's rows: marked ID, access hash, username, phone,
+/// name.
+pub(crate) fn rows<'py>(py: Python<'py>, batch: &EntityBatch) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    batch
+        .iter()
+        .map(|entity| {
+            let [username, phone, name] = texts(&entity);
+            (entity.id, entity.access_hash, username, phone, name).into_pyobject(py)
+        })
+        .collect()
+}
+
+fn dated_row<'py>(py: Python<'py>, entity: &BatchEntity<'_>) -> PyResult<Bound<'py, PyTuple>> {
+    let [username, phone, name] = texts(entity);
+    (entity.id, entity.access_hash, username, phone, name, entity.seen).into_pyobject(py)
+}
+
+fn texts<'a>(entity: &BatchEntity<'a>) -> [Option<std::borrow::Cow<'a, str>>; 3] {
+    entity.texts().map(|text| text.map(String::from_utf8_lossy))
+}
+
+fn name_of(py: Python<'_>, kind: PeerKind) -> &Bound<'_, PyString> {
+    match kind {
+        PeerKind::User => pyo3::intern!(py, "user"),
+        PeerKind::Chat => pyo3::intern!(py, "chat"),
+        PeerKind::Channel => pyo3::intern!(py, "channel"),
+    }
+}
+
+/// Returns the kind with a name.
+pub(crate) fn kind_named(name: &str) -> Option<PeerKind> {
+    match name {
+        "user" => Some(PeerKind::User),
+        "chat" => Some(PeerKind::Chat),
+        "channel" => Some(PeerKind::Channel),
+        _ => None,
+    }
+}
