@@ -1,6 +1,6 @@
 """Telethon's session classes in Rust: same answers, same files, same strings, none of the waiting.
 
-Give one to the client in the place of Telethon's own:
+Pass one to the client instead of Telethon's own:
 
     client = TelegramClient(RustSQLiteSession("anon"), api_id, api_hash)
 """
@@ -9,7 +9,16 @@ from importlib.metadata import version as _version
 
 from .entity import Entity
 from .entity_cache import RustEntityCache, accelerate
-from .errors import SessionInUseError
+from .errors import (
+    SessionCorruptError,
+    SessionError,
+    SessionInUseError,
+    SessionLockedError,
+    SessionLostError,
+    SessionUnavailableError,
+    SessionUnsavedError,
+    SessionUpgradeError,
+)
 from .installing import install, uninstall
 from .memory import RustMemorySession
 from .sqlite import RustSQLiteSession
@@ -23,7 +32,14 @@ __all__ = [
     "RustMemorySession",
     "RustSQLiteSession",
     "RustStringSession",
+    "SessionCorruptError",
+    "SessionError",
     "SessionInUseError",
+    "SessionLockedError",
+    "SessionLostError",
+    "SessionUnavailableError",
+    "SessionUnsavedError",
+    "SessionUpgradeError",
     "__version__",
     "accelerate",
     "install",

@@ -1,52 +1,35 @@
-"""Python's own `sqlite3` on the file of a session, for code that uses Telethon's `_conn` and `_cursor()`."""
+"""Python's own `sqlite3` on the file of a session, for code that uses Telethon's `_conn` and
+`_cursor()`.
+"""
 
 from __future__ import annotations
 
 import atexit
-import math
 import os
 import sqlite3
 import sys
 import weakref
 from collections import deque
 from contextlib import suppress
-from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ._core import keep_for_ever
+from ._core import leak
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from typing_extensions import Self
 
-    from .sqlite import RustSQLiteSession
 
-DEFAULT_TIMEOUT = 5.0
-"""The seconds for which a locked file is waited for. Python's `sqlite3`, and so Telethon, waits as long."""
-
-# SQLite keeps milliseconds in 31 bits.
-_LONGEST = (2**31 - 1) / 1000
-
-# Locks of POSIX belong to the process: there Python's copy of SQLite would drop the locks of ours, and ours those of
-# Python's. On Linux ours belong to the open file, on Windows both do.
+# POSIX locks belong to the process: Python's copy of SQLite and ours would drop each other's. On
+# Linux our locks belong to the open file, and on Windows all locks do.
 CAN_SHARE = sys.platform in ("linux", "win32")
 
 
-def checked_timeout(timeout: Any) -> float:
-    """`timeout` as seconds. Raises `TypeError` or `ValueError` if it is not a number of seconds."""
-    if isinstance(timeout, bool) or not isinstance(timeout, Real):
-        raise TypeError(f"timeout must be a number of seconds, not {timeout!r}")
-    seconds = float(timeout)
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise ValueError(f"timeout must be a finite number of seconds, 0 or more, not {timeout!r}")
-    return min(seconds, _LONGEST)
-
-
 class Cursor(sqlite3.Cursor):
-    """A cursor that reads all its rows when it executes: a result that is left half read would keep the file locked,
-    and the session from writing to it.
+    """A cursor that reads all its rows when it executes. A half-read result would keep the file
+    locked, so that the session could not write to it.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -80,7 +63,7 @@ class Cursor(sqlite3.Cursor):
 
     def fetchmany(self, size: int | None = None) -> list[Any]:
         size = self.arraysize if size is None else size
-        # `None` is read from what was closed, or not executed, as an error.
+        # If the cursor was closed or never executed, sqlite3 raises its own error.
         rows = [] if self._unread else super().fetchmany(size)
         while self._unread and len(rows) < size:
             rows.append(self._unread.popleft())
@@ -97,24 +80,24 @@ class Cursor(sqlite3.Cursor):
 
 
 class Connection(sqlite3.Connection):
-    """A connection whose cursors leave nothing half read."""
+    """A connection whose cursors leave no result half read."""
 
     def cursor(self, factory: Any = Cursor) -> Any:
         return super().cursor(factory)
 
 
 def connect(path: Path, timeout: float) -> sqlite3.Connection:
-    """Connects to a session file that is there; one that was taken away is not made anew."""
+    """Connects to an existing session file. Does not create one that was deleted."""
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=rw", timeout=timeout, check_same_thread=False, factory=Connection, uri=True
     )
-    # A replaced key is nowhere in the file then, as with the session's own connection.
+    # So that a replaced key is nowhere in the file, as with the session's own connection.
     connection.execute("pragma secure_delete = on")
     return connection
 
 
 def is_open(connection: sqlite3.Connection) -> bool:
-    """Whether it was not closed."""
+    """Returns `True` if the connection was not closed."""
     try:
         connection.total_changes  # noqa: B018
     except sqlite3.ProgrammingError:
@@ -123,12 +106,14 @@ def is_open(connection: sqlite3.Connection) -> bool:
 
 
 def milliseconds(connection: sqlite3.Connection) -> int:
-    """How long it waits for locks."""
+    """Returns how many milliseconds the connection waits for locks."""
     return int(_first_row(connection, "pragma busy_timeout")[0])
 
 
 def is_plainly_on(connection: object, path: Path) -> bool:
-    """Whether it is Python's own `sqlite3` on a session file, in which it reads what any other program would."""
+    """Returns `True` if it is Python's own `sqlite3` on a session file and reads there what any
+    program would.
+    """
     if not isinstance(connection, sqlite3.Connection):
         return False
     try:
@@ -156,26 +141,38 @@ def _first_row(connection: sqlite3.Connection, statement: str) -> Any:
     return next(iter(_rows(connection, statement)), None)
 
 
-# By their ids, as a subclass may compare sessions in its own way.
-_sharing: weakref.WeakValueDictionary[int, RustSQLiteSession] = weakref.WeakValueDictionary()
+class SharingSession(Protocol):
+    """A session that has handed out a connection."""
+
+    _handed_out: sqlite3.Connection | None
+
+    def _end_sharing(self) -> None: ...
 
 
-def note_sharing(session: RustSQLiteSession) -> None:
-    """Remembers a session that has handed out a connection, for a fork and for the end of the program."""
+# By ID, because a subclass may override comparison.
+_sharing: weakref.WeakValueDictionary[int, SharingSession] = weakref.WeakValueDictionary()
+
+
+def note_sharing(session: SharingSession) -> None:
+    """Notes a session that has handed out a connection, for a fork and for the end of the program."""
     _sharing[id(session)] = session
 
 
 def _after_fork_in_child() -> None:
-    """To close the parent's connection would roll back the parent's transaction, in the file."""
+    """Forgets connections: closing the parent's would roll back the parent's transaction in the
+    file.
+    """
     for session in list(_sharing.values()):
-        keep_for_ever(session._handed_out)
+        leak(session._handed_out)
         session._handed_out = None
         session._end_sharing()
     _sharing.clear()
 
 
 def _at_exit() -> None:
-    """What was not committed is rolled back, as ever; an open transaction would keep sessions from being saved."""
+    """Rolls back what was not committed, as `sqlite3` does; an open transaction would prevent
+    sessions from being saved.
+    """
     for session in list(_sharing.values()):
         if session._handed_out is not None:
             with suppress(sqlite3.Error):
@@ -184,5 +181,5 @@ def _at_exit() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-# Called before that of `_core`, which was registered earlier and saves all sessions.
+# Called before the hook of `_core`, which was registered earlier and saves all sessions.
 atexit.register(_at_exit)

@@ -8,104 +8,138 @@ from typing import Any, TypeAlias, final
 from typing_extensions import Self, disjoint_base
 
 __all__ = [
+    "EntityFileCore",
     "EntityScan",
-    "FileCore",
     "MemoryCore",
     "PeerCacheCore",
     "SQLiteCore",
+    "StoredCore",
     "data_centre",
     "decode_base64",
     "encode_base64",
-    "keep_for_ever",
-    "pack_login",
+    "leak",
+    "pack_string",
     "parse_string",
-    "unpack_login",
+    "unpack_string",
 ]
 
 _Row: TypeAlias = tuple[int, int | None, str | None, str | None, str | None]
 
+# Data centre, address, port, key, takeout ID and temporary key.
+_Credentials: TypeAlias = tuple[int, str | None, int | None, bytes, int | None, bytes]
+
 @disjoint_base
 class MemoryCore:
-    """The entities of a session: the part of it that is Rust."""
+    """The Rust part of every session: its entities."""
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def process_entities(self, tlo: Any) -> None:
-        """Stores the users, chats and channels in `tlo`: a list of them, or any object that has them as `user`, `chat`,
-        `chats` or `users`. What cannot be used later (`min`, no access hash) is passed over.
+        """Stores the users, chats and channels in an object: all of them or, if an error is raised,
+        none.
 
-        All of a page is stored or, if an error is raised, nothing of it. Nothing is if `save_entities` is false.
+        Skips what cannot be used later (`min`, no access hash). Has no effect if `save_entities` is
+        false.
+
+        Args:
+            tlo: A list of entities, or any object with entities as `user`, `chat`, `chats` or
+                `users`.
         """
 
     def get_input_entity(self, key: Any) -> Any:
-        """The `InputPeerUser`, `InputPeerChat` or `InputPeerChannel` of an id, username, phone, link, display name or
-        peer. An input peer is answered as it is.
+        """Returns the `InputPeerUser`, `InputPeerChat` or `InputPeerChannel` for a key.
 
-        Raises `ValueError` if it is not known.
+        Args:
+            key: An ID, username, phone, link, display name or peer. An input peer is returned as it
+                is.
+
+        Raises:
+            ValueError: The entity is not known.
         """
 
     def get_entity_rows_by_id(self, id: int, exact: bool = True) -> tuple[int, int | None] | None:
-        """Marked id and access hash of a marked id; not `exact`, of a user, chat or channel with that id."""
+        """Returns marked ID and access hash of an entity; `None` if it is not known.
+
+        Args:
+            id: The marked ID; if not `exact`, the ID of a user, chat or channel.
+            exact: Whether `id` is marked.
+        """
 
     def get_entity_rows_by_username(self, username: str) -> tuple[int, int | None] | None:
-        """Marked id and access hash of a username in lower case. It belongs to the one seen last; others lose it."""
+        """Returns marked ID and access hash for a username in lower case; `None` if it is not
+        known.
+
+        If several entities have it, it belongs to the one seen last, and the others lose it.
+        """
 
     def get_entity_rows_by_phone(self, phone: str) -> tuple[int, int | None] | None:
-        """Marked id and access hash of a phone number, digits only."""
+        """Returns marked ID and access hash for a phone number, digits only; `None` if it is not
+        known.
+        """
 
     def get_entity_rows_by_name(self, name: str) -> tuple[int, int | None] | None:
-        """Marked id and access hash of a display name; of several with the same name, the lowest marked id."""
+        """Returns marked ID and access hash for a display name; `None` if it is not known.
+
+        If several entities have it, the one with the lowest marked ID is returned.
+        """
 
     def _entities_to_rows(self, tlo: Any) -> list[Any]:
-        """The rows of the entities in `tlo`, each as `_entity_to_row` makes it."""
+        """Returns the rows of the entities in `tlo`, each as `_entity_to_row` makes it."""
 
     def _entity_to_row(self, e: Any) -> Any:
-        """The row of an entity as `_entity_values_to_row` makes it; `None` for what is not stored."""
+        """Returns the row of an entity as `_entity_values_to_row` makes it; `None` if it is not
+        stored.
+        """
 
     @staticmethod
     def _entity_values_to_row(id: Any, hash: Any, username: Any, phone: Any, name: Any) -> Any:
-        """The row itself: its values as a tuple. A storage of one's own may make something else of them."""
+        """Returns the row itself: the values as a tuple. Your own storage may make something else
+        of them.
+        """
 
     def _is_stored(self) -> bool:
-        """Whether the entities are stored, in a file or in a database in memory."""
+        """Returns `True` if the session has a store."""
 
     def _scan(self, kind: str | None, row: Any, /) -> EntityScan:
-        """Goes through the entities, of one kind or of all, as rows of the class `row`."""
+        """Returns an iterator over the entities, of one kind or of all, as rows of the class `row`."""
 
     def _add(self, rows: Iterable[Any], /) -> None:
-        """Stores typed rows: all of them or, if an error is raised, none."""
+        """Adds typed rows: all of them or, if an error is raised, none."""
 
     def _put_rows(self, rows: Iterable[Any], /) -> None:
-        """Stores rows `(marked id, access hash, username, phone, name)`; when it was seen may follow."""
+        """Adds rows `(marked ID, access hash, username, phone, name)`; the date when each was seen
+        may follow.
+        """
 
     def _replace_rows(self, rows: Iterable[Any], /) -> None:
-        """Stores rows in the place of all there are in memory."""
+        """Replaces all rows in memory."""
 
     def _exchange(
         self, out: Iterable[Any], put: Iterable[Any], /
     ) -> tuple[tuple[int, int] | None, list[_Row], list[_Row]]:
-        """Removes the rows that are known exactly as `out` has them, and adds those in `put`.
+        """Removes the rows in `out` that are known exactly so, and adds those in `put`.
 
-        Returns the revisions before and after, or `None` if others have changed rows in between; rows as they were
-        before, and rows as they are now.
+        Returns:
+            The revisions before and after, or `None` if another thread changed rows in between; the
+            rows as they were before, and the rows as they are now.
         """
 
     def _revision(self) -> int:
-        """A number that changes whenever a row does."""
+        """Returns a number that changes whenever a row does."""
 
     def _clear(self) -> int:
         """Forgets all entities, unless they are stored. Returns the revision after that."""
 
     def _replacements(self) -> int:
-        """How often all rows have been replaced by others."""
+        """Returns how often all rows have been replaced."""
 
     def _kept_set(self) -> Any:
-        """The set that was kept last; `None` once the session has changed otherwise."""
+        """Returns the set that was kept last; `None` once the session has changed otherwise."""
 
     def _keep_set(self, set: Any, /) -> None:
         """Keeps a set of all rows, which has a `_revision`."""
 
     def _flush(self) -> Awaitable[None]:
-        """An awaitable of the running event loop that is done when everything given so far is on disk."""
+        """Returns a future of the running event loop that is done when everything so far is stored."""
 
 @final
 class EntityScan:
@@ -114,91 +148,76 @@ class EntityScan:
     def __iter__(self) -> Self: ...
     def __next__(self) -> Any: ...
     def _slice(self) -> list[tuple[int, int | None, str | None, str | None, str | None, int]]:
-        """The next rows, each with when it was seen, or 0. None at the end."""
-
-    def _undated_slice(self) -> list[_Row]:
-        """The next rows without that."""
-
-class FileCore(MemoryCore):
-    """A file behind a session: the part of it that is Rust."""
-
-    def _open_entity_file(self, path: str | PathLike[str], version: int, timeout: float = 5.0, /) -> None:
-        """Opens a file for entities, update states and sent files alone, making or upgrading it. Raises `ValueError` if
-        there is a login in it. A locked file is waited for up to `timeout` seconds, now and later.
+        """Returns the next rows, each with the date when it was seen, or 0; an empty list at the
+        end.
         """
 
+    def _undated_slice(self) -> list[_Row]:
+        """Returns the next rows without dates; an empty list at the end."""
+
+class StoredCore(MemoryCore):
+    """The Rust part of a session with a store: credentials, update states, sent files, saving."""
+
     def get_update_state(self, entity_id: int) -> Any:
-        """The `updates.State` of a channel, or (0) of the account; `None` if none is known."""
+        """Returns the `updates.State` of a channel or, for ID 0, of the account; `None` if it is
+        not known.
+        """
 
     def set_update_state(self, entity_id: int, state: Any) -> None:
-        """Keeps the `updates.State` of a channel, or (0) of the account."""
+        """Sets the `updates.State` of a channel or, for ID 0, of the account."""
 
     def get_update_states(self) -> list[tuple[int, Any]]:
-        """All pairs of id and `updates.State`."""
+        """Returns all pairs of ID and `updates.State`."""
 
     def cache_file(self, md5_digest: bytes, file_size: int, instance: Any) -> None:
-        """Keeps what the server calls a file that was sent: an `InputDocument` or `InputPhoto`."""
+        """Stores the server's reference to a sent file, an `InputDocument` or `InputPhoto`.
+
+        Args:
+            md5_digest: The MD5 digest of the file's contents.
+            file_size: The size of the file in bytes.
+            instance: The `InputDocument` or `InputPhoto`.
+
+        Raises:
+            TypeError: `instance` is something else.
+        """
 
     def get_file(self, md5_digest: bytes, file_size: int, cls: Any) -> Any:
-        """Makes a `cls` of what the server calls a file that was sent; `None` if it is not known."""
+        """Returns the server's reference to a sent file.
+
+        Args:
+            md5_digest: The MD5 digest of the file's contents.
+            file_size: The size of the file in bytes.
+            cls: `InputDocument` or `InputPhoto`.
+
+        Returns:
+            An instance of `cls`, or `None` if the file is not known.
+        """
 
     def save(self) -> None:
-        """Writes data centre, keys and takeout id; in a running event loop it leaves the rest to the background,
-        otherwise it writes that too.
+        """Writes data centre, keys and takeout ID. In a running event loop the rest is left to the
+        background; outside one it is written too.
 
-        Raises `sqlite3.OperationalError` ("database is locked") if another program holds the file for longer than the
-        session's `timeout` and there are keys to be written. Nothing is lost: they stay in memory. Raises it too,
-        and writes nothing, if the file holds another login by now.
+        Raises:
+            SessionLockedError: The credentials have changed, and another program holds the store
+                for longer than the session's `timeout`. They stay in memory.
+            SessionLostError: The store holds another login by now. Nothing is written.
+            SessionUnavailableError: The store cannot be written. What is unsaved stays in memory.
         """
 
     def close(self) -> None:
-        """Writes everything and closes the file. A session that is used again opens it again.
+        """Writes everything and closes the store. The next use of the session opens it again.
 
-        Raises `sqlite3.OperationalError`, saying what is unsaved, if the file cannot be written for 30 seconds, or
-        for `timeout` if that is longer; `close()` can then be called again.
+        Raises:
+            SessionUnsavedError: The store could not be written for 30 seconds, or for `timeout` if
+                that is longer. The message says what is unsaved. `close()` can be called again.
         """
 
     def delete(self) -> bool:
-        """Removes the file; `False` if that is not possible, as when the file holds another login by now."""
+        """Deletes what is stored.
 
-class SQLiteCore(FileCore):
-    """A session file: the part of it that is Rust."""
-
-    def _open(
-        self, path: str | PathLike[str] | None, version: int, exclusive: bool, timeout: float = 5.0, /
-    ) -> tuple[int, str | None, int | None, bytes, int | None, bytes] | None:
-        """Opens the file, or a database in memory, making or upgrading it to the database version `version`; if
-        `exclusive`, nobody else may have it so. A locked file is waited for up to `timeout` seconds, now and later.
-
-        Answers data centre, address, port, key, takeout id and temporary key, or `None` for a new file.
+        Returns:
+            `True` if it is gone; `False` if it cannot be deleted or holds another login by now.
         """
-
-    def _is_loaded(self) -> bool:
-        """Whether all entities of the file are in memory. Until they are, names are looked for in the file."""
-
-    def _set_timeout(self, timeout: float, /) -> None:
-        """Sets how many seconds a locked file is waited for."""
-
-    def _set_path(self, path: str | PathLike[str], /) -> None:
-        """Opens another file from the next use after `close()` on."""
-
-    def _is_closed(self) -> bool:
-        """Whether the session was closed, and nothing was given to it or read from its file since."""
-
-    def _file(self) -> Path:
-        """The file that is open or, after `close()`, is opened next."""
-
-    def _share(self, may_wait: bool, /) -> None:
-        """Writes everything, for another connection of this program to use the file.
-
-        If not `may_wait`, a locked file is left as it is.
-        """
-
-    def _take_over(self) -> None:
-        """Takes over what the other connection has committed."""
-
-    def _end_sharing(self) -> None:
-        """Says that the other connection is closed."""
 
     def _set_credentials(
         self,
@@ -210,69 +229,149 @@ class SQLiteCore(FileCore):
         tmp_auth_key: bytes,
         /,
     ) -> None:
-        """Says what the table `sessions` holds after the next `save()`."""
+        """Sets the credentials that the next `save()` stores."""
+
+    def _is_loaded(self) -> bool:
+        """Returns `True` if all stored entities are in memory. Until then, names are looked up in
+        the store.
+        """
+
+    def _is_closed(self) -> bool:
+        """Returns `True` if the session was closed, and nothing was stored in it or read from its
+        store since.
+        """
+
+    def _set_timeout(self, timeout: float, /) -> None:
+        """Sets how many seconds a locked store is waited for."""
+
+@disjoint_base
+class SQLiteCore(StoredCore):
+    """The Rust part of a session file."""
+
+    def _open(
+        self, path: str | PathLike[str] | None, version: int, exclusive: bool, timeout: float = 5.0, /
+    ) -> _Credentials | None:
+        """Opens the file, or a database in memory, creating or upgrading it to the database version
+        `version`.
+
+        Returns:
+            The credentials; `None` for a new file.
+        """
+
+    def _set_path(self, path: str | PathLike[str], /) -> None:
+        """Sets the file to open at the next use after `close()`."""
+
+    def _file(self) -> Path:
+        """Returns the file that is open or, after `close()`, is opened next."""
+
+    def _share(self, may_wait: bool, /) -> None:
+        """Writes everything, so that another connection of this program can use the file.
+
+        Without `may_wait`, a locked file is left as it is.
+        """
+
+    def _take_over(self) -> None:
+        """Takes over what the other connection has committed."""
+
+    def _end_sharing(self) -> None:
+        """Notes that the other connection is closed."""
 
     def _execute(self, stmt: str, *values: Any) -> tuple[Any, ...] | None:
-        """Saves everything, executes a statement on the file, and answers its first row."""
+        """Saves everything, executes a statement on the file, and returns its first row."""
+
+class EntityFileCore(StoredCore):
+    """The Rust part of a session that may have an entity file."""
+
+    def _open_entity_file(self, path: str | PathLike[str], version: int, timeout: float = 5.0, /) -> None:
+        """Opens a file for entities, update states and sent files, creating or upgrading it.
+
+        Raises:
+            ValueError: The file holds a login.
+        """
 
 @disjoint_base
 class PeerCacheCore:
-    """The client's own entity cache: the part of it that is Rust."""
+    """The Rust part of the client's own entity cache."""
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def extend(self, users: Iterable[Any], chats: Iterable[Any]) -> None:
-        """Takes in what has an access hash and is not `min`; all of it or, if an error is raised, nothing."""
+        """Adds the entities that have an access hash and are not `min`: all of them or, if an error
+        is raised, none.
+
+        Args:
+            users: The users.
+            chats: The chats and channels.
+        """
 
     def put(self, entity: Any) -> None:
-        """Takes in an `Entity`."""
+        """Adds a `telethon._updates.Entity`."""
 
     def get(self, id: Any) -> Any:
-        """The `Entity` with an id, not marked; `None` if it is not known."""
+        """Returns the `Entity` with an unmarked ID; `None` if it is not known."""
 
     def retain(self, filter: Callable[[int], Any]) -> None:
-        """Forgets those whose id `filter` does not answer with something true."""
+        """Keeps only the entities for whose ID `filter` returns something true."""
 
     def __len__(self) -> int: ...
     def _find(self, id: Any, /) -> tuple[int | None, Any] | None:
-        """Access hash and `EntityType` of an id."""
+        """Returns access hash and `EntityType` of an ID."""
 
     def _set(self, id: int, hash: int | None, ty: int, /) -> None:
-        """Puts one in, with the value of its `EntityType`."""
+        """Adds an entity with the value of its `EntityType`."""
 
     def _clear(self) -> None:
-        """Forgets all."""
+        """Removes all entities."""
 
     def _remove(self, id: Any, /) -> tuple[int | None, Any] | None:
-        """Forgets the one with an id. Returns its access hash and `EntityType`."""
+        """Removes the entity with an ID. Returns its access hash and `EntityType`."""
 
     def _pop(self) -> tuple[int, tuple[int | None, Any]] | None:
-        """Forgets the one that came last. Returns its id, access hash and `EntityType`."""
+        """Removes the entity added last. Returns its ID, access hash and `EntityType`."""
 
     def _ids(self) -> list[int]:
-        """All ids, in the order in which they came."""
+        """Returns all IDs, in the order in which they were added."""
 
 def decode_base64(text: str, /) -> bytes:
-    """Decodes base64 of either alphabet, padded. Raises `ValueError` for anything else."""
+    """Decodes padded base64 of either alphabet.
 
-def encode_base64(data: bytes, /) -> str:
-    """Url-safe base64 of the bytes."""
-
-def keep_for_ever(object: Any, /) -> None:
-    """Keeps an object from ever being freed."""
-
-def pack_login(dc_id: int, ip: bytes, port: int | None, key: bytes, /) -> bytes:
-    """The bytes of a login: data centre, packed address, port and key. Raises `ValueError` for what does not fit."""
-
-def data_centre(dc_id: int, /) -> tuple[str, int] | None:
-    """Returns address and port of one of Telegram's data centres; `None` for any other."""
-
-def parse_string(text: str, /) -> tuple[int, bytes, int, bytes | None]:
-    """Returns data centre, packed address, port and key (`None` if there is none) of a string session, which may have
-    been pasted with white space and quotes. Raises `ValueError` for anything else.
+    Raises:
+        ValueError: `text` is something else.
     """
 
-def unpack_login(data: bytes, /) -> tuple[int, bytes, int, bytes | None]:
-    """Data centre, packed address, port and key (`None` for zeros) of a login's bytes.
+def encode_base64(data: bytes, /) -> str:
+    """Encodes bytes as URL-safe base64."""
 
-    Raises `ValueError` for anything else.
+def leak(object: Any, /) -> None:
+    """Keeps an object from ever being freed."""
+
+def pack_string(dc_id: int, ip: bytes, port: int | None, key: bytes, /) -> bytes:
+    """Returns the bytes of a string session.
+
+    Args:
+        dc_id: The ID of the data centre.
+        ip: Its packed IP address.
+        port: Its port.
+        key: The authorization key.
+
+    Raises:
+        ValueError: A value does not fit.
+    """
+
+def data_centre(dc_id: int, /) -> tuple[str, int] | None:
+    """Returns address and port of one of Telegram's data centres; `None` for any other ID."""
+
+def parse_string(text: str, /) -> tuple[int, bytes, int, bytes | None]:
+    """Returns data centre, packed address, port and key (`None` if there is none) of a string
+    session, which may have been pasted with white space and quotes.
+
+    Raises:
+        ValueError: `text` is not a valid string session.
+    """
+
+def unpack_string(data: bytes, /) -> tuple[int, bytes, int, bytes | None]:
+    """Returns data centre, packed address, port and key (`None` for zeros) in the bytes of a string
+    session.
+
+    Raises:
+        ValueError: `data` is something else.
     """

@@ -1,4 +1,4 @@
-"""The `set` that a session in memory shows as its `_entities`."""
+"""The set that a session in memory has as its `_entities`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ if TYPE_CHECKING:
     from ._core import MemoryCore
 
 EntityRow: TypeAlias = tuple[int, int | None, str | None, str | None, str | None]
-"""Marked id, access hash, username, phone, name."""
+"""Marked ID, access hash, username, phone, name."""
 
 _EXACT = {int, str, type(None)}
 
 
 class EntityRows(set[EntityRow]):
-    """The rows of a session's entities, `(marked id, access hash, username, phone, name)`, as a set.
+    """The rows of a session's entities, `(marked ID, access hash, username, phone, name)`, as a
+    set.
 
-    Holds the rows as they are when `session._entities` is read. What the session receives later is not in it; read
-    `session._entities` again. What is changed through it is changed in the session too, in time linear in the
-    change. Of several rows of one entity the session keeps the last. Once all rows were replaced by others
-    (`session._entities = ...`) it is a set of its own.
+    Holds the rows as they are when `session._entities` is read. To see what the session receives
+    later, read `session._entities` again. Changes to the set change the session too, in time linear
+    in the change. Of several rows of one entity, the session keeps the last. After
+    `session._entities = ...` an older set is detached from the session.
 
     Operators and `copy()` return plain sets.
     """
@@ -33,7 +34,7 @@ class EntityRows(set[EntityRow]):
         super().__init__()
         self._session = weakref.ref(session)
         self._replacements = session._replacements()
-        # The session's when these were its rows. `None` if that cannot be known.
+        # The revision of the session at which these were its rows; `None` if that cannot be known.
         self._revision: int | None = session._revision()
         scan = session._scan(None, tuple)
         while rows := scan._undated_slice():
@@ -43,12 +44,14 @@ class EntityRows(set[EntityRow]):
             self._revision = None
 
     def _owner(self) -> MemoryCore | None:
-        """The session whose rows these are, if it lives and has not got others since."""
+        """Returns the session whose rows these are, unless it is gone or its rows have been
+        replaced.
+        """
         session = self._session()
         return session if session is not None and session._replacements() == self._replacements else None
 
     def _change(self, out: Iterable[Any], put: Iterable[Any] = ()) -> None:
-        """Takes rows out of the session and of this set, and puts others in."""
+        """Removes rows from the session and from this set, and adds others."""
         out = out if isinstance(out, (set, dict)) else dict.fromkeys(out)
         put = put if isinstance(put, (set, dict)) else dict.fromkeys(put)
         session = self._owner()
@@ -56,7 +59,7 @@ class EntityRows(set[EntityRow]):
             super().difference_update(out)
             super().update(put)
             return
-        # `(1.0, ...)` is `(1, ...)` to a set. It is looked for among our own, as that is what the session has.
+        # To a set, `(1.0, ...)` equals `(1, ...)`. The session has the row that is in this set.
         if odd := {row for row in out if isinstance(row, tuple) and not _EXACT.issuperset(map(type, row))}:
             out = [*(set(out) - odd), *(row for row in self if row in odd)]
         revisions, gone, come = session._exchange(out, put)
@@ -74,7 +77,7 @@ class EntityRows(set[EntityRow]):
         self._change((), dict.fromkeys(chain(*others)))
 
     def discard(self, row: Any, /) -> None:
-        # A set takes another for a frozen one here.
+        # As in a plain set, a set stands for a frozen one here.
         self._change((frozenset(row) if isinstance(row, set) else row,))
 
     def remove(self, row: Any, /) -> None:
@@ -155,7 +158,7 @@ class EntityRows(set[EntityRow]):
     def __xor__(self, other: Any, /) -> Any:
         return self.symmetric_difference(other) if _is_set(other) else NotImplemented
 
-    # Asked first where the other operand is a plain set, as a subclass's are.
+    # Called first if the other operand is a plain set, because this is a subclass.
     def __ror__(self, other: Any, /) -> Any:
         return other.union(self) if _is_set(other) else NotImplemented
 
@@ -174,7 +177,7 @@ class EntityRows(set[EntityRow]):
     __copy__ = copy
 
     def __deepcopy__(self, memo: dict[int, Any]) -> set[EntityRow]:
-        # Rows hold numbers and texts.
+        # Rows hold only numbers and texts.
         return set(self)
 
     def __repr__(self) -> str:
@@ -190,7 +193,9 @@ def _plain(rows: set[Any]) -> set[Any]:
 
 
 def rows_of(session: MemoryCore) -> EntityRows:
-    """The rows of a session in memory as they are now, and the set of before if they are still the same."""
+    """Returns the rows of a session in memory as they are now: the set that was kept if nothing has
+    changed since.
+    """
     kept: EntityRows | None = session._kept_set()
     if kept is not None and kept._replacements == session._replacements() and kept._revision == session._revision():
         return kept

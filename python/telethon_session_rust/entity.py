@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     _Kind = Literal["user", "chat", "channel"]
 
-# What is added to a channel's id before it is negated.
+# Added to a channel's ID before it is negated.
 _CHANNEL_MARK = 1_000_000_000_000
 
 
 class Entity(NamedTuple):
     """What a session knows of a user, chat or channel.
 
-    `id` is the plain id, without the mark that Telethon's rows and `utils.get_peer_id` put on it. `kind` is `"user"` (a
-    person or a bot), `"chat"` (a basic group) or `"channel"` (a channel, supergroup or community). `access_hash` is 0
-    for chats, which have none, and good for the account that received it only. `username` is in lower case, `phone` is
-    digits. `last_seen` is when Telegram last sent the entity, in seconds since 1970; `None` where that is not known.
+    Attributes:
+        id: The plain ID, without the mark that Telethon's rows and `utils.get_peer_id` add.
+        kind: `"user"` (a person or a bot), `"chat"` (a basic group) or `"channel"` (a channel,
+            supergroup or community).
+        access_hash: The access hash, which is valid only for the account that received it; 0 for
+            chats.
+        username: The username in lower case.
+        phone: The phone number, digits only.
+        name: The display name.
+        last_seen: When Telegram last sent the entity, in seconds since 1970; `None` if that is not
+            known.
     """
 
     id: int
@@ -31,16 +38,17 @@ class Entity(NamedTuple):
 
     @property
     def marked_id(self) -> int:
-        """The id as `telethon.utils.get_peer_id` returns it."""
+        """The ID as `telethon.utils.get_peer_id` returns it."""
         if self.kind == "user":
             return self.id
         return -self.id if self.kind == "chat" else -_CHANNEL_MARK - self.id
 
     @classmethod
     def from_row(cls, row: Iterable[Any]) -> Entity:
-        """Makes an entity of a row as Telethon's sessions have them.
+        """Makes an entity of a row as Telethon's sessions have it.
 
-        That is marked id, access hash, username, phone and name; `last_seen` may follow.
+        Args:
+            row: Marked ID, access hash, username, phone and name; `last_seen` may follow.
         """
         marked_id, *rest = row
         if marked_id >= 0:

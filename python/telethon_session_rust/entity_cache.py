@@ -15,21 +15,23 @@ from ._core import PeerCacheCore
 
 _updates: Any = None
 with suppress(ImportError):
-    # Not in Telethon 1.27 and older, nor perhaps in one to come: it is a private part.
+    # A private module, which Telethon up to 1.27 does not have and a later release may not have.
     _updates = import_module("telethon._updates")
 
 TELETHONS_CACHE: Any = getattr(_updates, "EntityCache", None)
 _Base: Any = TELETHONS_CACHE or object
 
 _LOG = logging.getLogger("telethon_session_rust")
-# Not tried yet.
+# `None` until it has been checked.
 _can_stand_in: bool | None = None
 
 
 class RustEntityCache(PeerCacheCore, _Base):  # type: ignore[misc]
-    """The users and channels that a client has met, in the place of `telethon._updates.EntityCache`.
+    """The users and channels that a client has met, a replacement for
+    `telethon._updates.EntityCache`.
 
-    Every update goes through it. It is no part of a session: `accelerate` puts it into a client, `install` into all.
+    Every update goes through it. It is not part of a session: `accelerate` puts it into one client,
+    `install` into all.
     """
 
     def __init__(
@@ -43,7 +45,13 @@ class RustEntityCache(PeerCacheCore, _Base):  # type: ignore[misc]
         self.self_bot = self_bot
 
     def set_self_user(self, id: int | None, bot: bool | None, hash: int | None) -> None:
-        """Says who is logged in, and whether it is a bot."""
+        """Sets the account that is logged in.
+
+        Args:
+            id: Its ID.
+            bot: Whether it is a bot.
+            hash: Its access hash.
+        """
         self.self_id = id
         self.self_bot = bot
         if id is not None and hash:
@@ -51,7 +59,7 @@ class RustEntityCache(PeerCacheCore, _Base):  # type: ignore[misc]
 
     @property
     def hash_map(self) -> MutableMapping[int, tuple[int | None, Any]]:
-        """Access hash and `EntityType` by id: a view, changes to it change the cache."""
+        """Access hash and `EntityType` by ID. It is a view: changes to it change the cache."""
         return _HashMap(self)
 
     @hash_map.setter
@@ -66,7 +74,7 @@ class RustEntityCache(PeerCacheCore, _Base):  # type: ignore[misc]
 
 
 class _HashMap(MutableMapping[int, "tuple[int | None, Any]"]):
-    """What a cache holds, as Telethon's dictionary."""
+    """The entries of a cache, as Telethon's dictionary."""
 
     def __init__(self, of: PeerCacheCore) -> None:
         self._cache = of
@@ -117,10 +125,16 @@ class _HashMap(MutableMapping[int, "tuple[int | None, Any]"]):
 
 
 def accelerate(client: Any) -> bool:
-    """Puts a `RustEntityCache` into a client, with what it has met so far. Answers whether it is there.
+    """Replaces a client's entity cache by a `RustEntityCache` with the same contents.
 
-    It stands in for a private part of Telethon. Where that is another than we know, Telethon's own stays, and the log
-    says so, once.
+    The cache is a private part of Telethon. If the installed Telethon has an unsupported one, it
+    stays and a warning is logged once.
+
+    Args:
+        client: The `TelegramClient`.
+
+    Returns:
+        `True` if the client uses a `RustEntityCache` now.
     """
     theirs = getattr(client, "_mb_entity_cache", None)
     if isinstance(theirs, RustEntityCache):
@@ -132,32 +146,33 @@ def accelerate(client: Any) -> bool:
 
 
 def can_stand_in() -> bool:
-    """Whether the installed Telethon's entity cache is one that we know. Says it in the log, once, if it is not."""
+    """Returns `True` if the installed Telethon's entity cache is supported. Logs a warning, once,
+    if it is not.
+    """
     global _can_stand_in
     if _can_stand_in is not None:
         return _can_stand_in
     try:
-        is_known = TELETHONS_CACHE is not None and _do_the_same(TELETHONS_CACHE, RustEntityCache)
+        is_known = TELETHONS_CACHE is not None and _behave_alike(TELETHONS_CACHE, RustEntityCache)
     except Exception:
-        _LOG.debug("Telethon's entity cache could not be tried", exc_info=True)
+        _LOG.debug("Telethon's entity cache could not be checked", exc_info=True)
         is_known = False
     if not is_known:
         _LOG.warning(
-            "Telethon %s has another entity cache than telethon-session-rust knows, and keeps its own; all else is as"
-            " usual. A newer release of either may change that",
+            "Telethon %s: unsupported `EntityCache`, keeping Telethon's; sessions are not affected",
             telethon.__version__,
         )
     _can_stand_in = is_known
     return is_known
 
 
-def _do_the_same(theirs: Callable[[], Any], ours: Callable[[], Any]) -> bool:
-    """Whether both have the same methods and do the same with a few people."""
+def _behave_alike(theirs: Callable[[], Any], ours: Callable[[], Any]) -> bool:
+    """Returns `True` if both have the same methods and give the same answers for a few entities."""
     known = {*vars(PeerCacheCore), *vars(RustEntityCache), "get_all_entities"}
-    return set(vars(theirs)) <= known and _live(theirs()) == _live(ours())
+    return set(vars(theirs)) <= known and _exercise(theirs()) == _exercise(ours())
 
 
-def _live(cache: Any) -> list[Any]:
+def _exercise(cache: Any) -> list[Any]:
     photo = types.ChatPhotoEmpty()
     users: Iterable[Any] = [
         types.User(1, access_hash=10),

@@ -1,4 +1,6 @@
-"""Ours for everybody: `TelegramClient("anon")` and `from telethon.sessions import SQLiteSession` give our classes."""
+"""`install()`: makes `TelegramClient("anon")` and `telethon.sessions.SQLiteSession` use the classes
+of this package.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from .memory import RustMemorySession
 from .sqlite import RustSQLiteSession
 from .string import RustStringSession
 
-# Telethon's class and ours.
+# Telethon's classes and their replacements.
 _SESSIONS: list[tuple[type, type]] = [
     (telethon.sessions.MemorySession, RustMemorySession),
     (telethon.sessions.SQLiteSession, RustSQLiteSession),
@@ -21,10 +23,12 @@ _SESSIONS: list[tuple[type, type]] = [
 
 
 def install() -> None:
-    """Puts our classes in the place of Telethon's, for whoever imports them or makes a client from now on.
+    """Replaces Telethon's session classes, for all code that imports them or makes a client from
+    now on.
 
-    No other code has to be changed: call it before that is imported. Clients and sessions that there are stay as they
-    are. Clients that are made later have a `RustEntityCache` too. To call it again does nothing.
+    Call it before other code that uses Telethon is imported; that code needs no change. Existing
+    clients and sessions stay as they are. New clients also use a `RustEntityCache`. Calling it
+    again has no effect.
     """
     _replace(_SESSIONS)
     if TELETHONS_CACHE is not None and can_stand_in():
@@ -32,14 +36,14 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Takes `install` back. Clients and sessions that there are stay as they are."""
+    """Undoes `install()`. Existing clients and sessions stay as they are."""
     _replace((ours, theirs) for theirs, ours in _SESSIONS)
     if TELETHONS_CACHE is not None:
         _replace([(RustEntityCache, TELETHONS_CACHE)])
 
 
 def _replace(pairs: Iterable[tuple[type, type]]) -> None:
-    """Gives each name in Telethon's own modules that means the first class to the second."""
+    """Replaces, in Telethon's own modules, the first class of each pair by the second."""
     by = dict(pairs)
     for name, module in list(sys.modules.items()):
         if name == "telethon" or name.startswith("telethon."):

@@ -17,29 +17,33 @@ from .entity import Entity
 if TYPE_CHECKING:
     from .entity import _Kind
 
-# Where `__getstate__` keeps the entities, which are not in the session's own attributes.
+# The key under which `__getstate__` keeps the entities, which are not in the attributes.
 _ROWS = "_rows"
 _MAKES_ROWS = ("_entities_to_rows", "_entity_to_row", "_entity_values_to_row")
 _FINDS_ROWS = tuple(f"get_entity_rows_by_{key}" for key in ("id", "username", "phone", "name"))
 
 
 class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore[misc]
-    """A session in memory, in the place of `telethon.sessions.MemorySession`.
+    """A session in memory, a drop-in replacement for `telethon.sessions.MemorySession`.
 
-    It is also the base for a storage of one's own, as Telethon documents for its class: override what you store
-    yourself, `process_entities`, `get_entity_rows_by_username`, `save` or whatever it is, and it is called where
-    Telethon's base would call it. A class that overrides none of the methods that make and find rows has them done in
-    Rust.
+    It is also the base for your own storage, as Telethon documents for its class: override what you
+    store yourself (`process_entities`, `get_entity_rows_by_username`, `save`, ...), and the
+    override is called where Telethon's base would call it. A class that overrides none of the
+    methods that make and find rows has them done in Rust.
+
+    Attributes:
+        save_entities: Whether `process_entities` stores entities. Does not affect lookups.
     """
 
     _makes_rows: ClassVar[bool] = True
     _finds_rows: ClassVar[bool] = True
 
     save_entities: bool = True
-    """Whether `process_entities` stores anything. Lookups answer from what there is."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Sees, once a class, which of the methods are overridden that Rust would otherwise not call."""
+        """Checks, once for each class, whether it overrides methods that Rust would otherwise not
+        call.
+        """
         super().__init_subclass__(**kwargs)
         cls._makes_rows = _has_none_overridden(cls, _MAKES_ROWS)
         cls._finds_rows = _has_none_overridden(cls, _FINDS_ROWS)
@@ -56,7 +60,9 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         self._update_states: dict[int, Any] = {}
 
     def clone(self, to_instance: Any = None) -> Any:
-        """Returns `to_instance`, or a new session of the same class, for a connection to another data centre."""
+        """Returns `to_instance`, or a new session of the same class, for a connection to another
+        data centre.
+        """
         if to_instance:
             return to_instance
         cloned = type(self)()
@@ -64,14 +70,20 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         return cloned
 
     def set_dc(self, dc_id: int, server_address: str | None, port: int | None) -> None:
-        """Says which data centre to connect to."""
+        """Sets the data centre to connect to.
+
+        Args:
+            dc_id: The ID of the data centre.
+            server_address: Its IP address.
+            port: Its port.
+        """
         self._dc_id = dc_id or 0
         self._server_address = server_address
         self._port = port
 
     @property
     def dc_id(self) -> int:
-        """The number of the data centre; 0 before there was one."""
+        """The ID of the data centre; 0 if none has been set."""
         return self._dc_id
 
     @property
@@ -86,7 +98,9 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
 
     @property
     def auth_key(self) -> Any:
-        """The `telethon.crypto.AuthKey` of the data centre, or `None`. Whoever has it is logged in."""
+        """The `telethon.crypto.AuthKey` of the data centre, or `None`. It gives access to the
+        account.
+        """
         return self._auth_key
 
     @auth_key.setter
@@ -104,7 +118,7 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
 
     @property
     def takeout_id(self) -> int | None:
-        """The id of the takeout that is not finished, or `None`."""
+        """The ID of the unfinished takeout, or `None`."""
         return self._takeout_id
 
     @takeout_id.setter
@@ -112,78 +126,112 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         self._takeout_id = value
 
     def get_update_state(self, entity_id: int) -> Any:
-        """The `updates.State` of a channel, or (0) of the account; `None` if none is known."""
+        """Returns the `updates.State` of a channel or, for ID 0, of the account; `None` if it is
+        not known.
+        """
         return self._update_states.get(entity_id)
 
     def set_update_state(self, entity_id: int, state: Any) -> None:
-        """Keeps the `updates.State` of a channel, or (0) of the account."""
+        """Sets the `updates.State` of a channel or, for ID 0, of the account."""
         self._update_states[entity_id] = state
 
-    # Telethon's base has no types, and pyright takes its empty body for the answer `None`.
+    # Telethon's base has no types, and pyright infers `None` from its empty body.
     def get_update_states(self) -> Iterable[tuple[int, Any]]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """All pairs of id and `updates.State`."""
+        """Returns all pairs of ID and `updates.State`."""
         return self._update_states.items()
 
     def close(self) -> None:
-        """Nothing is held that would have to be freed."""
+        """Does nothing: there is nothing to close."""
 
     def save(self) -> None:
-        """Nothing is kept but in memory."""
+        """Does nothing: the session is kept in memory only."""
 
     def delete(self) -> bool | None:
-        """Nothing is kept but in memory."""
+        """Does nothing: the session is kept in memory only."""
         return None
 
     async def flush(self) -> None:
-        """Waits, without holding up the event loop, until everything given so far is on disk.
+        """Waits, without blocking the event loop, until everything so far is stored. A locked store
+        is waited for.
 
-        Raises `sqlite3.OperationalError` if the file cannot be written; what is unsaved stays in memory and is tried
-        again. A file that another program holds is waited for.
+        Raises:
+            SessionLostError: What is stored was deleted, moved or replaced.
+            SessionUnavailableError: It cannot be written. What is unsaved stays in memory and is
+                retried.
         """
         await self._flush()
 
     def cache_file(self, md5_digest: bytes, file_size: int, instance: Any) -> None:
-        """Keeps what the server calls a file that was sent: an `InputDocument` or `InputPhoto`."""
+        """Stores the server's reference to a sent file.
+
+        Args:
+            md5_digest: The MD5 digest of the file's contents.
+            file_size: The size of the file in bytes.
+            instance: The `InputDocument` or `InputPhoto`.
+
+        Raises:
+            TypeError: `instance` is something else.
+        """
         if not isinstance(instance, (InputDocument, InputPhoto)):
             raise TypeError(f"Cannot cache {type(instance)} instance")
         key = (md5_digest, file_size, _SentFileType.from_type(type(instance)))
         self._files[key] = (instance.id, instance.access_hash)
 
     def get_file(self, md5_digest: bytes, file_size: int, cls: Any) -> Any:
-        """Makes a `cls` of what the server calls a file that was sent; `None` if it is not known."""
+        """Returns the server's reference to a sent file.
+
+        Args:
+            md5_digest: The MD5 digest of the file's contents.
+            file_size: The size of the file in bytes.
+            cls: `InputDocument` or `InputPhoto`.
+
+        Returns:
+            An instance of `cls`, or `None` if the file is not known.
+        """
         found = self._files.get((md5_digest, file_size, _SentFileType.from_type(cls)))
         return None if found is None else cls(*found)
 
     def entities(self, kind: _Kind | None = None) -> Iterator[Entity]:
         """Returns an iterator over all entities, or over those of one kind, in no particular order.
 
-        It reads some hundreds at a time, so it may be left and gone on with, and a session of any size does not hold
-        up the event loop. An entity that the session knows from the first step to the last is given exactly once; one
-        that comes or goes meanwhile is given once or not at all. Each is given as it is when it is read.
+        It reads a few hundred at a time, so it can be paused and resumed, and a session of any size
+        does not block the event loop. An entity that the session knows from the first step to the
+        last is yielded exactly once; one that is added or removed meanwhile, at most once. Each is
+        yielded as it is when it is read.
 
-        The entities of a file are all given, also while they are still being loaded. The note of its own id that the
-        client keeps as a user with the id 0 is left out. A storage of one's own that keeps its entities elsewhere
-        overrides this.
+        All entities of a file are yielded, also while they are still being loaded. The user with
+        the ID 0, under which the client keeps its own ID, is left out. Override this if your own
+        storage keeps its entities elsewhere.
 
-        Raises `ValueError` for another kind. The iterator raises `sqlite3.OperationalError` if the file has not been
-        loaded yet and another program holds it, and can be gone on with then.
+        Args:
+            kind: `"user"`, `"chat"` or `"channel"`; all kinds if `None`.
+
+        Raises:
+            ValueError: `kind` is something else.
+            SessionLockedError: Raised by the iterator if the session has not been loaded yet and
+                another program holds it. The iterator can be resumed.
         """
         return self._scan(kind, Entity)
 
     def add_entities(self, rows: Iterable[Entity | tuple[Any, ...]]) -> None:
-        """Adds entities: those that `entities()` of another session gives, or tuples of the first fields of `Entity`.
+        """Adds entities. All of them are added or, if an error is raised, none.
 
-        At least `id` and `kind` are needed, and for users and channels an access hash, which only a session in memory
-        does without. An entity that is known already is told anew, unless it was seen later than `last_seen` says.
-        Without `last_seen` it counts as seen now. `save_entities` does not matter.
+        A known entity is overwritten, unless it was seen later than `last_seen`. Without
+        `last_seen`, it counts as seen now. `save_entities` has no effect.
 
-        All rows are added or, if an error is raised, none. Raises `TypeError` for a value of the wrong type and
-        `ValueError` for any other that cannot be stored; both name the row, counted from 0.
+        Args:
+            rows: What `entities()` of another session yields, or tuples of the first fields of
+                `Entity`. At least `id` and `kind` are needed; stored sessions also need the access
+                hash of users and channels.
+
+        Raises:
+            TypeError: A value has the wrong type. The message names the row, counted from 0.
+            ValueError: A value cannot be stored. The message names the row, counted from 0.
         """
         self._add(rows)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What `copy` and `pickle` take of a session."""
+        """Returns what `copy` and `pickle` need of a session."""
         rows: list[Any] = []
         scan = self._scan(None, tuple)
         while some := scan._slice():
@@ -196,14 +244,15 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         self._put_rows(attributes.pop(_ROWS))
 
     def _attributes(self) -> dict[str, Any]:
-        # Which pyright takes for a class's, as the type of Telethon's base is not known.
+        # pyright takes it for a class's, because the type of Telethon's base is not known.
         return self.__dict__  # pyright: ignore[reportReturnType]
 
     @property
     def _entities(self) -> set[EntityRow]:
-        """The entities in memory as Telethon's set of rows; changes to it change the session. See `EntityRows`.
+        """The entities in memory as Telethon's set of rows. Changes to it change the session. See
+        `EntityRows`.
 
-        Of a session with a file it is what it is in Telethon's, a set that stays empty and is of no consequence.
+        For a stored session it is an unused empty set, as in Telethon.
         """
         if self._is_stored():
             stored: set[EntityRow] = self._attributes().setdefault("_entities", set())

@@ -11,28 +11,42 @@ from telethon.crypto import AuthKey
 from telethon.sessions import StringSession
 from telethon.sessions.sqlite import CURRENT_VERSION
 
-from ._connection import DEFAULT_TIMEOUT, checked_timeout
-from ._core import FileCore, data_centre, decode_base64, encode_base64, pack_login, parse_string, unpack_login
+from ._core import (
+    EntityFileCore,
+    StoredCore,
+    data_centre,
+    decode_base64,
+    encode_base64,
+    pack_string,
+    parse_string,
+    unpack_string,
+)
+from ._timeout import DEFAULT_TIMEOUT, checked_timeout
 from .memory import RustMemorySession
 from .sqlite import file_name
 
 _VERSION = "1"
-# What a string has room for.
+# The IDs that fit into a string.
 _DC_IDS = range(256)
 
 
-class RustStringSession(FileCore, RustMemorySession):
-    """A login as a string, in the place of `telethon.sessions.StringSession`, and the same string.
+class RustStringSession(EntityFileCore, RustMemorySession):
+    """A login as a string, a drop-in replacement for `telethon.sessions.StringSession` that uses
+    the same strings.
 
-    Whoever has the string is logged in: never give it away. It holds data centre, address, port and key, and no
-    entities: those are forgotten when the program ends, unless there is an `entity_file`.
+    The string gives access to the account: keep it secret. It holds data centre, address, port and
+    key, but no entities. Those are lost when the program ends, unless there is an `entity_file`.
 
-    `encode` (bytes to text) and `decode` (text to bytes) may be overridden in a subclass. An overridden `decode` gets
-    all that follows the first character, unchanged.
+    `encode` (bytes to text) and `decode` (text to bytes) can be overridden in a subclass. An
+    overridden `decode` gets everything after the first character, unchanged.
+
+    Attributes:
+        entity_file: The name of the entity file, or `None`.
     """
 
-    # Who keeps what is no entity and not in the string: a class whose methods do, the file's if there is one.
-    _keeper: type[FileCore] | type[RustMemorySession] = RustMemorySession
+    # The class whose methods keep update states and sent files: that of the entity file, if there
+    # is one.
+    _keeper: type[StoredCore] | type[RustMemorySession] = RustMemorySession
 
     def __init__(
         self,
@@ -41,85 +55,103 @@ class RustStringSession(FileCore, RustMemorySession):
         entity_file: str | os.PathLike[str] | None = None,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
-        """Reads `string`; without one the session is new.
+        """Reads a string session, or begins a new one.
 
-        A string may be pasted as it comes: in either alphabet of base64, with white space, line breaks and
-        quotes around or inside it. `save()` returns the clean form.
+        Args:
+            string: The string, in either alphabet of base64. White space, line breaks and quotes
+                around or inside it are ignored. `save()` returns the clean form. Without a string,
+                the session is new.
+            entity_file: The name of a file, with or without `.session`, that keeps entities, update
+                states and sent files, but no login. It is created if it does not exist. Access
+                hashes are valid for one account only, so each account needs its own file.
+                `log_out()` deletes it.
+            timeout: How many seconds to wait for an entity file that another program holds. Used by
+                the constructor, and by lookups outside a running event loop.
 
-        `entity_file` is the name of a file, with or without `.session`, that keeps whom the account has met, how far
-        its updates were received and what files it sent, but no login; it is made if it is not there. Access hashes
-        are an account's own, so each account needs a file of its own. `log_out()` removes it.
-
-        `timeout` is how many seconds an entity file that another program holds is waited for: by the constructor, and
-        outside a running event loop by lookups.
-
-        Raises `ValueError`, which says what is wrong, if it is not a string of Telethon's or if there is a login in
-        the file, and `sqlite3.DatabaseError`, naming the file, if that cannot be opened.
+        Raises:
+            ValueError: `string` is not a valid string session (the message says why), or the entity
+                file holds a login.
+            SessionError: The entity file cannot be opened; see `RustSQLiteSession` for the
+                subclasses.
         """
         super().__init__()
         seconds = checked_timeout(timeout)
         self.entity_file: str | None = None
         if string:
-            self._dc_id, ip, self._port, key = _login_in(self, string)
+            self._dc_id, ip, self._port, key = _parse(self, string)
             self._server_address = ipaddress.ip_address(ip).compressed
             if key is not None:
                 self._auth_key = AuthKey(key)
         if entity_file:
             name = file_name(entity_file)
             self._open_entity_file(name, CURRENT_VERSION, seconds)
-            self.entity_file, self._keeper = name, FileCore
+            self.entity_file, self._keeper = name, StoredCore
 
     @staticmethod
     def encode(x: bytes) -> str:
-        """Encodes bytes as url-safe base64."""
+        """Encodes bytes as URL-safe base64."""
         return encode_base64(x)
 
     @staticmethod
     def decode(x: str) -> bytes:
-        """Decodes base64 of either alphabet; raises `ValueError` for anything else."""
+        """Decodes base64 of either alphabet.
+
+        Raises:
+            ValueError: `x` is something else.
+        """
         return decode_base64(x)
 
     def save(self: Any) -> str:  # type: ignore[override]
-        """Returns the string; an empty one if there is no key.
+        """Returns the string. Saves the entity file as `RustSQLiteSession.save` saves its file.
 
-        It can be called unbound on any session: `RustStringSession.save(client.session)`. If the session has no
-        address, that of its data centre is taken.
+        Can be called unbound on any session: `RustStringSession.save(client.session)`. If the
+        session has no address, that of its data centre is used.
 
-        What belongs into the entity file is written as `RustSQLiteSession.save` writes it.
+        Returns:
+            The string; an empty one if there is no key.
 
-        Raises `ValueError` if the session's address, port, data centre or key do not fit a string.
+        Raises:
+            ValueError: The session's address, port, data centre or key do not fit into a string.
         """
         string = _string_of(self)
         if isinstance(self, RustStringSession) and self.entity_file:
-            FileCore.save(self)
+            StoredCore.save(self)
         return string
 
     def close(self) -> None:
-        """Writes what belongs into the entity file and closes that. A session that is used again opens it again."""
+        """Writes the entity file, if there is one, and closes it. The next use of the session opens
+        it again.
+        """
         self._keeper.close(self)
 
     def delete(self) -> bool | None:  # type: ignore[override]
-        """Removes the entity file; `False` if that is not possible."""
+        """Deletes the entity file.
+
+        Returns:
+            `False` if that is not possible; `None` if there is no entity file.
+        """
         return self._keeper.delete(self)
 
     def get_update_state(self, entity_id: int) -> Any:
-        """The `updates.State` of a channel, or (0) of the account; `None` if none is known."""
+        """Returns the `updates.State` of a channel or, for ID 0, of the account; `None` if it is
+        not known.
+        """
         return self._keeper.get_update_state(self, entity_id)
 
     def set_update_state(self, entity_id: int, state: Any) -> None:
-        """Keeps the `updates.State` of a channel, or (0) of the account."""
+        """Sets the `updates.State` of a channel or, for ID 0, of the account."""
         self._keeper.set_update_state(self, entity_id, state)
 
     def get_update_states(self) -> Iterable[tuple[int, Any]]:  # type: ignore[override]
-        """All pairs of id and `updates.State`."""
+        """Returns all pairs of ID and `updates.State`."""
         return self._keeper.get_update_states(self)
 
     def cache_file(self, md5_digest: bytes, file_size: int, instance: Any) -> None:
-        """Keeps what the server calls a file that was sent: an `InputDocument` or `InputPhoto`."""
+        """Stores the server's reference to a sent file. See `RustMemorySession.cache_file`."""
         self._keeper.cache_file(self, md5_digest, file_size, instance)
 
     def get_file(self, md5_digest: bytes, file_size: int, cls: Any) -> Any:
-        """Makes a `cls` of what the server calls a file that was sent; `None` if it is not known."""
+        """Returns the server's reference to a sent file. See `RustMemorySession.get_file`."""
         return self._keeper.get_file(self, md5_digest, file_size, cls)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -128,12 +160,12 @@ class RustStringSession(FileCore, RustMemorySession):
         return super().__getstate__()
 
 
-def _login_in(session: RustStringSession, string: str) -> tuple[int, bytes, int, bytes | None]:
+def _parse(session: RustStringSession, string: str) -> tuple[int, bytes, int, bytes | None]:
     is_overridden = type(session).decode is not RustStringSession.decode
     if not isinstance(string, str) or (is_overridden and string[0] != _VERSION):
         raise ValueError(f"Not a valid string: a string session begins with {_VERSION!r}")
-    # What an overridden decode() takes for noise is its own affair.
-    return unpack_login(session.decode(string[1:])) if is_overridden else parse_string(string)
+    # An overridden decode() decides itself what it ignores.
+    return unpack_string(session.decode(string[1:])) if is_overridden else parse_string(string)
 
 
 def _string_of(session: Any) -> str:
@@ -148,9 +180,9 @@ def _string_of(session: Any) -> str:
                 f" {session.dc_id} is not one of Telegram's"
             )
         address, port = known[0], port or known[1]
-    login = pack_login(session.dc_id, ipaddress.ip_address(address).packed, port, session.auth_key.key)
+    packed = pack_string(session.dc_id, ipaddress.ip_address(address).packed, port, session.auth_key.key)
     encode = session.encode if isinstance(session, RustStringSession) else RustStringSession.encode
-    return _VERSION + encode(login)
+    return _VERSION + encode(packed)
 
 
 StringSession.register(RustStringSession)
