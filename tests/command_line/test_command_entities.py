@@ -1,4 +1,4 @@
-"""`telethon-session entities`, beside `get_input_entity` of Telethon's own session."""
+"""`telethon-session entities`, compared with `get_input_entity` of Telethon's own session."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from telethon import utils
 from telethon.sessions import SQLiteSession
 from telethon.tl import types
 
-from support.cli import call, changed, filled, renamed, rows_of, unchanged
+from support.cli import call, changed, filled, rename_entity, rows_of, unchanged
 from support.real_files import FILES, telethon_can_open, version_of
 from support.reference import ReferenceSQLiteSession
 
 
-def found(*question: object) -> list[int]:
-    """The marked ids; nobody is said with 1."""
-    answer = call("entities", "anna", "--json", *question)
-    ids = [one["id"] for one in answer.json]
-    assert answer.code == (0 if ids else 1)
-    assert ids or "no such entity" in answer.error
+def found(*conditions: object) -> list[int]:
+    """Returns the marked IDs. Without a match the exit code is 1."""
+    result = call("entities", "anna", "--json", *conditions)
+    ids = [one["id"] for one in result.json]
+    assert result.code == (0 if ids else 1)
+    assert ids or "no matching entity" in result.error
     return ids
 
 
@@ -33,12 +33,12 @@ def telethon_finds(session: SQLiteSession, key: Any) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    # From version 5 and older Telethon takes no entities over.
+    # Telethon removes all entities of version 5 and older.
     "real",
     [path for path in FILES if telethon_can_open(path) and version_of(path) > 5],
     ids=lambda path: path.stem,
 )
-def test_everybody_is_found_as_telethon_finds_them(real: Path) -> None:
+def test_lookups_find_what_telethon_finds(real: Path) -> None:
     path = Path(shutil.copyfile(real, "anna.session"))
     theirs = ReferenceSQLiteSession(shutil.copyfile(real, "theirs.session"))
     rows = rows_of(path)[::4]
@@ -55,7 +55,7 @@ def test_everybody_is_found_as_telethon_finds_them(real: Path) -> None:
     theirs.close()
 
 
-def test_an_id_without_a_mark_is_of_any_kind() -> None:
+def test_an_unmarked_id_is_looked_up_as_every_kind() -> None:
     filled()
     assert found("--id", 1) == [1]
     assert found("--id", 5) == [-1000000000005]
@@ -64,8 +64,8 @@ def test_an_id_without_a_mark_is_of_any_kind() -> None:
     assert found("--id", 0) == [0]
 
 
-def test_a_username_that_two_have() -> None:
-    """Telethon answers with the one that was seen last."""
+def test_a_username_of_several_entities() -> None:
+    """Telethon finds the entity seen last."""
     path = filled()
     changed(path, "update entities set username = 'shared', date = id where id in (1, 2, 4)")
     theirs = ReferenceSQLiteSession("anna")
@@ -73,15 +73,15 @@ def test_a_username_that_two_have() -> None:
     theirs.close()
 
 
-def test_names_by_a_part_of_them() -> None:
-    renamed(filled(), 1, "Straße der ANNA")
+def test_a_part_of_a_name() -> None:
+    rename_entity(filled(), 1, "Straße der ANNA")
     assert found("--name", "STRASSE") == [1]
     assert found("--name", "channel 5") == [-1000000000055, -1000000000050, -1000000000005]
     assert len(found("--name", "анна")) > 50
     assert found("--name", "nobody") == []
 
 
-def test_who_fits_all_questions() -> None:
+def test_entities_match_all_conditions() -> None:
     filled()
     assert found("--name", "анна", "--username", "user1") == [1]
     assert found("--name", "channel", "--username", "user1") == []
@@ -89,10 +89,10 @@ def test_who_fits_all_questions() -> None:
     assert found("--id", 2, "--username", "user1") == []
 
 
-@pytest.mark.parametrize("question", [["--username", "a b"], ["--phone", "anna"], ["--phone", ""]], ids=str)
-def test_what_cannot_be_asked(question: list[str]) -> None:
+@pytest.mark.parametrize("condition", [["--username", "a b"], ["--phone", "anna"], ["--phone", ""]], ids=str)
+def test_invalid_conditions(condition: list[str]) -> None:
     filled()
-    assert "is no" in call("entities", "anna", *question).error
+    assert "is not a valid" in call("entities", "anna", *condition).error
 
 
 def test_the_table() -> None:
@@ -107,31 +107,31 @@ def test_the_table() -> None:
 
 def test_the_json() -> None:
     path = filled()
-    told = call("entities", "anna", "--json").json
+    listed = call("entities", "anna", "--json").json
     ids, hashes, usernames, phones, names, dates = zip(*rows_of(path), strict=True)
     keys = ("id", "access_hash", "username", "phone", "name", "date")
-    assert [tuple(one[key] for key in keys) for one in told] == list(
+    assert [tuple(one[key] for key in keys) for one in listed] == list(
         zip(ids, hashes, usernames, phones, names, dates, strict=True)
     )
     kinds = {types.PeerUser: "user", types.PeerChat: "group", types.PeerChannel: "channel"}
-    assert [one["kind"] for one in told] == ["account" if id == 0 else kinds[utils.resolve_id(id)[1]] for id in ids]
-    assert set(told[0]) == {*keys, "kind"}
+    assert [one["kind"] for one in listed] == ["account" if id == 0 else kinds[utils.resolve_id(id)[1]] for id in ids]
+    assert set(listed[0]) == {*keys, "kind"}
 
 
 def test_a_limit() -> None:
     filled()
-    answer = call("entities", "anna", "--limit", 3)
-    assert len(answer.out.splitlines()) == 4 and "more than these 3" in answer.err
-    answer = call("entities", "anna", "--limit", 101)
-    assert len(answer.out.splitlines()) == 102 and answer.err == ""
+    result = call("entities", "anna", "--limit", 3)
+    assert len(result.out.splitlines()) == 4 and "only the first 3 entities" in result.err
+    result = call("entities", "anna", "--limit", 101)
+    assert len(result.out.splitlines()) == 102 and result.err == ""
     assert len(call("entities", "anna", "--limit", 0, "--json").json) == 101
 
 
-def test_more_than_a_page_of_them() -> None:
+def test_more_entities_than_a_batch() -> None:
     path = filled(count=12_000)
     assert [one["id"] for one in call("entities", "anna", "--json").json] == [row[0] for row in rows_of(path)]
 
 
-def test_nobody_at_all_is_no_error() -> None:
+def test_a_file_without_entities_is_not_an_error() -> None:
     SQLiteSession("anna").close()
     assert (call("entities", "anna").code, call("entities", "anna", "--json").json) == (0, [])

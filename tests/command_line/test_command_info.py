@@ -1,4 +1,4 @@
-"""`telethon-session info` and `list`, beside what SQLite counts and what Telethon reads."""
+"""`telethon-session info` and `list`, compared with what SQLite counts and Telethon reads."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from telethon_session_rust.cli import info
 
 
 def counted(rows: list[tuple[Any, ...]]) -> dict[str, int]:
-    """By Telethon's own reading of ids."""
+    """Counts entities by kind, as Telethon interprets their IDs, and by name."""
     kinds = [utils.resolve_id(row[0])[1] for row in rows if row[0] != 0]
     named = {
         f"with_{what}": sum(row[at] is not None for row in rows)
         for what, at in zip(["username", "phone", "name"], range(2, 5), strict=True)
     }
-    of = {"users": types.PeerUser, "groups": types.PeerChat, "channels": types.PeerChannel}
-    return {"entities": len(rows), **{what: kinds.count(kind) for what, kind in of.items()}, **named}
+    peers = {"users": types.PeerUser, "groups": types.PeerChat, "channels": types.PeerChannel}
+    return {"entities": len(rows), **{what: kinds.count(kind) for what, kind in peers.items()}, **named}
 
 
 @pytest.mark.parametrize("real", FILES, ids=lambda path: path.stem)
@@ -54,9 +54,9 @@ def test_real_files(real: Path) -> None:
     assert not [trace for trace in traces(login[3]) if trace in text + json.dumps(about)]
 
 
-@pytest.mark.parametrize("make", [SQLiteSession, RustSQLiteSession], ids=lambda make: make.__name__)
-def test_files_of_both_classes(make: type) -> None:
-    fill(make("anna"))
+@pytest.mark.parametrize("cls", [SQLiteSession, RustSQLiteSession], ids=lambda cls: cls.__name__)
+def test_files_of_both_classes(cls: type) -> None:
+    fill(cls("anna"))
     about = call("info", "anna", "--json").json
     rows = rows_of("anna.session")
     assert about.items() >= counted(rows).items()
@@ -64,9 +64,9 @@ def test_files_of_both_classes(make: type) -> None:
     assert not [trace for trace in traces(KEY.key) if trace in call("info", "anna").out]
 
 
-def test_the_keys_are_those_that_the_help_names() -> None:
+def test_the_help_names_all_keys() -> None:
     about = call("info", filled(), "--json").json
-    named = info._MORE.partition("keys of --json:")[2].partition("What is not known")[0]
+    named = info._DESCRIPTION.partition("keys of --json:")[2].partition("Unknown values")[0]
     assert set(about) == set(named.replace(",", " ").partition("(bytes")[0].split()) | {
         "journal_mode",
         "modified",
@@ -94,15 +94,15 @@ def test_times_and_free_pages() -> None:
     assert about["newest"] > about["oldest"]
 
 
-def test_values_that_are_none_are_not_shown() -> None:
-    """A piece of the key in the place of the address is still a piece of the key."""
+def test_invalid_values_are_not_shown() -> None:
+    """A part of the key could be stored as the address."""
     path = changed(filled(), "update sessions set server_address = ?", KEY.key.hex())
-    answer = call("info", path)
-    assert answer.code == 0
-    assert KEY.key.hex()[:20] not in answer.out
+    result = call("info", path)
+    assert result.code == 0
+    assert KEY.key.hex()[:20] not in result.out
 
 
-def test_the_sessions_of_a_folder() -> None:
+def test_list() -> None:
     folder = Path("some folder")
     folder.mkdir()
     for real in FILES:
@@ -121,8 +121,8 @@ def test_the_sessions_of_a_folder() -> None:
     assert len(text.splitlines()) == len(FILES) + 2
 
 
-def test_where_one_is_and_nothing_is_there() -> None:
-    answer = call("list")
-    assert (answer.code, answer.out) == (0, "")
-    assert "no session file" in answer.err
+def test_list_without_session_files() -> None:
+    result = call("list")
+    assert (result.code, result.out) == (0, "")
+    assert "no session files" in result.err
     assert call("list", "--json").json == []

@@ -1,4 +1,4 @@
-"""The command `telethon-session`, called in this process or run as one of its own."""
+"""Runs `telethon-session` in this process or in one of its own, and prepares session files for it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ from telethon_session_rust import RustSQLiteSession
 from telethon_session_rust.cli import main
 
 IS_POSIX = os.name == "posix"
-COMMAND = [sys.executable, "-m", "telethon_session_rust"]
+PROGRAM = [sys.executable, "-m", "telethon_session_rust"]
+# `None` makes every import of rich fail.
+_HIDE_RICH = "import sys; sys.modules['rich'] = None; from telethon_session_rust.cli import main; sys.exit(main())"
+PROGRAM_WITHOUT_RICH = [sys.executable, "-c", _HIDE_RICH]
 
 
 @dataclass
-class Answer:
+class Result:
     code: int
     out: str
     err: str
@@ -40,33 +43,61 @@ class Answer:
 
     @property
     def error(self) -> str:
-        """What is said in the one line of an error."""
+        """The only line on stderr that reports an error."""
         (line,) = (line for line in self.err.splitlines() if ": error: " in line)
         assert self.code != 0 and line.startswith("telethon-session: error: "), self
         return line
 
 
-def call(*arguments: object, given: str = "") -> Answer:
-    """In this process, for another one takes its time; with `given` on standard input."""
+def call(*arguments: object, stdin: str = "") -> Result:
+    """Runs a command in this process, which is faster than in one of its own."""
     out, err = io.StringIO(), io.StringIO()
-    with patch("sys.stdin", io.StringIO(given)), redirect_stdout(out), redirect_stderr(err):
+    with patch("sys.stdin", io.StringIO(stdin)), redirect_stdout(out), redirect_stderr(err):
         try:
             code = main([str(argument) for argument in arguments])
         except SystemExit as end:
             code = int(end.code or 0)
     assert "Traceback" not in err.getvalue()
-    return Answer(code, out.getvalue(), err.getvalue())
+    return Result(code, out.getvalue(), err.getvalue())
 
 
-def run(*arguments: object, **options: Any) -> Answer:
-    """As a process of its own."""
-    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, encoding="utf-8", **options)
+def run(*arguments: object, program: list[str] = PROGRAM, **options: Any) -> Result:
+    """Runs a command in a process of its own."""
+    done = subprocess.run([*program, *map(str, arguments)], capture_output=True, text=True, encoding="utf-8", **options)
     assert "Traceback" not in done.stderr
-    return Answer(done.returncode, done.stdout, done.stderr)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def run_on_terminal(*arguments: str, program: list[str] = PROGRAM, typed: str = "", prompt: str = "") -> str:
+    """Runs a command on a pseudo terminal and types a line after its prompt. Returns everything
+    that is shown.
+    """
+    import pty
+    import termios
+
+    controller, terminal = pty.openpty()
+    # A terminal buffers a line of up to 4,095 characters on Linux, and 1,023 on macOS.
+    assert len(typed) < 1000
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+    with subprocess.Popen([*program, *arguments], **streams, start_new_session=True):
+        os.close(terminal)
+        shown = b""
+        # Reading from a terminal that was closed raises on Linux and returns nothing elsewhere.
+        with suppress(OSError):
+            while part := os.read(controller, 4096):
+                shown += part
+                if typed and prompt.encode() in shown:
+                    assert not termios.tcgetattr(controller)[3] & termios.ECHO
+                    os.write(controller, f"{typed}\n".encode())
+                    typed = ""
+    os.close(controller)
+    return shown.decode()
 
 
 def fill(session: Any, count: int = 100) -> None:
-    """Gives a session of either class a login and all else that a file can hold."""
+    """Gives a session of either class a login and everything else that a file can contain, and
+    closes it.
+    """
     session.set_dc(2, "149.154.167.51", 443)
     session.auth_key = KEY
     session.takeout_id = 7
@@ -88,21 +119,21 @@ def rows_of(path: str | Path, table: str = "entities") -> list[Any]:
 
 
 def changed(path: Path, statement: str, *values: Any) -> Path:
-    """As by somebody's script."""
+    """Changes a file with Python's `sqlite3`, as scripts do."""
     with closing(sqlite3.connect(path)) as file, file:
         file.execute(statement, values)
     return path
 
 
-def renamed(path: Path, id: int, name: str) -> Path:
+def rename_entity(path: Path, id: int, name: str) -> Path:
     return changed(path, "update entities set name = ? where id = ?", name, id)
 
 
 @contextmanager
 def unchanged(*paths: Path) -> Iterator[None]:
-    """Neither they nor what is beside them is another afterwards."""
+    """Asserts that the block neither changes the files nor adds or removes files beside them."""
 
-    def seen() -> dict[str, Any]:
+    def snapshot() -> dict[str, Any]:
         folders = {path.absolute().parent for path in paths}
         beside = {path: None for folder in folders for path in sorted(folder.iterdir())}
         return {
@@ -110,52 +141,28 @@ def unchanged(*paths: Path) -> Iterator[None]:
             for path in [*beside, *paths]
         }
 
-    before = seen()
+    before = snapshot()
     yield
-    assert seen() == before
+    assert snapshot() == before
 
 
-def with_a_journal_left(path: Path) -> Path:
-    """As after a program that died in the middle of a write."""
-    subprocess.run(command("die_writing", path), check=True)
+def with_hot_journal(path: Path) -> Path:
+    """Leaves the file as a program does that ends during a write."""
+    subprocess.run(command("crash_mid_write", path), check=True)
     assert path.with_name(f"{path.name}-journal").stat().st_size > 0
     return path
 
 
-def with_a_wal_left(path: Path, statement: str) -> Path:
-    """In WAL mode, with a change that is in the -wal file only."""
+def with_leftover_wal(path: Path, statement: str) -> Path:
+    """Leaves the file in WAL mode, with a change that only the -wal file contains."""
     shutil.copyfile(path, "other.session")
     with closing(sqlite3.connect("other.session")) as other:
         other.execute("pragma journal_mode = wal")
         other.execute("pragma wal_autocheckpoint = 0")
         other.execute(statement)
         other.commit()
-        for side in ("", "-wal"):
-            shutil.copyfile(f"other.session{side}", f"{path}{side}")
-    for side in ("", "-wal", "-shm"):
-        Path(f"other.session{side}").unlink(missing_ok=True)
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"other.session{suffix}", f"{path}{suffix}")
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"other.session{suffix}").unlink(missing_ok=True)
     return path
-
-
-def on_a_terminal(*arguments: str, typed: str = "", prompt: str = "") -> str:
-    """All that it shows to somebody who types this when asked."""
-    import pty
-    import termios
-
-    main, side = pty.openpty()
-    # A terminal's line is up to 4,095 letters long on Linux, and 1,023 on macOS.
-    assert len(typed) < 1000
-    with subprocess.Popen([*COMMAND, *arguments], stdin=side, stdout=side, stderr=side, start_new_session=True):
-        os.close(side)
-        said = b""
-        # On Linux a terminal ends with an error, elsewhere with nothing.
-        with suppress(OSError):
-            while part := os.read(main, 4096):
-                said += part
-                if typed and prompt.encode() in said:
-                    # Asked, so it is not shown what is typed.
-                    assert not termios.tcgetattr(main)[3] & termios.ECHO
-                    os.write(main, f"{typed}\n".encode())
-                    typed = ""
-    os.close(main)
-    return said.decode()

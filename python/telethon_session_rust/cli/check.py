@@ -1,4 +1,4 @@
-"""`telethon-session check`: whether a file is as it should be, and what to do if not."""
+"""`telethon-session check`: finds problems in a file and says what to do about them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import telethon
 from telethon.sessions.sqlite import CURRENT_VERSION
 
 from . import files, schema
-from .command import Commands, add_file, add_json
-from .printing import print_json, print_table, progress
-from .reading import FIRST_CHANNEL, HEADER, SessionFile, header, is_in_wal_mode, reading
-from .trouble import Held, Trouble
-from .values import MENDERS, Login, Row, mend_login
+from .errors import CommandError, FileLocked
+from .output import print_json, print_table, progress
+from .reader import FIRST_CHANNEL_ID, HEADER_SIZE, SessionReader, is_in_wal_mode, open_reader, read_header
+from .rows import Credentials, Row
+from .sanitize import SANITIZERS, sanitize_credentials
+from .subcommands import Subcommands, add_file_argument, add_json_option
 
-_MORE = """\
+_DESCRIPTION = """\
 Runs SQLite's integrity check and looks at the tables, every value, the files beside the session
 file, and its mode. Notes (such as an older database version, WAL mode, a username that two
 entities have, a file that others can read) do not affect the exit code.
@@ -28,14 +29,13 @@ entities have, a file that others can read) do not affect the exit code.
 --json prints a list of objects with the keys level ("wrong" or "note"), what, and advice (or
 null).
 
-exit code: 0 if nothing is wrong, 1 if anything is"""
-# Commands, to which the file's name is added.
+exit code: 0 if there are no problems, 1 if there are any"""
+# Commands of this program, which become advice with the name of the file.
 _REPAIR, _UPGRADE = "repair", "upgrade"
 LOG_IN = "log in again"
 _UTF_8 = 1
-_OF_TELEGRAM = range(1, 6)
-# So many of SQLite's complaints are enough.
-_MOST_COMPLAINTS = 5
+_TELEGRAM_DC_IDS = range(1, 6)
+_MAX_INTEGRITY_ERRORS = 5
 
 
 class Finding(NamedTuple):
@@ -52,155 +52,167 @@ def note(what: str, advice: str | None = None) -> Finding:
     return Finding("note", what, advice)
 
 
-def add_to(commands: Commands) -> None:
-    parser = commands.declare("check", run, "check a session file for faults", _MORE, "telethon-session check anon")
-    add_file(parser)
-    add_json(parser)
+def add_to(subcommands: Subcommands) -> None:
+    parser = subcommands.add(
+        "check",
+        run,
+        summary="check a session file for problems",
+        description=_DESCRIPTION,
+        example="telethon-session check anon",
+    )
+    add_file_argument(parser)
+    add_json_option(parser)
 
 
 def run(arguments: Namespace) -> int:
-    path = files.existing(arguments.file)
-    findings = look(path)
-    faults = sum(finding.level == "wrong" for finding in findings)
+    path = files.existing_session_path(arguments.file)
+    findings = check_file(path)
+    problems = sum(finding.level == "wrong" for finding in findings)
     if arguments.json:
         print_json([finding._asdict() for finding in findings])
     elif findings:
         print_table(["", "what", "what to do"], findings)
-    if faults:
-        raise Trouble(f"{path}: {faults} {'thing is' if faults == 1 else 'things are'} wrong")
+    if problems:
+        raise CommandError(f"{path}: {problems} {'problem' if problems == 1 else 'problems'} found")
     if not arguments.json:
-        print(f"{path}: nothing is wrong.")
+        print(f"{path}: no problems found")
     return 0
 
 
-def look(path: Path) -> list[Finding]:
-    """All that can be said about a file."""
-    findings = [*_about_the_file(path)]
+def check_file(path: Path) -> list[Finding]:
+    """Returns all findings about a file.
+
+    Raises:
+        FileLocked: Another process holds a lock on the file.
+    """
+    findings = [*_check_mode_and_header(path)]
     try:
-        with reading(path) as file:
-            findings += _inside(file)
-    except Held:
+        with open_reader(path) as file:
+            findings += _check_contents(file)
+    except FileLocked:
         raise
-    except Trouble as trouble:
-        findings.append(wrong(str(trouble), None))
+    except CommandError as error:
+        findings.append(wrong(str(error), None))
     return [
-        finding._replace(advice=files.advice(finding.advice, path))
+        finding._replace(advice=files.command_line(finding.advice, path))
         if finding.advice in (_REPAIR, _UPGRADE)
         else finding
         for finding in findings
     ]
 
 
-def _about_the_file(path: Path) -> Iterator[Finding]:
+def _check_mode_and_header(path: Path) -> Iterator[Finding]:
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and mode & 0o077:
-        yield note(f"others than its owner may use it (mode {mode:04o})", f"chmod 600 {files.quoted(path)}")
-    head = header(path)
-    # SQLite opens it all the same, but will not write, or read texts as other texts.
-    if head[18:19] > b"\2":
-        yield wrong("its header says that it may not be written")
-    if len(head) == HEADER and int.from_bytes(head[56:60], "big") != _UTF_8:
-        yield wrong("its header names another text encoding than UTF-8")
+        yield note(f"other users can access it (mode {mode:04o})", f"chmod 600 {files.shell_quote(path)}")
+    header = read_header(path)
+    # SQLite opens such files, but cannot write them, or decodes their texts wrongly.
+    if header[18:19] > b"\2":
+        yield wrong("its header marks it as read-only")
+    if len(header) == HEADER_SIZE and int.from_bytes(header[56:60], "big") != _UTF_8:
+        yield wrong("its header declares a text encoding other than UTF-8")
     if is_in_wal_mode(path):
-        yield note("it is in WAL mode, so it is only whole together with its -wal file")
+        yield note("it is in WAL mode, so it is complete only together with its -wal file")
 
 
-def _inside(file: SessionFile) -> Iterator[Finding]:
-    complaints = [row[0] for row in file.select(f"pragma integrity_check({_MOST_COMPLAINTS})")]
-    if complaints != ["ok"]:
-        yield from (wrong(f"SQLite: {' '.join(complaint.split())}") for complaint in complaints)
+def _check_contents(file: SessionReader) -> Iterator[Finding]:
+    errors = [row[0] for row in file.select(f"pragma integrity_check({_MAX_INTEGRITY_ERRORS})")]
+    if errors != ["ok"]:
+        yield from (wrong(f"SQLite: {' '.join(error.split())}") for error in errors)
     missing = file.value("pragma page_count") * file.value("pragma page_size") - file.path.stat().st_size
     if missing > 0 and not files.has_wal(file.path):
-        yield wrong(f"it is cut off: {missing:,} bytes are missing at its end")
+        yield wrong(f"it is truncated: {missing:,} bytes are missing at its end")
     version = file.version
     if version < CURRENT_VERSION:
-        yield note(f"database version {version}; Telethon {telethon.__version__} makes it {CURRENT_VERSION}", _UPGRADE)
+        yield note(
+            f"it has database version {version}; Telethon {telethon.__version__} uses {CURRENT_VERSION}", _UPGRADE
+        )
     elif version > CURRENT_VERSION:
         yield note(f"Telethon {telethon.__version__} cannot read database version {version}", "upgrade Telethon")
-    if schema.least(file.tables) > version:
-        yield wrong(f"the tables are those of database version {schema.least(file.tables)}, not {version}")
-    yield from _tables(file, version)
-    yield from _login(file.logins())
-    yield from _values(file)
-    yield from _usefulness(file)
+    if schema.minimum_version(file.tables) > version:
+        yield wrong(f"the tables are those of database version {schema.minimum_version(file.tables)}, not {version}")
+    yield from _check_tables(file, version)
+    yield from _check_credentials(file.credential_rows())
+    yield from _check_values(file)
+    yield from _check_lookups(file)
 
 
-def _tables(file: SessionFile, version: int) -> Iterator[Finding]:
-    wanted = schema.wanted(version)
-    for table, columns in wanted.items():
+def _check_tables(file: SessionReader, version: int) -> Iterator[Finding]:
+    for table, columns in schema.expected_tables(version).items():
         found = file.tables.get(table)
         if found is None:
             yield wrong(f"the table {table} is missing")
         elif found[: len(columns)] != columns:
-            yield wrong(f"the table {table} is not as Telethon makes it: {_difference(found, columns)}")
+            yield wrong(f"the table {table} is not as Telethon creates it: {_difference(found, columns)}")
         elif len(found) > len(columns):
             extra = ", ".join(column.name for column in found[len(columns) :])
-            yield note(f"the table {table} has more columns than Telethon makes and can write: {extra}")
-    others = sorted(file.tables.keys() - schema.newest().keys())
+            yield note(f"Telethon cannot write to the table {table}, because it has more columns: {extra}")
+    others = sorted(file.tables.keys() - schema.newest_tables().keys())
     triggers = file.value("select count(*) from sqlite_master where type in ('trigger', 'view')")
     if others or triggers:
-        yield note(f"it holds what is not Telethon's: {', '.join(others) or 'views or triggers'}")
+        yield note(f"it contains objects that are not Telethon's: {', '.join(others) or 'views or triggers'}")
 
 
-def _difference(found: list[schema.Column], wanted: list[schema.Column]) -> str:
+def _difference(found: list[schema.Column], expected: list[schema.Column]) -> str:
     by_name = {column.name: column for column in found}
-    for column in wanted:
+    for column in expected:
         other = by_name.get(column.name)
         if other is None:
             return f"it has no column {column.name}"
         if other != column:
-            return f"its column {column.name} is declared otherwise"
-    return "its columns are in another order"
+            return f"its column {column.name} is declared differently"
+    return "its columns are in a different order"
 
 
-def _login(rows: list[Row]) -> Iterator[Finding]:
+def _check_credentials(rows: list[Row]) -> Iterator[Finding]:
     if not rows:
-        # A session that is not logged in has an empty one.
-        yield wrong("it has no row for a login")
+        # A session that is not logged in has an empty row.
+        yield wrong("it has no row for the login")
         return
-    login, faults = mend_login(rows[0])
+    credentials, faults = sanitize_credentials(rows[0])
     yield from map(wrong, faults)
     if len(rows) > 1:
-        yield note(f"it has {len(rows)} logins; Telethon takes the first")
-    if not login.auth_key and not faults:
-        yield note("it is not logged in: there is no key")
-    if login.auth_key and rows[0][1] in (None, ""):
-        yield _without_address(login)
-    elif login.auth_key and not login.port and rows[0][2] is None:
-        yield note("it does not tell the whole address of its data centre: the port is missing")
-    if login.auth_key and login.dc_id not in _OF_TELEGRAM:
-        yield note(f"data centre {login.dc_id} is none of Telegram's {_OF_TELEGRAM[0]} to {_OF_TELEGRAM[-1]}")
+        yield note(f"it has {len(rows)} logins; Telethon uses the first")
+    if not credentials.auth_key and not faults:
+        yield note("it is not logged in: it has no auth key")
+    if credentials.auth_key and rows[0][1] in (None, ""):
+        yield _missing_address(credentials)
+    elif credentials.auth_key and not credentials.port and rows[0][2] is None:
+        yield note("the address of its data centre is incomplete: the port is missing")
+    if credentials.auth_key and credentials.dc_id not in _TELEGRAM_DC_IDS:
+        first, last = _TELEGRAM_DC_IDS[0], _TELEGRAM_DC_IDS[-1]
+        yield note(f"data centre {credentials.dc_id} is not one of Telegram's ({first} to {last})")
     if rows[0][4] == b"" and type(rows[0][5]) is not int:
-        yield note("its takeout id is an empty key, as Telethon 1.43 and 1.44 write it: it is read as none")
+        yield note("its takeout ID is an empty key, as Telethon 1.43 and 1.44 wrote it; it counts as none")
 
 
-def _without_address(login: Login) -> Finding:
-    what = "it does not tell the address of its data centre: Telethon takes such a key to data centre 2"
-    if login.with_address().server_address:
+def _missing_address(credentials: Credentials) -> Finding:
+    what = "the address of its data centre is missing; Telethon would use the key with data centre 2"
+    if credentials.with_address().server_address:
         return wrong(what)
-    return wrong(f"{what}, and {login.dc_id} is not one of Telegram's data centres, so it is not known", LOG_IN)
+    return wrong(f"{what}. Data centre {credentials.dc_id} is not one of Telegram's, so its address is unknown", LOG_IN)
 
 
-def _values(file: SessionFile) -> Iterator[Finding]:
+def _check_values(file: SessionReader) -> Iterator[Finding]:
     faults: Counter[str] = Counter()
-    with progress("checking", sum(map(file.count, MENDERS))) as done:
-        for table, mend in MENDERS.items():
-            # Before version 3 sent files were kept in another way, and no longer than a day.
+    with progress("checking", sum(map(file.count, SANITIZERS))) as advance:
+        for table, sanitize in SANITIZERS.items():
+            # Before version 3 the table had other columns, and its rows were valid for a day only.
             if table == "sent_files" and file.version < 3:
                 continue
-            for page in file.entities() if table == "entities" else [file.rows(table)]:
-                for row in page:
-                    faults.update(mend(row)[1])
-                done(len(page))
+            for batch in file.entity_batches() if table == "entities" else [file.rows(table)]:
+                for row in batch:
+                    faults.update(sanitize(row)[1])
+                advance(len(batch))
     yield from (wrong(f"{fault}: {count:,}") for fault, count in faults.items())
 
 
-def _usefulness(file: SessionFile) -> Iterator[Finding]:
-    """What is as Telethon leaves it, and of no use."""
+def _check_lookups(file: SessionReader) -> Iterator[Finding]:
+    """Notes entities that are stored as Telethon stores them, but that lookups cannot find or use."""
     if "entities" not in file.tables:
         return
     shared = "select 1 from entities where username is not null group by username having count(*) > 1"
     if count := file.value(f"select count(*) from ({shared})"):
-        yield note(f"usernames that several entities have: {count:,}; the one seen last has it")
-    if count := file.value(f"select count(*) from entities where hash = 0 and (id > 0 or id <= {FIRST_CHANNEL})"):
+        yield note(f"usernames that several entities have: {count:,}; lookups find the entity seen last")
+    if count := file.value(f"select count(*) from entities where hash = 0 and (id > 0 or id <= {FIRST_CHANNEL_ID})"):
         yield note(f"users and channels whose access hash is 0, which only bots can use: {count:,}")

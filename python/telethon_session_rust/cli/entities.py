@@ -1,4 +1,4 @@
-"""`telethon-session entities`: who is in a file."""
+"""`telethon-session entities`: lists or finds the entities of a file."""
 
 from __future__ import annotations
 
@@ -13,81 +13,89 @@ from telethon import utils
 from telethon.tl.types import PeerChannel, PeerChat, PeerUser
 
 from . import files
-from .command import Commands, add_file, add_json, count
-from .printing import print_table, progress, say, when
-from .reading import SessionFile, reading, repair_hint
-from .trouble import Trouble
-from .values import Row, mend_entity
+from .errors import CommandError
+from .files import repair_hint
+from .output import format_time, print_message, print_table, progress
+from .reader import SessionReader, open_reader
+from .rows import Row
+from .sanitize import sanitize_entity
+from .subcommands import Subcommands, add_file_argument, add_json_option, non_negative_int
 
-_MORE = """\
+_DESCRIPTION = """\
 Lists all entities, or those that match every option given. Usernames (with or without @, or as
-t.me links), phone numbers and ids find the entities that `get_input_entity` finds. A positive
-id is looked up as a user, a group and a channel; a marked id (-100... for channels) only as
+t.me links), phone numbers and IDs find the entities that `get_input_entity` finds. A positive
+ID is looked up as a user, a group and a channel; a marked ID (-100... for channels) only as
 what it marks.
 
 --json prints a list of objects with the keys id (marked), kind (user, group, channel, or
-account: the file's own account, whose access_hash is its id), username, phone, name, date (when
+account: the file's own account, whose access_hash is its ID), username, phone, name, date (when
 it was last seen, in seconds since 1970), access_hash.
 
 exit code: 0, or 1 if no entity matches"""
 _COLUMNS = ("id", "kind", "username", "phone", "name", "last seen")
 _KINDS = {PeerUser: "user", PeerChat: "group", PeerChannel: "channel"}
-_ON_A_TERMINAL = 1000
+_TERMINAL_LIMIT = 1000
 
 
-def add_to(commands: Commands) -> None:
-    example = "telethon-session entities anon --username @durov"
-    parser = commands.declare("entities", run, "list or find entities", _MORE, example)
-    add_file(parser)
+def add_to(subcommands: Subcommands) -> None:
+    parser = subcommands.add(
+        "entities",
+        run,
+        summary="list or find entities",
+        description=_DESCRIPTION,
+        example="telethon-session entities anon --username @durov",
+    )
+    add_file_argument(parser)
     parser.add_argument("--username", metavar="U", help="find a username, with or without @, or a t.me link")
     parser.add_argument("--phone", metavar="P", help="find a phone number, with or without +")
     parser.add_argument("--name", metavar="N", help="find a part of a name, ignoring case")
-    parser.add_argument("--id", metavar="I", type=int, help="find an id, marked or not")
-    standard = f"list at most N (0: all; default: {_ON_A_TERMINAL:,} on a terminal, otherwise all)"
-    parser.add_argument("--limit", metavar="N", type=count, help=standard)
+    parser.add_argument("--id", metavar="I", type=int, help="find an ID, marked or not")
+    limit_help = f"list at most N (0: all; default: {_TERMINAL_LIMIT:,} on a terminal, otherwise all)"
+    parser.add_argument("--limit", metavar="N", type=non_negative_int, help=limit_help)
     parser.add_argument("--hashes", action="store_true", help="show access hashes, which only work for this account")
-    add_json(parser)
+    add_json_option(parser)
 
 
 def run(arguments: Namespace) -> int:
-    path = files.existing(arguments.file)
+    path = files.existing_session_path(arguments.file)
     limit = arguments.limit
     if limit is None and sys.stdout.isatty() and not arguments.json:
-        limit = _ON_A_TERMINAL
-    with reading(path) as file:
+        limit = _TERMINAL_LIMIT
+    with open_reader(path) as file:
         if file.version and "entities" not in file.tables:
-            raise Trouble(f"{path} has no table of entities: {repair_hint(path)}")
+            raise CommandError(f"{path} has no table entities: {repair_hint(path)}")
         with closing(find(file, arguments)) as found:
-            # On a terminal the progress must be over before something is printed.
+            # On a terminal the progress bar must end before the table begins.
             rows = iter(list(islice(found, limit + 1 if limit else None))) if sys.stdout.isatty() else found
             first = next(rows, None)
             rows = chain([] if first is None else [first], rows)
-            wanted = islice(rows, limit) if limit else rows
+            limited = islice(rows, limit) if limit else rows
             if arguments.json:
-                _print_json(wanted)
+                _print_json(limited)
             elif first is not None:
-                print_table(
-                    [*_COLUMNS, *(["access hash"] if arguments.hashes else [])], _cells(wanted, arguments.hashes)
-                )
+                columns = [*_COLUMNS, *(["access hash"] if arguments.hashes else [])]
+                print_table(columns, _cells(limited, has_hashes=arguments.hashes))
             if limit and next(rows, None) is not None:
-                say(f"There are more than these {limit:,}; --limit 0 lists all.")
-    is_asked = any(value is not None for value in (arguments.username, arguments.phone, arguments.name, arguments.id))
-    if first is None and is_asked:
-        raise Trouble(f"{path} has no such entity")
+                print_message(f"only the first {limit:,} entities are listed; --limit 0 lists all")
+    conditions = (arguments.username, arguments.phone, arguments.name, arguments.id)
+    if first is None and any(value is not None for value in conditions):
+        raise CommandError(f"{path} has no matching entity")
     return 0
 
 
-def find(file: SessionFile, arguments: Namespace) -> Generator[Row]:
-    """Who fits all the questions; of a row that is damaged what can be used."""
-    part = None if arguments.name is None else arguments.name.casefold()
-    exact = [{row[0]: row for row in rows} for rows in _exact(file, arguments)]
-    with progress("reading", None if exact else file.count("entities")) as done:
-        for page in [_in_all(exact)] if exact else file.entities():
-            for row in page:
-                mended, _ = mend_entity(row)
-                if mended and (part is None or part in (mended[4] or "").casefold()):
-                    yield mended
-            done(len(page))
+def find(file: SessionReader, arguments: Namespace) -> Generator[Row]:
+    """Yields the entities that match all conditions. A damaged row is yielded without its damaged
+    values.
+    """
+    name_part = None if arguments.name is None else arguments.name.casefold()
+    lookups = [{row[0]: row for row in rows} for rows in _lookups(file, arguments)]
+    with progress("reading", None if lookups else file.count("entities")) as advance:
+        for batch in [_in_all(lookups)] if lookups else file.entity_batches():
+            for row in batch:
+                entity, _ = sanitize_entity(row)
+                if entity and (name_part is None or name_part in (entity[4] or "").casefold()):
+                    yield entity
+            advance(len(batch))
 
 
 def _in_all(found: list[dict[int, Row]]) -> list[Row]:
@@ -95,41 +103,41 @@ def _in_all(found: list[dict[int, Row]]) -> list[Row]:
     return [row for id, row in first.items() if all(id in other for other in others)]
 
 
-def _exact(file: SessionFile, arguments: Namespace) -> Iterator[list[Row]]:
-    """Whom each of the questions finds that Telethon answers, read as it reads them."""
+def _lookups(file: SessionReader, arguments: Namespace) -> Iterator[list[Row]]:
+    """Yields the results of each lookup by username, phone and ID, parsed as Telethon parses them."""
     if arguments.username is not None:
         username, is_invite = utils.parse_username(arguments.username)
-        linked = utils.resolve_invite_link(arguments.username)[1]
+        linked_id = utils.resolve_invite_link(arguments.username)[1]
         if username and not is_invite:
             found = file.find_entities("username = ?", [username])
-            # Of several the one seen last has it.
+            # A username belongs to the entity seen last.
             yield sorted(found, key=lambda row: (row[5] or 0, row[0]))[-1:]
-        elif linked:
-            yield _of_any_kind(file, linked)
+        elif linked_id:
+            yield _find_unmarked(file, linked_id)
         else:
-            raise Trouble(f"{arguments.username!r} is no username")
+            raise CommandError(f"{arguments.username!r} is not a valid username")
     if arguments.phone is not None:
         phone = utils.parse_phone(arguments.phone)
         if not phone:
-            raise Trouble(f"{arguments.phone!r} is no phone number")
+            raise CommandError(f"{arguments.phone!r} is not a valid phone number")
         yield file.find_entities("phone = ?", [phone])
     if arguments.id is not None:
         is_marked = arguments.id <= 0
-        yield file.find_entities("id = ?", [arguments.id]) if is_marked else _of_any_kind(file, arguments.id)
+        yield file.find_entities("id = ?", [arguments.id]) if is_marked else _find_unmarked(file, arguments.id)
 
 
-def _of_any_kind(file: SessionFile, id: int) -> list[Row]:
-    ids = [utils.get_peer_id(peer(id)) for peer in (PeerUser, PeerChat, PeerChannel)]
-    return file.find_entities("id in (?, ?, ?)", ids)
+def _find_unmarked(file: SessionReader, id: int) -> list[Row]:
+    marked_ids = [utils.get_peer_id(peer(id)) for peer in (PeerUser, PeerChat, PeerChannel)]
+    return file.find_entities("id in (?, ?, ?)", marked_ids)
 
 
 def kind(id: int) -> str:
     return "account" if id == 0 else _KINDS[utils.resolve_id(id)[1]]
 
 
-def _cells(rows: Iterator[Row], has_hashes: bool) -> Iterator[list[object]]:
+def _cells(rows: Iterator[Row], *, has_hashes: bool) -> Iterator[list[object]]:
     for id, access_hash, username, phone, name, date in rows:
-        seen = when(date) if type(date) is int and date > 0 else None
+        seen = format_time(date) if type(date) is int and date > 0 else None
         number = None if phone is None else f"+{phone}"
         yield [str(id), kind(id), username, number, name, seen, *([str(access_hash)] if has_hashes else [])]
 

@@ -1,4 +1,6 @@
-"""Session files as files: their names, what may lie beside them, and who has them open."""
+"""Session files in the file system: their names, SQLite's files beside them, and the processes that
+have them open.
+"""
 
 from __future__ import annotations
 
@@ -10,76 +12,90 @@ from pathlib import Path
 
 from telethon.sessions.sqlite import EXTENSION
 
-from .trouble import Trouble
+from .errors import CommandError
 
-SIDES = ("-journal", "-wal", "-shm")
-# What a rollback journal begins with; one that is done with begins with zeros.
-_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+SIDECAR_SUFFIXES = ("-journal", "-wal", "-shm")
+# A rollback journal begins with these bytes while it is hot, and with zeros when it is not.
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 
 
-def new(name: str) -> Path:
-    """The file that a session of this name has."""
+def session_path(name: str) -> Path:
+    """Returns the path of the file of a session."""
     return Path(name if name.endswith(EXTENSION) else name + EXTENSION)
 
 
-def existing(name: str) -> Path:
-    """The file of a session, given by its name, or by any name that the file has been given."""
-    path = new(name)
+def existing_session_path(name: str) -> Path:
+    """Returns the path of an existing file, which may also have a name that no session would give
+    it.
+
+    Raises:
+        CommandError: There is no such file.
+    """
+    path = session_path(name)
     if not path.exists() and Path(name).is_file():
         path = Path(name)
-    require(path)
+    require_file(path)
     return path
 
 
-def require(path: Path) -> None:
+def require_file(path: Path) -> None:
+    """Raises `CommandError` if the path is not a regular file."""
     if path.is_dir():
-        raise Trouble(f"{path} is a folder")
+        raise CommandError(f"{path} is a folder")
     if not path.exists():
-        raise Trouble(f"{path}: no such file")
+        raise CommandError(f"{path}: no such file")
     if not path.is_file():
-        raise Trouble(f"{path} is no regular file")
+        raise CommandError(f"{path} is not a regular file")
 
 
-def advice(command: str, path: Path) -> str:
+def command_line(command: str, path: Path) -> str:
     """Returns the command line that runs a command of this program on a file."""
-    return f"telethon-session {command} {quoted(path)}"
+    return f"telethon-session {command} {shell_quote(path)}"
 
 
-def quoted(path: Path) -> str:
-    """Quotes a file's name where a shell needs that, and keeps it from being taken for an option."""
+def repair_hint(path: Path) -> str:
+    return f"run `{command_line('repair', path)}`"
+
+
+def shell_quote(path: Path) -> str:
+    """Quotes a path for the shell if necessary, and keeps it from being parsed as an option."""
     name = f"./{path}" if str(path).startswith("-") else str(path)
     return shlex.quote(name) if os.name == "posix" else subprocess.list2cmdline([name])
 
 
-def beside(path: Path, side: str) -> Path:
-    """SQLite looks for it beside the file itself, not beside a link to it."""
+def sidecar(path: Path, suffix: str) -> Path:
+    """Returns the path of a file that SQLite keeps beside a database. SQLite resolves symbolic
+    links first.
+    """
     real = path.resolve()
-    return real.with_name(real.name + side)
+    return real.with_name(real.name + suffix)
 
 
-def has_journal(path: Path) -> bool:
-    """Whether a write is under way, or was never finished."""
+def has_hot_journal(path: Path) -> bool:
+    """Returns `True` if a write is in progress or was interrupted."""
     try:
-        with beside(path, "-journal").open("rb") as journal:
-            return journal.read(len(_JOURNAL)) == _JOURNAL
+        with sidecar(path, "-journal").open("rb") as journal:
+            return journal.read(len(_JOURNAL_MAGIC)) == _JOURNAL_MAGIC
     except OSError:
         return False
 
 
 def has_wal(path: Path) -> bool:
-    """Whether there may be something in it that is not in the file."""
-    wal = beside(path, "-wal")
+    """Returns `True` if the -wal file may contain changes that the database file lacks."""
+    wal = sidecar(path, "-wal")
     return wal.exists() and wal.stat().st_size > 0
 
 
-def unused(path: Path) -> Path:
-    """The path, or with a number if something is there."""
-    names = (path.with_name(f"{path.name}.{number}") if number else path for number in count())
-    return next(name for name in names if not os.path.lexists(name))
+def unused_path(path: Path) -> Path:
+    """Returns the path, with a number appended if it is taken."""
+    candidates = (path.with_name(f"{path.name}.{number}") if number else path for number in count())
+    return next(candidate for candidate in candidates if not os.path.lexists(candidate))
 
 
-def holders(path: Path) -> list[str]:
-    """The other programs that have the file open, where the system tells: Linux, of one's own programs."""
+def processes_using(path: Path) -> list[str]:
+    """Describes the other processes that have the file open. Only Linux lists them, and only those
+    of the same user.
+    """
     real, found = str(path.resolve()), []
     for process in Path("/proc").glob("[0-9]*"):
         try:

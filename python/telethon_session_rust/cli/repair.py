@@ -1,4 +1,4 @@
-"""`telethon-session repair`: a sound file of what can be read of a damaged one."""
+"""`telethon-session repair`: copies what can be read from a damaged file into a new one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from . import files
-from .check import LOG_IN, look
-from .command import Commands, add_file
-from .printing import print_pairs
-from .reading import FAULTS, PATIENCE, connected, explained, is_in_wal_mode
+from .check import LOG_IN, check_file
+from .errors import CommandError, FileLocked
+from .output import print_pairs
+from .reader import BUSY_TIMEOUT, READ_ERRORS, connect_read_only, is_in_wal_mode, translate_error
 from .salvage import Salvage, salvage
-from .trouble import Held, Trouble
-from .values import MENDED, MENDERS
-from .writing import give_to_owner_of, writing
+from .sanitize import SANITIZERS, UPPERCASE_USERNAMES
+from .subcommands import Subcommands, add_file_argument
+from .writer import copy_owner, open_writer
 
-_MORE = """\
+_DESCRIPTION = """\
 Copies everything that can be read into a new file with the database version of the installed
 Telethon: the tables as far as SQLite can read them, and rows on pages that SQLite no longer
 finds. Drops values that Telethon cannot use, fills in the address of a data centre where it is
@@ -30,133 +31,160 @@ missing, and reports what was saved and what was lost.
 Without --into, the new file takes the old file's name, and the old file is kept beside it as
 FILE.broken (with a number if that exists), together with its journal. The old file still holds
 the login, so remove it when you no longer need it. Stop the program that uses the file first:
-the command refuses a file that it sees in use. It leaves a file alone in which nothing is
-wrong.
+the command refuses a file that it sees in use. A file without problems is left unchanged.
 
 exit code: 0 if everything was saved, 1 if anything was lost or the file could not be repaired"""
-_NAMES = {"entities": "entities", "update_state": "update states", "sent_files": "sent files"}
+_LABELS = {"entities": "entities", "update_state": "update states", "sent_files": "sent files"}
 
 
-def add_to(commands: Commands) -> None:
-    parser = commands.declare("repair", run, "repair a damaged session file", _MORE, "telethon-session repair anon")
-    add_file(parser)
+class Repaired(NamedTuple):
+    salvage: Salvage
+    # The number of rows in the new file, by table.
+    counts: dict[str, int]
+    # Where the old file is now, if it was moved.
+    backup: Path | None
+
+
+def add_to(subcommands: Subcommands) -> None:
+    parser = subcommands.add(
+        "repair",
+        run,
+        summary="repair a damaged session file",
+        description=_DESCRIPTION,
+        example="telethon-session repair anon",
+    )
+    add_file_argument(parser)
     parser.add_argument("--into", metavar="NEW", help="write this new file and leave FILE unchanged")
 
 
 def run(arguments: Namespace) -> int:
-    path = files.existing(arguments.file)
-    new = files.new(arguments.into) if arguments.into else None
+    path = files.existing_session_path(arguments.file)
+    new = files.session_path(arguments.into) if arguments.into else None
     if path.stat().st_size == 0:
-        raise Trouble(f"{path} is empty: there is nothing to repair")
+        raise CommandError(f"{path} is empty: there is nothing to repair")
     if new and os.path.lexists(new):
-        raise Trouble(f"{new} is there already: choose another name")
+        raise CommandError(f"{new} already exists: choose another name")
     if new is None:
-        faults = [finding for finding in look(path) if finding.level == "wrong"]
-        if not faults:
-            print(f"{path}: nothing is wrong, so nothing was done.")
+        problems = [finding for finding in check_file(path) if finding.level == "wrong"]
+        if not problems:
+            print(f"{path}: no problems found, nothing to repair")
             return 0
-        if all(fault.advice == LOG_IN for fault in faults):
-            raise Trouble(f"{path} cannot be repaired: {'; '.join(fault.what for fault in faults)}: {LOG_IN}")
-    result, counts, broken = repair(path, new)
-    login = result.login
-    has_key = login is not None and bool(login.auth_key)
+        if all(problem.advice == LOG_IN for problem in problems):
+            raise CommandError(
+                f"{path} cannot be repaired: {'; '.join(problem.what for problem in problems)}: {LOG_IN}"
+            )
+    result, counts, backup = repair(path, new)
+    credentials = result.credentials
     print_pairs(
         [
             ("repaired", new or path),
-            ("the old file", broken and (broken if path.is_symlink() else path.with_name(broken.name))),
-            ("login", f"data centre {login.dc_id}, with its key" if login and has_key else "no key"),
-            *((_NAMES[table], f"{count:,}") for table, count in counts.items()),
-            *(("filled in", what) for what in result.added),
+            ("old file", backup and (backup if path.is_symlink() else path.with_name(backup.name))),
+            (
+                "login",
+                f"data centre {credentials.dc_id}, with auth key"
+                if credentials and credentials.auth_key
+                else "no auth key",
+            ),
+            *((_LABELS[table], f"{count:,}") for table, count in counts.items()),
+            *(("filled in", what) for what in result.filled_in),
             *(
-                ("mended" if what == MENDED else "dropped", f"{what}: {count:,}")
-                for what, count in result.dropped.items()
+                ("corrected" if fault == UPPERCASE_USERNAMES else "dropped", f"{fault}: {count:,}")
+                for fault, count in result.faults.items()
             ),
             *(("damaged", what) for what in result.damage),
-            *(("wrong", fault) for fault in result.login_faults),
+            *(("wrong", fault) for fault in result.credential_faults),
             *(("lost", what) for what in result.lost),
         ]
     )
-    if result.lost_the_key:
-        raise Trouble(f"the key of {path} could not be read: {new or path} is not logged in, you have to log in again")
-    if not result.is_whole:
-        raise Trouble(f"not everything in {path} could be saved: the lines above say what is missing in {new or path}")
+    if result.lost_auth_key:
+        raise CommandError(f"the auth key in {path} cannot be read, so {new or path} is not logged in: {LOG_IN}")
+    if not result.is_complete:
+        raise CommandError(f"not everything could be saved: the lines above say what {new or path} lacks")
     return 0
 
 
-def repair(path: Path, new: Path | None) -> tuple[Salvage, dict[str, int], Path | None]:
-    """Makes the new file, or puts it in the old one's place. Answers what came of it, how many rows it has, and where
-    the old one is if it was moved.
+def repair(path: Path, new: Path | None) -> Repaired:
+    """Repairs a file.
+
+    Args:
+        path: The damaged file.
+        new: The new file. If it is `None`, the new file replaces the damaged one, which is renamed.
+
+    Raises:
+        CommandError: There is nothing to save, or the file is in use.
     """
     old = path.resolve()
-    where = (new.absolute() if new else old).parent
-    # Beside the file, where nobody gets the copy of its key who has not the file.
-    with TemporaryDirectory(prefix=".telethon-session-", dir=where) as folder:
-        copy, made = Path(folder, "old.session"), Path(folder, "new.session")
-        before = _copied(old, copy)
-        with writing(made) as into:
+    parent = (new.absolute() if new else old).parent
+    # The copies contain the auth key. Beside the file they are as private as the file.
+    with TemporaryDirectory(prefix=".telethon-session-", dir=parent) as folder:
+        copy, target = Path(folder, "old.session"), Path(folder, "new.session")
+        before = _copy_with_journal(old, copy)
+        with open_writer(target) as writer:
             try:
-                result = salvage(copy, into)
-            except Trouble as trouble:
-                raise Trouble(f"{path}: {trouble}") from trouble
-            counts = {table: into.count(table) for table in MENDERS}
-            if result.login is None and not any(counts.values()):
-                raise Trouble(f"{path} holds nothing of a session that can be read; it is left as it is")
-        give_to_owner_of(made, old)
+                result = salvage(copy, writer)
+            except CommandError as error:
+                raise CommandError(f"{path}: {error}") from error
+            counts = {table: writer.count(table) for table in SANITIZERS}
+            if result.credentials is None and not any(counts.values()):
+                raise CommandError(f"no session data can be read from {path}; the file is unchanged")
+        copy_owner(old, target)
         if new:
-            made.rename(new)
-            return result, counts, None
-        _claim(old)
-        if _signs(old) != before or files.holders(old):
-            raise Held(f"{path} is in use: end the program that uses it first")
-        broken = files.unused(old.with_name(f"{old.name}.broken"))
-        old.rename(broken)
-        for side in files.SIDES:
-            beside = files.beside(old, side)
-            if beside.exists():
-                # It would be taken for the new file's.
-                beside.rename(broken.with_name(broken.name + side))
-        made.rename(old)
-        return result, counts, broken
+            target.rename(new)
+            return Repaired(result, counts, None)
+        _require_unlocked(old)
+        if _fingerprint(old) != before or files.processes_using(old):
+            raise FileLocked(f"{path} is in use: end the process that uses it first")
+        backup = files.unused_path(old.with_name(f"{old.name}.broken"))
+        old.rename(backup)
+        for suffix in files.SIDECAR_SUFFIXES:
+            sidecar = files.sidecar(old, suffix)
+            if sidecar.exists():
+                # SQLite would apply it to the new file.
+                sidecar.rename(backup.with_name(backup.name + suffix))
+        target.rename(old)
+        return Repaired(result, counts, backup)
 
 
-def _copied(path: Path, copy: Path) -> tuple[int, int]:
-    """Copies the file with its journal while nobody writes, and answers by what a change is seen."""
-    # Closing any handle of a file takes the locks that its process has on it, so this one is closed last.
-    with path.open("rb") as file, _at_rest(path), copy.open("wb") as to:
-        before = _signs(path)
-        shutil.copyfileobj(file, to)
-        for side in ("-journal", "-wal"):
-            beside = files.beside(path, side)
-            if beside.exists():
-                shutil.copyfile(beside, copy.with_name(copy.name + side))
-    return before
+def _copy_with_journal(path: Path, copy: Path) -> tuple[int, int]:
+    """Copies a file and its journal while no process writes. Returns the fingerprint of the file."""
+    # Closing any descriptor of a file releases all POSIX locks that the process has on it, so close
+    # this one last.
+    with path.open("rb") as source, _locked_for_reading(path), copy.open("wb") as target:
+        fingerprint = _fingerprint(path)
+        shutil.copyfileobj(source, target)
+        for suffix in ("-journal", "-wal"):
+            sidecar = files.sidecar(path, suffix)
+            if sidecar.exists():
+                shutil.copyfile(sidecar, copy.with_name(copy.name + suffix))
+    return fingerprint
 
 
-def _signs(path: Path) -> tuple[int, int]:
-    about = path.stat()
-    return about.st_mtime_ns, about.st_size
+def _fingerprint(path: Path) -> tuple[int, int]:
+    """Returns values that change when the file does."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 @contextmanager
-def _at_rest(path: Path) -> Iterator[None]:
-    """Nobody changes the file during the block, as far as a damaged one can be locked."""
-    with connected(path) as connection:
-        _unless_held(path, connection, "begin", "select count(*) from sqlite_master")
+def _locked_for_reading(path: Path) -> Iterator[None]:
+    """Keeps other processes from writing during the block, as far as a damaged file can be locked."""
+    with connect_read_only(path) as connection:
+        _raise_if_locked(path, connection, "begin", "select count(*) from sqlite_master")
         yield
 
 
-def _claim(path: Path) -> None:
-    """Refuses what somebody is about to change. A journal that was left is not put back by that."""
-    if not (is_in_wal_mode(path) or files.has_journal(path)):
-        with closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as connection:
-            _unless_held(path, connection, "begin immediate", "rollback")
+def _require_unlocked(path: Path) -> None:
+    """Raises `FileLocked` if another process is about to write. Does not roll back a hot journal."""
+    if not (is_in_wal_mode(path) or files.has_hot_journal(path)):
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)) as connection:
+            _raise_if_locked(path, connection, "begin immediate", "rollback")
 
 
-def _unless_held(path: Path, connection: sqlite3.Connection, *statements: str) -> None:
-    """Of what SQLite has against the file, damaged as it is, one thing matters."""
+def _raise_if_locked(path: Path, connection: sqlite3.Connection, *statements: str) -> None:
+    """Executes statements on a damaged file. Raises `FileLocked` and ignores all other errors."""
     try:
         for statement in statements:
             connection.execute(statement).fetchall()
-    except FAULTS as error:
-        if isinstance(trouble := explained(path, error), Held):
-            raise trouble from error
+    except READ_ERRORS as error:
+        if isinstance(translated := translate_error(path, error), FileLocked):
+            raise translated from error

@@ -1,4 +1,4 @@
-"""What can be read of a damaged file, put into a new one."""
+"""Copies what can be read from a damaged file into a new one."""
 
 from __future__ import annotations
 
@@ -13,104 +13,115 @@ from pathlib import Path
 from typing import Any
 
 from . import files, schema
+from .errors import CommandError
+from .output import progress
 from .pages import Pages
-from .printing import progress
-from .reading import SessionFile
-from .trouble import Trouble
-from .values import KEY_SIZE, MENDED, MENDERS, Login, Mended, Row, is_text, mend_login
-from .writing import Writing
+from .reader import SessionReader
+from .rows import AUTH_KEY_SIZE, Credentials, Row, is_valid_text
+from .sanitize import SANITIZERS, UPPERCASE_USERNAMES, Sanitized, sanitize_credentials
+from .writer import SessionWriter
 
-_KEY_COLUMN = 3
-_TABLES = ("sessions", *MENDERS)
-# So many rows are put at a time.
-_BATCH = 1000
+_AUTH_KEY_COLUMN = 3
+_TABLES = ("sessions", *SANITIZERS)
+_BATCH_ROWS = 1000
 
 
 @dataclass
 class Salvage:
-    """What came of it."""
+    """The state and the result of a salvage. The descriptions in it contain no values of the file."""
 
-    into: Writing
-    # As far as it is known.
+    target: SessionWriter
+    # The database version, if it is known.
     version: int | None = None
-    login: Login | None = None
-    # What was wrong with the login.
-    login_faults: list[str] = field(default_factory=list)
-    # Values that are wrong, by what is wrong with them.
-    dropped: Counter[str] = field(default_factory=Counter)
+    credentials: Credentials | None = None
+    credential_faults: list[str] = field(default_factory=list)
+    # How many values were dropped or corrected, by fault.
+    faults: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
-    # Where rows were looked for page by page. Those that are lost are told in `lost`.
+    # Damage because of which rows were searched page by page. What could not be found is in `lost`.
     damage: list[str] = field(default_factory=list)
-    # Tables of which there may be more on pages that SQLite does not find.
-    unsure: set[str] = field(default_factory=set)
-    # Is told of every batch of rows.
-    done: Callable[[int], None] = lambda count: None
-
-    # What was not in the file and is known all the same.
-    added: list[str] = field(default_factory=list)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether everything of the old file is in the new one."""
-        return not (self.lost or self.login_faults or self.dropped.keys() - {MENDED})
+    # Tables that may have more rows on pages that SQLite does not find.
+    incomplete: set[str] = field(default_factory=set)
+    # What was missing in the file but is known.
+    filled_in: list[str] = field(default_factory=list)
+    # Called with the number of rows inserted.
+    advance: Callable[[int], None] = lambda count: None
 
     @property
-    def lost_the_key(self) -> bool:
-        """Whether there is none, though the file may have had one."""
-        return self.login is None or (not self.login.auth_key and bool(self.login_faults))
+    def is_complete(self) -> bool:
+        """`True` if the new file has everything that was in the old one."""
+        return not (self.lost or self.credential_faults or self.faults.keys() - {UPPERCASE_USERNAMES})
 
-    def take(self, table: str, rows: Iterable[Row]) -> None:
-        """Puts rows, without what is wrong in them."""
-        mend, batch = MENDERS[table], []
-        if table == "entities" and self.version is not None and self.version <= schema.WRONG_HASHES:
-            mend = _forget
+    @property
+    def lost_auth_key(self) -> bool:
+        """`True` if there is no auth key, but the old file may have had one."""
+        return self.credentials is None or (not self.credentials.auth_key and bool(self.credential_faults))
+
+    def add_rows(self, table: str, rows: Iterable[Row]) -> None:
+        """Inserts rows, without values that cannot be used."""
+        sanitize, batch = SANITIZERS[table], []
+        if table == "entities" and self.version is not None and self.version <= schema.LAST_WITH_WRONG_HASHES:
+            sanitize = _drop_entity
         try:
             for row in rows:
-                mended, faults = mend(row)
-                self.dropped.update(faults)
-                if mended is not None:
-                    batch.append(mended)
-                if len(batch) == _BATCH:
-                    self.into.put(table, batch)
-                    self.done(len(batch))
+                sanitized, faults = sanitize(row)
+                self.faults.update(faults)
+                if sanitized is not None:
+                    batch.append(sanitized)
+                if len(batch) == _BATCH_ROWS:
+                    self.target.insert(table, batch)
+                    self.advance(len(batch))
                     batch = []
         finally:
-            # What was read before an error too.
-            self.into.put(table, batch)
+            # Reading may fail halfway.
+            self.target.insert(table, batch)
 
-    def take_login(self, row: Row) -> None:
-        """The first that there is, or the first with a key."""
-        login, faults = mend_login(row)
-        if self.login is None or (login.auth_key and not self.login.auth_key):
-            self.login, self.login_faults = login, faults
-
-
-def _forget(row: Row) -> Mended:
-    return None, [f"entities of a database version up to {schema.WRONG_HASHES}, whose access hashes may be wrong"]
+    def add_credentials(self, row: Row) -> None:
+        """Keeps the first credentials that have an auth key, or the first of all if none has."""
+        credentials, faults = sanitize_credentials(row)
+        if self.credentials is None or (credentials.auth_key and not self.credentials.auth_key):
+            self.credentials, self.credential_faults = credentials, faults
 
 
-def salvage(copy: Path, into: Writing) -> Salvage:
-    """Reads a copy of the damaged file and its journal, which is changed: what a journal has is put back first."""
-    result = Salvage(into)
-    # What a journal puts back is whole.
-    rest = b"" if files.has_journal(copy) or files.has_wal(copy) else _cut_to_whole_pages(copy)
+def _drop_entity(row: Row) -> Sanitized:
+    version = schema.LAST_WITH_WRONG_HASHES
+    return None, [f"entities of database version {version} or older, whose access hashes may be wrong"]
+
+
+def salvage(copy: Path, target: SessionWriter) -> Salvage:
+    """Copies what can be read.
+
+    Args:
+        copy: A copy of the damaged file, with a copy of its journal beside it. SQLite rolls the
+            journal back.
+        target: The new file.
+
+    Raises:
+        CommandError: The file is not a session.
+    """
+    result = Salvage(target)
+    # A journal or a -wal file restores whole pages.
+    remainder = b"" if files.has_hot_journal(copy) or files.has_wal(copy) else _truncate_to_whole_pages(copy)
     _read_tables(copy, result)
-    if rest:
-        result.unsure.update(_TABLES)
-    if result.unsure:
-        _read_pages(Pages(copy.read_bytes() + rest), result)
-    # A new session has an empty login.
-    found = result.login or Login()
-    login = found.with_address()
-    if login != found:
-        result.login = login
-        result.added.append(f"the address of data centre {login.dc_id}")
-    into.put_login(login)
+    if remainder:
+        result.incomplete.update(_TABLES)
+    if result.incomplete:
+        _read_pages(Pages(copy.read_bytes() + remainder), result)
+    # A session that is not logged in has an empty row.
+    found = result.credentials or Credentials()
+    credentials = found.with_address()
+    if credentials != found:
+        result.credentials = credentials
+        result.filled_in.append(f"the address of data centre {credentials.dc_id}")
+    target.replace_credentials(credentials)
     return result
 
 
-def _cut_to_whole_pages(copy: Path) -> bytes:
-    """Answers what is cut off. SQLite would read it with zeros for what is missing of a page, and so half of a row."""
+def _truncate_to_whole_pages(copy: Path) -> bytes:
+    """Truncates the file to whole pages and returns the rest.
+
+    SQLite would fill an incomplete page with zeros, and so read truncated rows.
+    """
     data = copy.read_bytes()
     length = len(data) // (size := Pages(data).size) * size or len(data)
     os.truncate(copy, length)
@@ -118,39 +129,39 @@ def _cut_to_whole_pages(copy: Path) -> bytes:
 
 
 def _read_tables(copy: Path, result: Salvage) -> None:
-    """By SQLite, each table as far as it comes."""
+    """Reads each table with SQLite, as far as it can be read."""
     with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
         try:
-            file = SessionFile(copy, connection)
-            is_sound = file.value("pragma integrity_check(1)") == "ok"
-            told = file.find_version()
-            result.version = max(told, schema.least(file.tables)) if isinstance(told, int) else None
-        except Trouble:
-            result.unsure.update(_TABLES)
+            file = SessionReader(copy, connection)
+            is_intact = file.value("pragma integrity_check(1)") == "ok"
+            version = file.raw_version()
+            result.version = max(version, schema.minimum_version(file.tables)) if isinstance(version, int) else None
+        except CommandError:
+            result.incomplete.update(_TABLES)
             return
-        _refuse_others(file, is_sound)
-        _note_others(file, result)
-        with progress("reading tables", _count(file)) as result.done:
+        _require_session(file, is_intact)
+        _report_foreign_objects(file, result)
+        with progress("reading tables", _count_rows(file)) as result.advance:
             for table in _TABLES:
                 try:
                     _read_table(file, table, result)
-                except Trouble:
-                    is_sound = False
-                    result.damage.append(f"SQLite cannot read the table {table} to its end")
-        if not is_sound:
-            result.unsure.update(_TABLES)
+                except CommandError:
+                    is_intact = False
+                    result.damage.append(f"SQLite cannot read all of the table {table}")
+        if not is_intact:
+            result.incomplete.update(_TABLES)
 
 
-def _note_others(file: SessionFile, result: Salvage) -> None:
-    """Tables and columns of the user's own are not taken over."""
-    newest = schema.newest()
+def _report_foreign_objects(file: SessionReader, result: Salvage) -> None:
+    """Reports tables and columns that are not Telethon's. They are not copied."""
+    newest = schema.newest_tables()
     for table, columns in file.tables.items():
         if table not in newest:
             if not table.startswith("sqlite_"):
                 result.lost.append(f"the table {table}, which is not Telethon's")
             continue
         known = {column.name for column in newest[table]}
-        # Sent files of version 2 were kept in other columns, and for a day.
+        # Version 2 stored sent files in other columns, and only for a day.
         if table != "sent_files":
             result.lost.extend(
                 f"the column {column.name} of the table {table}, which is not Telethon's"
@@ -159,87 +170,89 @@ def _note_others(file: SessionFile, result: Salvage) -> None:
             )
 
 
-def _count(file: SessionFile) -> int | None:
-    """How many rows there are, if that can be told."""
+def _count_rows(file: SessionReader) -> int | None:
+    """Returns the number of rows; `None` if they cannot be counted."""
     try:
-        return sum(file.count(table) for table in MENDERS)
-    except Trouble:
+        return sum(file.count(table) for table in SANITIZERS)
+    except CommandError:
         return None
 
 
-def _refuse_others(file: SessionFile, is_sound: bool) -> None:
+def _require_session(file: SessionReader, is_intact: bool) -> None:
     sessions = [column.name for column in file.tables.get("sessions", [])]
-    is_empty = is_sound and not file.tables.keys() & {"sessions", *MENDERS}
-    if is_empty or (sessions and not {"server_address", "auth_key"} & set(sessions)):
-        raise Trouble("it is a database, but no session of Telethon's")
+    has_no_tables = is_intact and not file.tables.keys() & {"sessions", *SANITIZERS}
+    if has_no_tables or (sessions and not {"server_address", "auth_key"} & set(sessions)):
+        raise CommandError("it is a database, but not a Telethon session")
 
 
-def _read_table(file: SessionFile, table: str, result: Salvage) -> None:
+def _read_table(file: SessionReader, table: str, result: Salvage) -> None:
     found = {column.name for column in file.tables.get(table, [])}
-    oldest = next(tables[table] for version in count(1) if table in (tables := schema.wanted(version)))
+    oldest = next(tables[table] for version in count(1) if table in (tables := schema.expected_tables(version)))
     if not {column.name for column in oldest} <= found:
-        # What the file's version does not have is not lost.
-        if result.version is None or table in schema.wanted(result.version):
-            result.lost.append(f"the table {table} is missing, or columns of it")
-            result.unsure.add(table)
+        # A table that the version of the file does not have is not lost.
+        if result.version is None or table in schema.expected_tables(result.version):
+            result.lost.append(f"the table {table} is missing, or some of its columns are")
+            result.incomplete.add(table)
         return
-    wanted = schema.wanted(result.version).get(table, []) if result.version else []
+    expected = schema.expected_tables(result.version).get(table, []) if result.version else []
     result.lost.extend(
         f"the column {column.name} of the table {table}, which is missing"
-        for column in wanted
+        for column in expected
         if column.name not in found
     )
     if table == "sessions":
         for row in file.stream(table):
-            result.take_login(row)
-        if result.login is None:
-            # Every session has one, be it empty.
-            result.unsure.add(table)
+            result.add_credentials(row)
+        if result.credentials is None:
+            # Every session has a row, even if it is not logged in.
+            result.incomplete.add(table)
     else:
-        result.take(table, file.stream(table))
+        result.add_rows(table, file.stream(table))
 
 
 def _read_pages(pages: Pages, result: Salvage) -> None:
-    """Page by page, the tables of which SQLite may not have read all."""
-    before, result.done = result.dropped.copy(), lambda count: None
-    found: dict[str, list[Row]] = {table: [] for table in MENDERS}
-    with progress("reading pages", pages.count) as done:
-        for values in pages.rows(done):
-            table = table_of(values)
-            if table not in result.unsure:
+    """Reads the incomplete tables page by page."""
+    faults_before, result.advance = result.faults.copy(), lambda count: None
+    batches: dict[str, list[Row]] = {table: [] for table in SANITIZERS}
+    with progress("reading pages", pages.count) as advance:
+        for values in pages.rows(advance):
+            table = guess_table(values)
+            if table not in result.incomplete:
                 continue
-            row = (*values, *[None] * (len(schema.newest()[table]) - len(values)))
+            row = (*values, *[None] * (len(schema.newest_tables()[table]) - len(values)))
             if table == "sessions":
-                result.take_login(row)
+                result.add_credentials(row)
                 continue
-            found[table].append(row)
-            if len(found[table]) == _BATCH:
-                result.take(table, found[table])
-                found[table] = []
-    for table, rows in found.items():
-        result.take(table, rows)
-    if not (result.login and result.login.auth_key):
-        # Where the page itself is broken, the row may not be.
-        for values in pages.with_blobs_of(KEY_SIZE, _KEY_COLUMN):
-            if table_of(values) == "sessions":
-                result.take_login((*values, None, None)[:6])
-    # Most of these rows were read before.
-    result.dropped = before or result.dropped
+            batches[table].append(row)
+            if len(batches[table]) == _BATCH_ROWS:
+                result.add_rows(table, batches[table])
+                batches[table] = []
+    for table, rows in batches.items():
+        result.add_rows(table, rows)
+    if not (result.credentials and result.credentials.auth_key):
+        # The row may be intact although its page is not.
+        for values in pages.rows_with_blob(AUTH_KEY_SIZE, _AUTH_KEY_COLUMN):
+            if guess_table(values) == "sessions":
+                result.add_credentials((*values, None, None)[:6])
+    # Most of these rows were read from the tables, so their faults are counted already.
+    result.faults = faults_before or result.faults
     for what, number in {
         "pages that are missing at the end of the file": pages.missing,
         "pages that cannot be read": pages.unreadable,
-        "rows that cannot be read": pages.broken_rows,
+        "rows that cannot be read": pages.damaged_rows,
     }.items():
         if number:
             result.lost.append(f"{what}: {number:,}")
 
 
-def table_of(values: list[Any]) -> str | None:
-    """Whose row it is. No two tables have values that fit both."""
+def guess_table(values: list[Any]) -> str | None:
+    """Returns the table that a row belongs to; `None` if its values fit none. No values fit two
+    tables.
+    """
 
-    def fits(*kinds: tuple[type, ...]) -> bool:
-        return len(values) >= len(kinds) and all(
-            type(value) in kind for value, kind in zip(values, kinds, strict=False)
+    def fits(*types: tuple[type, ...]) -> bool:
+        return len(values) >= len(types) and all(
+            type(value) in allowed for value, allowed in zip(values, types, strict=False)
         )
 
     number, none = (int,), type(None)
@@ -248,7 +261,7 @@ def table_of(values: list[Any]) -> str | None:
     if len(values) == 5 and fits(number, number, number, (int, float), number):
         return "update_state"
     if len(values) in (4, 5, 6) and fits(number, (str,), (int, none), (bytes, none)):
-        return "sessions" if not mend_login(tuple([*values, None, None][:6]))[1] else None
+        return "sessions" if not sanitize_credentials(tuple([*values, None, None][:6]))[1] else None
     if len(values) in (5, 6) and fits(number, number, (str, none), (int, float, str, none), (str, none)):
-        return "entities" if all(is_text(value) for value in values[2:5:2] if value is not None) else None
+        return "entities" if all(is_valid_text(value) for value in values[2:5:2] if value is not None) else None
     return None

@@ -1,4 +1,4 @@
-"""`telethon-session upgrade`: to the database version of the Telethon that is installed."""
+"""`telethon-session upgrade`: upgrades a file to the database version of the installed Telethon."""
 
 from __future__ import annotations
 
@@ -11,51 +11,67 @@ from telethon.sessions.sqlite import CURRENT_VERSION
 
 from ..sqlite import RustSQLiteSession
 from . import files
-from .command import Commands, add_file
-from .printing import say
-from .reading import SessionFile, reading
-from .schema import WRONG_HASHES
-from .writing import give_to_owner_of
+from .output import print_message
+from .reader import SessionReader, open_reader
+from .schema import LAST_WITH_WRONG_HASHES
+from .subcommands import Subcommands, add_file_argument
+from .writer import copy_owner
 
-_MORE = f"""\
+_DESCRIPTION = f"""\
 Upgrades the file to the database version of the installed Telethon, as opening it with a
 session does. An older Telethon may not be able to read it afterwards.
 
-Upgrading from version {WRONG_HASHES} or older removes all entities, as in Telethon, because
+Upgrading from version {LAST_WITH_WRONG_HASHES} or older removes all entities, as in Telethon, because
 their access hashes may be wrong. The command says so first and keeps a copy of the file as
 FILE.backup (with a number if that exists). The copy holds the login too, so remove it when you
 no longer need it."""
 
 
-def add_to(commands: Commands) -> None:
-    add_file(commands.declare("upgrade", run, "upgrade a session file", _MORE, "telethon-session upgrade anon"))
+def add_to(subcommands: Subcommands) -> None:
+    parser = subcommands.add(
+        "upgrade",
+        run,
+        summary="upgrade a session file",
+        description=_DESCRIPTION,
+        example="telethon-session upgrade anon",
+    )
+    add_file_argument(parser)
 
 
 def run(arguments: Namespace) -> int:
-    path = files.existing(arguments.file)
-    with reading(path) as file:
+    path = files.existing_session_path(arguments.file)
+    with open_reader(path) as file:
         version, entities = file.version, file.count("entities")
-        if version <= WRONG_HASHES and entities:
-            say(f"{entities:,} entities will be forgotten: in version {version} their access hashes may be wrong.")
+        if version <= LAST_WITH_WRONG_HASHES and entities:
+            print_message(
+                f"{path}: removing {entities:,} entities, because access hashes of database version {version} may be"
+                " wrong"
+            )
             backup = _back_up(file)
-            say(f"{backup} is a copy of the file as it was; it holds the login too.")
-    wanted = f"version {CURRENT_VERSION}, that of Telethon {telethon.__version__}"
-    if version >= CURRENT_VERSION:
-        is_newer = version > CURRENT_VERSION
-        print(f"{path} has database version {version}{f'; {wanted}, is older' if is_newer else ' already'}.")
-        return 0
-    RustSQLiteSession(path).close()
-    print(f"{path} was upgraded from database version {version} to {wanted}.")
+            print_message(f"{backup} is a copy of the file as it was, including the login")
+    if version > CURRENT_VERSION:
+        print(
+            f"{path} has database version {version}, which is newer than {CURRENT_VERSION}, the version of Telethon"
+            f" {telethon.__version__}"
+        )
+    elif version == CURRENT_VERSION:
+        print(f"{path} already has database version {version}")
+    else:
+        RustSQLiteSession(path).close()
+        print(
+            f"{path} was upgraded from database version {version} to {CURRENT_VERSION}, the version of Telethon"
+            f" {telethon.__version__}"
+        )
     return 0
 
 
-def _back_up(file: SessionFile) -> Path:
+def _back_up(file: SessionReader) -> Path:
     path = file.path.resolve()
-    backup = files.unused(path.with_name(f"{path.name}.backup"))
+    backup = files.unused_path(path.with_name(f"{path.name}.backup"))
     try:
-        # Only its owner may read it.
+        # Created in advance, so that only the owner can ever read it.
         os.close(os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        give_to_owner_of(backup, path)
+        copy_owner(path, backup)
         file.copy_to(backup)
     except BaseException:
         backup.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What is typed."""
+"""The argument parser of the program."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from collections.abc import Sequence
 import telethon
 
 from .. import __version__
-from . import bench, check, entities, export, importing, info, listing, merge, repair, upgrade
-from .command import Commands
+from . import bench, check, entities, export, import_, info, list_, merge, repair, upgrade
+from .subcommands import Subcommands
 
 PROGRAM = "telethon-session"
-COMMANDS = (info, listing, check, repair, upgrade, export, importing, entities, merge, bench)
-
+COMMANDS = (info, list_, check, repair, upgrade, export, import_, entities, merge, bench)
 
 _DESCRIPTION = """\
 Inspects, repairs and converts Telethon session files. A session file gives full access to the
@@ -26,14 +25,24 @@ error.
 
 exit codes:
   0    success
-  1    a fault in a file, a loss, no match, or an error; the last line on standard error says which
+  1    a problem in a file, a loss, no match, or an error; standard error says which
   2    invalid arguments
   130  interrupted by Ctrl-C
   141  the reader of the output went away"""
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments, with the command's function as `run`."""
+    """Parses the arguments of the command line.
+
+    Args:
+        argv: The arguments, `sys.argv[1:]` by default.
+
+    Returns:
+        The arguments. `run` is the function that runs the command.
+
+    Raises:
+        SystemExit: `--help` or `--version` was given, or the arguments are invalid.
+    """
     parser = argparse.ArgumentParser(
         PROGRAM,
         description=_DESCRIPTION,
@@ -42,15 +51,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     versions = f"%(prog)s {__version__} (Telethon {telethon.__version__}, SQLite {sqlite3.sqlite_version})"
     parser.add_argument("--version", action="version", version=versions)
-    commands = Commands(parser)
+    subcommands = Subcommands(parser)
     for command in COMMANDS:
-        command.add_to(commands)
+        command.add_to(subcommands)
     if not (sys.argv[1:] if argv is None else argv):
-        # To stderr and with 2, as nothing was done.
         parser.print_help(sys.stderr)
         parser.exit(2)
-    arguments, rest = parser.parse_known_args(argv)
-    if rest:
-        # They are not repeated: one may be a session string.
-        parser.error(arguments.explain_rest or "too many arguments; see --help")
+    arguments, unexpected = parser.parse_known_args(argv)
+    if unexpected:
+        # The message does not repeat them, because one may be a session string.
+        parser.error(arguments.unexpected_arguments_message or "too many arguments; see --help")
     return arguments

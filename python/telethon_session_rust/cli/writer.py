@@ -1,4 +1,6 @@
-"""Session files written past a session's class: rows with the dates that they have."""
+"""Writes rows to session files with their dates, which the session classes would replace by the
+current time.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +11,23 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ..sqlite import RustSQLiteSession
-from .reading import PATIENCE, explained
-from .values import Login, Row
+from .reader import BUSY_TIMEOUT, translate_error
+from .rows import Credentials, Row
 
-_NEWER = """
+_INSERT_NEWER_ENTITY = """
     insert into entities (id, hash, username, phone, name, date) values (?, ?, ?, ?, ?, ?)
     on conflict(id) do update set
         hash = excluded.hash, username = excluded.username, phone = excluded.phone, name = excluded.name,
         date = excluded.date
     where ifnull(excluded.date, 0) > ifnull(date, 0)
 """
-_OTHERS = {
+_INSERT = {
+    "entities": _INSERT_NEWER_ENTITY,
     "sent_files": "insert or ignore into sent_files (md5_digest, file_size, type, id, hash) values (?, ?, ?, ?, ?)",
     "update_state": "insert or ignore into update_state (id, pts, qts, date, seq) values (?, ?, ?, ?, ?)",
 }
-# As Telethon does when it is asked for such a username.
-_ONE_OWNER = """
+# Telethon does this when a username with several owners is looked up.
+_CLEAR_DUPLICATE_USERNAMES = """
     update entities set username = null where id in (
         select id from (
             select id, row_number() over (partition by username order by ifnull(date, 0) desc, id desc) as place
@@ -34,51 +37,59 @@ _ONE_OWNER = """
 """
 
 
-class Writing:
-    """A session file in one transaction."""
+class SessionWriter:
+    """A session file that is open for writing, in one transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def put(self, table: str, rows: Sequence[Row]) -> None:
-        """Adds rows. Of an entity the one seen last stays, of everything else what is there."""
-        self._connection.executemany(_NEWER if table == "entities" else _OTHERS[table], rows)
+    def insert(self, table: str, rows: Sequence[Row]) -> None:
+        """Inserts rows. An entity replaces an older copy of itself; other rows never replace
+        existing ones.
+        """
+        self._connection.executemany(_INSERT[table], rows)
 
-    def put_login(self, login: Login) -> None:
+    def replace_credentials(self, credentials: Credentials) -> None:
         columns = ["dc_id", "server_address", "port", "auth_key", "takeout_id"]
         if any(row[1] == "tmp_auth_key" for row in self._connection.execute("pragma table_info(sessions)")):
             columns.append("tmp_auth_key")
         self._connection.execute("delete from sessions")
         self._connection.execute(
             f"insert into sessions ({', '.join(columns)}) values ({', '.join('?' * len(columns))})",
-            [getattr(login, column) for column in columns],
+            [getattr(credentials, column) for column in columns],
         )
 
-    def give_each_username_one_owner(self) -> None:
-        """Whoever of several with one username was seen last keeps it."""
-        self._connection.execute(_ONE_OWNER)
+    def clear_duplicate_usernames(self) -> None:
+        """Leaves each username to the entity seen last."""
+        self._connection.execute(_CLEAR_DUPLICATE_USERNAMES)
 
     def count(self, table: str) -> int:
         return int(self._connection.execute(f"select count(*) from {table}").fetchone()[0])
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Writing]:
-    """All that is done in the block is written at its end, or nothing. A file that is not there yet is made."""
+def open_writer(path: Path) -> Iterator[SessionWriter]:
+    """Opens a file for writing. Creates it if it does not exist, and upgrades it if it is older.
+
+    Commits when the block ends, and rolls back if it raises.
+
+    Raises:
+        CommandError: SQLite cannot write the file.
+    """
     RustSQLiteSession(path).close()
-    with closing(sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)) as connection:
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT)) as connection:
         try:
-            # As the sessions have it: nothing that was deleted stays behind.
+            # Deleted keys must not remain in the file. The sessions set this too.
             connection.execute("pragma secure_delete = on")
             connection.execute("begin immediate")
-            yield Writing(connection)
+            yield SessionWriter(connection)
             connection.execute("commit")
         except sqlite3.Error as error:
-            raise explained(path, error) from error
+            raise translate_error(path, error) from error
 
 
-def give_to_owner_of(path: Path, other: Path) -> None:
-    """Whoever repairs somebody's file as root leaves it theirs."""
+def copy_owner(source: Path, target: Path) -> None:
+    """Gives a file the owner of another one if the process runs as root."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        owner = other.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
+        owner = source.stat()
+        os.chown(target, owner.st_uid, owner.st_gid)

@@ -1,0 +1,11 @@
+"""Errors that end a command with a message instead of a traceback."""
+
+from __future__ import annotations
+
+
+class CommandError(Exception):
+    """A command failed. The message is one line: what failed, on which file, and what to do."""
+
+
+class FileLocked(CommandError):
+    """Another process holds a lock on the file."""

@@ -1,0 +1,52 @@
+"""The rows of a session file."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from .._core import data_centre
+
+Row: TypeAlias = tuple[Any, ...]
+
+AUTH_KEY_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """The row of the table `sessions`."""
+
+    dc_id: int = 0
+    server_address: str | None = None
+    port: int | None = None
+    auth_key: bytes = field(default=b"", repr=False)
+    takeout_id: int | None = None
+    tmp_auth_key: bytes = field(default=b"", repr=False)
+
+    def with_address(self) -> Credentials:
+        """Fills in the address of one of Telegram's data centres if there is a key without an
+        address.
+        """
+        known = data_centre(self.dc_id) if self.auth_key and not self.server_address else None
+        return dataclasses.replace(self, server_address=known[0], port=self.port or known[1]) if known else self
+
+
+def decode_text(data: bytes) -> str:
+    """Decodes a text of a file. Bytes that are not UTF-8 become surrogates, which `is_valid_text`
+    detects.
+    """
+    return data.decode(errors="surrogateescape")
+
+
+def is_valid_text(value: Any) -> bool:
+    """Returns `True` if the value is a text that was UTF-8 in the file."""
+    if type(value) is not str:
+        return False
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
