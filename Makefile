@@ -1,78 +1,79 @@
-# Everything is done in .venv, which is made on first use. It takes Rust (stable), Python 3.10 or later, and make.
+# Everything runs in .venv, which is created on first use. Requires Rust (stable), Python 3.10 or later, and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
-# The caller's settings of an interpreter are not for these.
+# Do not pass the caller's Python settings on.
 unexport PYTHONHOME PYTHONOPTIMIZE PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS
-# The releases of Telethon that the sessions are tested with, the oldest first. The last is that of .venv.
+# The tested releases of Telethon, oldest first. .venv has the last one.
 RELEASES := 1.24.0 1.36.0 1.38.1 1.40.0 1.42.0 1.43.2 1.44.0 1.45.0
 
 RUST := Cargo.toml Cargo.lock $(shell find src crates -name "*.rs" -o -name Cargo.toml)
-WHEEL := target/wheels/.made
+WHEEL := target/wheels/.built
 
-# More of them than processors, because many tests wait.
+# More workers than processors, because many tests wait.
 WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
-# A core that can be told to panic, for one test.
+# A build of the extension that can panic on request, for one test.
 export FAULTY_CORE := $(CURDIR)/target/faulty/telethon_session_rust/_core.abi3.so
 
 SCHEDULES ?= 2000
-SHUTTLE := RUSTFLAGS='--cfg shuttle' CARGO_TARGET_DIR=target/schedules PYO3_PYTHON=/nonexistent \
-  cargo test --no-default-features --test schedules
-# What finds more when it looks longer, besides the slow tests.
-LONG := $(addprefix tests/sessions/test_,bad_arguments.py random_lives.py lookup_keys.py strings.py)
+SHUTTLE := RUSTFLAGS='--cfg shuttle' CARGO_TARGET_DIR=target/schedules \
+  cargo test -p session-core --features conformance --test schedules
+# All crates that do not need Python.
+CORE := --workspace --exclude telethon-session-rust --exclude attr-cache --features session-core/conformance
+# Tests with random input that run longer in test-long, besides the slow tests.
+LONG := $(addprefix tests/sessions/test_,bad_arguments.py stateful.py lookup_keys.py strings.py)
 
-MIRI := entity:: entity_cache peer_cache lookup_key session_string inbox
+MIRI := entity:: entity_table peer_cache lookup_key session_string inbox dirty_set
 
 FUZZ_SECONDS ?= 60
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 FUZZ := target/fuzz/.built
-# As cargo-fuzz has it, which a stable compiler does too. The host is named so that build scripts are spared.
+# The flags of cargo-fuzz, which work with a stable compiler. With an explicit target, build scripts do not get them.
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix -Cllvm-args=-sanitizer-coverage-, \
   level=4 inline-8bit-counters pc-table trace-compares)
 FUZZERS := session_string lookup_key session_file
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-core test-python test-parallel test-slow test-schedules test-long test-releases test-wheel \
-  test-sdist miri fuzz bench docs lint format lock wheel clean $(RELEASES:%=test-release-%) $(FUZZERS:%=fuzz-%)
+  test-sdist miri fuzz bench docs lint clippy format lock wheel clean $(RELEASES:%=test-release-%) $(FUZZERS:%=fuzz-%)
 
-help: ## list what there is to make
+help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.demo $(VENV)/.released ## sign a client in, receive 50,000 entities and come back, with Telethon's session and with ours
+demo: $(VENV)/.demo $(VENV)/.released ## sign a client in, receive 50,000 entities and reconnect, with our session and with Telethon's
 	$(BIN)/python demo/demo.py
 
-test: test-core test-python test-parallel ## run all tests but the slow ones
+test: test-core test-python test-parallel ## run all tests except the slow ones
 
-test-core: ## test the core, on a machine that might as well have no Python
-	PYO3_PYTHON=/nonexistent cargo test --workspace --no-default-features
+test-core: ## test the core and the stores, without Python
+	cargo test $(CORE)
 
-test-python: $(VENV)/.developed $(FAULTY_CORE) ## test beside the real Telethon
+test-python: $(VENV)/.developed $(FAULTY_CORE) ## compare with the installed Telethon
 	$(PYTEST) -m "not slow"
 
-test-parallel: $(VENV)/.developed ## run the tests made for it, each by eight threads at once
+test-parallel: $(VENV)/.developed ## run each test of test_parallel.py in eight threads at once
 	$(BIN)/python -m pytest tests/sessions/test_parallel.py --parallel-threads=8
 
-test-slow: test-schedules $(VENV)/.developed $(FAULTY_CORE) ## test kills, power cuts, held files, thousands of files, orders of threads
+test-slow: test-schedules $(VENV)/.developed $(FAULTY_CORE) ## test kills, power cuts, locked files, thousands of files, thread schedules
 	$(PYTEST) -m slow
 
-# On the orders of threads that shuttle tries: what a panic says there is part of the play.
-test-schedules: ## run the core's threads in thousands of orders, SCHEDULES=2000 of each kind
+# Some of these tests panic on purpose, so show their messages only on failure.
+test-schedules: ## run the core's threads in thousands of schedules with shuttle, SCHEDULES=2000 per test
 	@mkdir -p target/schedules
 	$(SHUTTLE) --no-run
 	SCHEDULES=$(SCHEDULES) $(SHUTTLE) -- --nocapture 2> target/schedules/log || { cat target/schedules/log; exit 1; }
 
 test-long: export HYPOTHESIS_PROFILE = long
-test-long: $(VENV)/.developed $(FAULTY_CORE) ## look longer for trouble: the slow tests and hypothesis with higher counts, and fuzzing
+test-long: $(VENV)/.developed $(FAULTY_CORE) ## run the slow tests and Hypothesis with higher counts, and fuzz
 	$(MAKE) test-schedules SCHEDULES=8000
 	$(PYTEST) -m slow --durations=10
 	$(PYTEST) $(LONG) --durations=10
 	$(MAKE) fuzz
 
-# What calls SQLite or Python cannot run under it.
-miri: ## run the core's tests under miri, which finds undefined behaviour; it takes a nightly toolchain that has it
-	CARGO_TARGET_DIR=target/miri cargo +nightly miri test --no-default-features --lib -- $(MIRI)
+miri: ## run the core's tests under Miri, which detects undefined behaviour; needs a nightly toolchain with Miri
+	CARGO_TARGET_DIR=target/miri cargo +nightly miri test -p session-core --lib -- $(MIRI)
 
 fuzz: $(FUZZERS:%=fuzz-%) ## run libFuzzer on strings, lookup keys and files, FUZZ_SECONDS=60 each
 
@@ -81,28 +82,27 @@ $(FUZZERS:%=fuzz-%): fuzz-%: $(FUZZ)
 	target/fuzz/$(HOST)/release/$* -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=60 -rss_limit_mb=2048 \
 	  -artifact_prefix=target/fuzz/ -print_final_stats=1 -verbosity=0 target/fuzz/corpus/$* fuzz/seeds/$*
 
-test-releases: $(patsubst %,test-release-%,$(filter-out $(lastword $(RELEASES)),$(RELEASES))) ## run the suite with the oldest supported Telethon, and what depends on the release with those between
+test-releases: $(patsubst %,test-release-%,$(filter-out $(lastword $(RELEASES)),$(RELEASES))) ## test with the oldest supported Telethon, and what depends on the release with later ones
 
-test-wheel: $(VENV)/.distribution $(WHEEL) ## check what the wheel holds, needs and says of itself, and that it works alone
+test-wheel: $(VENV)/.distribution $(WHEEL) ## check the wheel's contents, metadata and symbols, and that it works in a new environment
 	$(BIN)/python -m pytest distribution/test_wheel.py
 
-# What Cargo.lock names is fetched first; nothing else is to be had then.
+# Downloads the crates of Cargo.lock first, because the build has no network.
 test-sdist: $(VENV)/.distribution $(VENV)/.build ## check that the source distribution is complete and builds without the network
 	cargo fetch --locked
 	$(BIN)/python -m pytest distribution/test_sdist.py
 
-bench: $(VENV)/.bench $(VENV)/.released ## measure ours beside Telethon's, in one run; with QUICK=1 in about a minute
+bench: $(VENV)/.bench $(VENV)/.released ## compare our performance with Telethon's; with QUICK=1 in about a minute
 	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(VENV)/.docs $(VENV)/.developed ## build the documentation as a site, in target/docs
 	$(BIN)/mkdocs build --strict
 
-lint: $(VENV)/.lint $(VENV)/.distribution $(VENV)/.developed ## check with rustfmt, clippy, ruff, mypy, stubtest, pyright; the documentation's code and the workflows too
+lint: $(VENV)/.lint $(VENV)/.distribution $(VENV)/.developed ## check code, documentation and workflows with rustfmt, clippy, ruff, mypy, stubtest and pyright
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
-	cargo clippy --workspace --all-targets --no-default-features -- -D warnings
-	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo clippy -p telethon-session-rust -p plain-attributes --features faults -- -D warnings
+	$(MAKE) clippy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -115,19 +115,23 @@ lint: $(VENV)/.lint $(VENV)/.distribution $(VENV)/.developed ## check with rustf
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/zizmor --offline --quiet --persona pedantic .github
 
-format: $(VENV)/.lint ## put the code in the shape that lint asks for
+clippy: $(VENV)/.ready ## check the Rust code with clippy
+	cargo clippy $(CORE) --all-targets -- -D warnings
+	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo clippy -p telethon-session-rust -p attr-cache --features faults -- -D warnings
+
+format: $(VENV)/.lint ## format the code and apply automatic fixes
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock: $(VENV)/.build ## write the newest versions of all tools to tools.lock
+lock: $(VENV)/.build ## update tools.lock to the newest versions of all tools
 	$(UV) pip compile pyproject.toml --upgrade --universal --python-version 3.10 --no-header --no-annotate --quiet \
 	  $(foreach group,build test bench lint docs distribution,--group $(group)) --output-file tools.lock
 
 wheel: $(WHEEL) ## build an abi3 wheel in target/wheels
 
-clean: ## remove everything that was made
+clean: ## remove everything that was built
 	rm -rf $(VENV) .venvs target .pytest_cache .hypothesis .mypy_cache .ruff_cache demo-out
 
 $(FUZZ): $(RUST) $(wildcard fuzz/*.toml fuzz/fuzz_targets/*.rs)
@@ -142,19 +146,19 @@ $(FAULTY_CORE): $(RUST) | $(VENV)/.build
 
 $(VENV)/.ready: tools.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-	  || { echo "Python 3.10 or later is needed; say which with: make PYTHON=python3.12 ..."; exit 1; }
-	@cargo --version >/dev/null || { echo "Rust is needed: https://rustup.rs"; exit 1; }
+	  || { echo "Python 3.10 or later is required; choose one with: make PYTHON=python3.12 ..."; exit 1; }
+	@cargo --version >/dev/null || { echo "Rust is required: https://rustup.rs"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off "$$(grep '^uv==' tools.lock)"
 	touch $@
 
-# Each stands for the dependency group of its name.
+# One stamp file for each dependency group.
 GROUPS := $(addprefix $(VENV)/.,bench build demo distribution docs lint test)
 $(GROUPS): $(VENV)/.%: $(VENV)/.ready pyproject.toml
 	$(UV) pip install --compile-bytecode --python $(BIN)/python --constraints tools.lock --group $*
 	touch $@
 
-# Both builds are installed in the same place: one takes the other's stamp away.
+# Both builds install to one place, so each removes the other's stamp.
 $(VENV)/.developed: $(VENV)/.build $(VENV)/.test $(RUST)
 	rm -f $(VENV)/.released
 	$(BIN)/maturin develop
@@ -170,7 +174,7 @@ $(WHEEL): $(VENV)/.build $(RUST) README.md $(wildcard python/telethon_session_ru
 	$(BIN)/maturin build --release --strip --out target/wheels
 	touch $@
 
-# Each release has an environment of its own, with the wheel in it and not this folder. The oldest takes an older telemongo.
+# Each release has its own environment with the wheel instead of this folder. The oldest needs an older telemongo.
 .venvs/%/.ready: $(WHEEL)
 	$(UV) venv --quiet --clear --python $(BIN)/python .venvs/$*
 	sed -e '/^telethon==/d' $(if $(filter $(firstword $(RELEASES)),$*),-e 's/^telemongo==.*/telemongo==0.2.1/') tools.lock \

@@ -1,4 +1,4 @@
-"""The client's own entity cache, which every update goes through: `extend`, and the memory that it takes."""
+"""The client's own entity cache, which every update passes through: `extend`, and its memory."""
 
 from __future__ import annotations
 
@@ -10,91 +10,95 @@ from typing import Any
 
 from telethon._updates import EntityCache
 
+from common import gc_disabled, in_subprocess, rotated
+from dataset import PAGE, Dataset
+from harness import Harness
 from memory import resident
-from people import PAGE, People
-from report import Theme, bytes_each, faster, medians, seconds
-from sides import in_child, quiet, turns
-from stage import Stage
+from report import Row, Section, bytes_each, medians, seconds, speedup
 from telethon_session_rust import RustEntityCache
 
 CACHES = (EntityCache, RustEntityCache)
-# An update brings about as many.
+# About as many as an update brings.
 FEW = 4
 
 Times = dict[tuple[str, type], list[float]]
 
 
-def measure(stage: Stage) -> Theme:
-    scale, times = stage.scale, defaultdict(list)
-    for number in range(scale.rounds):
-        stage.say(f"entity cache: round {number + 1} of {scale.rounds}")
-        for cls in turns(CACHES, number):
-            measure_side(stage, cls, times)
-    taken: dict[type, list[float]] = {cls: [] for cls in CACHES}
-    for number in range(scale.rounds_in_children):
-        stage.say(f"entity cache, memory: round {number + 1} of {scale.rounds_in_children}")
-        with ThreadPoolExecutor(2) as two:
-            sides = turns(CACHES, number)
-            for cls, memory in zip(sides, two.map(lambda cls: memory_of_one(stage, cls), sides), strict=True):
-                taken[cls].append(memory)
+def measure(harness: Harness) -> Section:
+    scale, times = harness.scale, defaultdict(list)
+    for round_number in range(scale.rounds):
+        harness.log(f"entity cache: round {round_number + 1} of {scale.rounds}")
+        for cls in rotated(CACHES, round_number):
+            measure_side(harness, cls, times)
+    sizes: dict[type, list[float]] = {cls: [] for cls in CACHES}
+    for round_number in range(scale.rounds_in_subprocesses):
+        harness.log(f"entity cache, memory: round {round_number + 1} of {scale.rounds_in_subprocesses}")
+        with ThreadPoolExecutor(2) as executor:
+            sides = rotated(CACHES, round_number)
+            found = executor.map(lambda cls: memory_of_one(harness, cls), sides)
+            for cls, size in zip(sides, found, strict=True):
+                sizes[cls].append(size)
 
-    def row(what: str, reach: float | None = None) -> Any:
+    def row(what: str, target: float | None = None) -> Row:
         theirs, ours = (median(times[what, cls]) for cls in CACHES)
-        return faster(f"extend, {what}", theirs, ours, seconds, reach)
+        return speedup(f"extend, {what}", theirs, ours, seconds, target)
 
-    memories = (median(taken[cls]) for cls in CACHES)
-    return Theme(
+    theirs, ours = (median(sizes[cls]) for cls in CACHES)
+    return Section(
         "The client's own entity cache",
-        f"Time per entity, {scale.ingested:,} of them, each page read off the wire just before its call, as in a"
-        f" client: {PAGE} at once, or {FEW} as an update brings them; then the memory of {scale.remembered:,}, each"
-        f" cache in a process of its own. {medians(scale.rounds)}",
+        f"Time per entity, for {scale.received:,} of them, each page parsed just before its call, as in a client:"
+        f" {PAGE} at once, or {FEW} as in an update. Then the memory of {scale.cached:,}, each cache in a new process."
+        f" {medians(scale.rounds)}",
         [
             row(f"new, {PAGE} at once", 4),
-            row(f"seen again, {PAGE} at once", 4),
+            row(f"seen before, {PAGE} at once", 4),
             row(f"new, {FEW} at once", 4),
-            row(f"seen again, {FEW} at once", 4),
-            faster(f"{scale.remembered:,} entities", *memories, bytes_each, 3),
+            row(f"seen before, {FEW} at once", 4),
+            speedup(f"{scale.cached:,} entities", theirs, ours, bytes_each, 3),
         ],
     )
 
 
-def measure_side(stage: Stage, cls: type, times: Times) -> None:
-    numbers, count = stage.people.pages_of(stage.scale.ingested), stage.scale.ingested
+def measure_side(harness: Harness, cls: type, times: Times) -> None:
+    count = harness.scale.received
+    numbers = harness.dataset.page_numbers(count)
     for at_once in (PAGE, FEW):
         cache = cls()
-        for when in ("new", "seen again"):
-            with quiet():
-                taken = sum(clocked(cache, parts(stage.people.page(number), at_once)) for number in numbers)
-            times[f"{when}, {at_once} at once", cls].append(taken / count)
+        for case in ("new", "seen before"):
+            with gc_disabled():
+                elapsed = sum(timed(cache, split(harness.dataset.page(number), at_once)) for number in numbers)
+            times[f"{case}, {at_once} at once", cls].append(elapsed / count)
 
 
-def parts(page: Any, at_once: int) -> list[tuple[list[Any], list[Any]]]:
-    """The users and chats of a page, so many at once; as in updates, both are among the few."""
+def split(page: Any, at_once: int) -> list[tuple[list[Any], list[Any]]]:
+    """Returns the users and chats of a page in parts of this size, each with both users and chats,
+    as in updates.
+    """
     count = max(1, (len(page.users) + len(page.chats)) // at_once)
     return [(page.users[part::count], page.chats[part::count]) for part in range(count)]
 
 
-def clocked(cache: Any, calls: list[tuple[list[Any], list[Any]]]) -> float:
+def timed(cache: Any, calls: list[tuple[list[Any], list[Any]]]) -> float:
     extend = cache.extend
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for users, chats in calls:
         extend(users, chats)
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
-def memory_of_one(stage: Stage, cls: type) -> float:
-    return in_child(memory_of, cls, stage.people, stage.scale.remembered)
+def memory_of_one(harness: Harness, cls: type) -> float:
+    return in_subprocess(memory_of, cls, harness.dataset, harness.scale.cached)
 
 
-def memory_of(cls: type, people: People, count: int) -> float:
-    """Bytes per entity. To be called in a process of its own."""
-    numbers = people.pages_of(count)
+def memory_of(cls: type, dataset: Dataset, count: int) -> float:
+    """Returns bytes per entity. Call in a new process."""
+    numbers = dataset.page_numbers(count)
     for number in numbers[: len(numbers) // 10]:
-        people.page(number)
+        dataset.page(number)
     before = resident()
     cache = cls()
     for number in numbers:
-        page = people.page(number)
+        page = dataset.page(number)
         cache.extend(page.users, page.chats)
     del page
     return (resident() - before) / len(cache)

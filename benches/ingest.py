@@ -1,4 +1,4 @@
-"""`process_entities`: people met for the first time, and met again."""
+"""`process_entities`: entities received for the first time, and received again."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 from telethon.sessions import MemorySession, SQLiteSession
 from telethon.tl import types
 
-from people import PAGE
-from report import Row, Theme, beside, faster, medians, seconds
-from sides import SESSIONS, make, quiet, turns
-from stage import Stage
+from common import SESSIONS, gc_disabled, make_session, rotated
+from dataset import PAGE
+from harness import Harness
+from report import Row, Section, medians, over_floor, seconds, speedup
 from telethon_session_rust import RustMemorySession, RustSQLiteSession
 
-# What any session must read of an entity, and the fastest that Python can read it.
+# The attributes that every session must read, and the fastest way to read them in Python.
 READ = {
     types.User: operator.attrgetter("id", "access_hash", "min", "username", "phone", "first_name", "last_name"),
     types.Channel: operator.attrgetter("id", "access_hash", "min", "username", "title"),
@@ -29,42 +29,43 @@ READ = {
 Times = dict[tuple[str, Any], list[float]]
 
 
-def measure(stage: Stage) -> Theme:
+def measure(harness: Harness) -> Section:
+    scale = harness.scale
     times: Times = defaultdict(list)
-    for number in range(stage.scale.rounds):
-        stage.say(f"process_entities: round {number + 1} of {stage.scale.rounds}")
-        for side in turns([*SESSIONS, read_attributes], number):
-            with stage.room() as room:
-                measure_side(stage, side, room, times)
-    of = {key: median(found) for key, found in times.items()}
+    for round_number in range(scale.rounds):
+        harness.log(f"process_entities: round {round_number + 1} of {scale.rounds}")
+        for side in rotated([*SESSIONS, read_attributes], round_number):
+            with harness.temporary_folder() as folder:
+                measure_side(harness, side, folder, times)
+    of = {key: median(values) for key, values in times.items()}
     files, memories = (SQLiteSession, RustSQLiteSession), (MemorySession, RustMemorySession)
 
-    def row(what: str, when: str, sides: tuple[type, type], reach: float | None = None) -> Row:
-        return faster(what, of[when, sides[0]], of[when, sides[1]], seconds, reach)
+    def row(what: str, case: str, sides: tuple[type, type], target: float | None = None) -> Row:
+        return speedup(what, of[case, sides[0]], of[case, sides[1]], seconds, target)
 
-    def row_with_floor(what: str, when: str, ours: type, reach: float | None = None) -> Row:
-        return beside(f"{what}, beside the floor", of[when, ours], of[when, read_attributes], seconds, reach)
+    def row_over_floor(what: str, case: str, ours: type, target: float | None = None) -> Row:
+        return over_floor(f"{what}, against the floor", of[case, ours], of[case, read_attributes], seconds, target)
 
     new, read = "new entities", "each page just read"
-    return Theme(
+    return Section(
         "Receiving entities",
-        f"Time per entity, {stage.scale.ingested:,} of them in pages of {PAGE}. All pages are ready before; or each is"
-        " read off the wire just before its call, as in a client, and still in the CPU's cache. The floor is reading"
-        f" the same attributes with `operator.attrgetter`. {medians(stage.scale.rounds)}",
+        f"Time per entity, for {scale.received:,} of them in pages of {PAGE}. All pages are parsed beforehand, or each"
+        ' page just before its call, as in a client, and still in the CPU cache ("just read"). The'
+        f" floor reads these attributes with `operator.attrgetter`. {medians(scale.rounds)}",
         [
             row(f"{new}, in a file", "new", files, 12),
             row(f"{new}, in memory", "new", memories, 7),
-            row_with_floor(f"{new}, in a file", "new", RustSQLiteSession, 1),
-            row_with_floor(f"{new}, in memory", "new", RustMemorySession, 1),
-            row("seen again, in a file", "again", files, 15),
-            row("seen again, in memory", "again", memories),
-            row(f"{new}, until on disk", "disk", files),
+            row_over_floor(f"{new}, in a file", "new", RustSQLiteSession, 1),
+            row_over_floor(f"{new}, in memory", "new", RustMemorySession, 1),
+            row("seen before, in a file", "seen before", files, 15),
+            row("seen before, in memory", "seen before", memories),
+            row(f"{new}, until on disk", "on disk", files),
             row(f"{new}, CPU of all threads until on disk", "cpu", files),
             row(f"{new}, {read}, in a file", "just read", files, 12),
             row(f"{new}, {read}, in memory", "just read", memories, 7),
-            row_with_floor(f"{new}, {read}, in a file", "just read", RustSQLiteSession, 1),
-            row_with_floor(f"{new}, {read}, in memory", "just read", RustMemorySession, 1),
-            row(f"seen again, {read}, in a file", "just read again", files, 15),
+            row_over_floor(f"{new}, {read}, in a file", "just read", RustSQLiteSession, 1),
+            row_over_floor(f"{new}, {read}, in memory", "just read", RustMemorySession, 1),
+            row(f"seen before, {read}, in a file", "just read, seen before", files, 15),
         ],
     )
 
@@ -76,45 +77,47 @@ def read_attributes(page: types.contacts.ResolvedPeer) -> None:
         READ[type(chat)](chat)
 
 
-def measure_side(stage: Stage, side: Any, room: Path, times: Times) -> None:
-    numbers = stage.people.pages_of(stage.scale.ingested)
+def measure_side(harness: Harness, side: Any, folder: Path, times: Times) -> None:
+    count = harness.scale.received
+    numbers = harness.dataset.page_numbers(count)
     if isinstance(side, type):
-        measure_session(stage, side, room / "all", times)
-        call = make(side, room / "just").process_entities
+        measure_session(harness, side, folder / "all", times)
+        call = make_session(side, folder / "just_read").process_entities
     else:
-        pages = stage.people.read(numbers)
-        with quiet():
-            times["new", side].append(clocked(side, pages) / stage.scale.ingested)
+        pages = harness.dataset.pages(numbers)
+        with gc_disabled():
+            times["new", side].append(timed(side, pages) / count)
         call = side
-    for what in ("just read", "just read again"):
-        with quiet():
-            taken = sum(clocked(call, [stage.people.page(number)]) for number in numbers)
-        times[what, side].append(taken / stage.scale.ingested)
+    for case in ("just read", "just read, seen before"):
+        with gc_disabled():
+            elapsed = sum(timed(call, [harness.dataset.page(number)]) for number in numbers)
+        times[case, side].append(elapsed / count)
 
 
-def measure_session(stage: Stage, cls: type, path: Path, times: Times) -> None:
-    numbers, count = stage.people.pages_of(stage.scale.ingested), stage.scale.ingested
-    session = make(cls, path)
-    pages = stage.people.read(numbers)
-    with quiet():
+def measure_session(harness: Harness, cls: type, path: Path, times: Times) -> None:
+    count = harness.scale.received
+    numbers = harness.dataset.page_numbers(count)
+    session = make_session(cls, path)
+    pages = harness.dataset.pages(numbers)
+    with gc_disabled():
         cpu = time.process_time()
-        new = clocked(session.process_entities, pages)
-        begun = time.perf_counter()
-        # There is no event loop here, so that it returns when all is on disk.
+        new = timed(session.process_entities, pages)
+        start = time.perf_counter()
+        # Without an event loop, save() returns when everything is on disk.
         session.save()
-        saving = time.perf_counter() - begun
+        saving = time.perf_counter() - start
         cpu = time.process_time() - cpu
-    pages = stage.people.read(numbers)
-    with quiet():
-        again = clocked(session.process_entities, pages)
+    pages = harness.dataset.pages(numbers)
+    with gc_disabled():
+        again = timed(session.process_entities, pages)
     session.close()
-    for what, taken in (("new", new), ("disk", new + saving), ("cpu", cpu), ("again", again)):
-        times[what, cls].append(taken / count)
+    for case, elapsed in (("new", new), ("on disk", new + saving), ("cpu", cpu), ("seen before", again)):
+        times[case, cls].append(elapsed / count)
 
 
-def clocked(call: Callable[[Any], Any], pages: list[Any]) -> float:
-    """Seconds for all of them, without a pause."""
-    begun = time.perf_counter()
+def timed(call: Callable[[Any], Any], pages: list[Any]) -> float:
+    """Returns the seconds of one call for each page, without a pause."""
+    start = time.perf_counter()
     for page in pages:
         call(page)
-    return time.perf_counter() - begun
+    return time.perf_counter() - start

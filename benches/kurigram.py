@@ -1,4 +1,4 @@
-"""Kurigram's storage, which has an index, in the place of a session."""
+"""Kurigram's storage, which has an index, for comparison with the sessions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from people import Key
+from dataset import Key
 
-# It is sorry that encryption will be slow; here nothing is encrypted.
+# Silences the warning that encryption will be slow; nothing is encrypted here.
 logging.getLogger("pyrogram").setLevel(logging.ERROR)
 
 from pyrogram.raw.types import InputPeerUser
@@ -30,9 +30,9 @@ class KurigramStorage:
         self._run(self._storage.open())
 
     def put(self, page: types.contacts.ResolvedPeer) -> None:
-        """As its client does with the users and chats of an update.
+        """Stores the users and chats of a page as Kurigram's client does for an update.
 
-        It holds usernames good for 8 hours after that, so that all of them are found.
+        Usernames stay valid for 8 hours, so all of them are found.
         """
         peers = [(user.id, user.access_hash, "user", user.phone) for user in page.users]
         names = [(user.id, [user.username.lower()]) for user in page.users if user.username]
@@ -47,21 +47,21 @@ class KurigramStorage:
         self._run(self._storage.update_peers(peers))
         self._run(self._storage.update_usernames(names))
 
-    def settle(self) -> None:
-        """Opened again it is at its best: that is when it tidies its file."""
+    def flush(self) -> None:
+        """Saves and reopens the file, because Kurigram compacts it when it opens it."""
         self._run(self._storage.save())
         self._run(self._storage.close())
         self._run(self._storage.open())
 
-    def clocked(self, keys: list[Key]) -> float:
-        return self._run(self._clocked(keys))
+    def timed(self, keys: list[Key]) -> float:
+        return self._run(self._timed(keys))
 
-    async def _clocked(self, keys: list[Key]) -> float:
+    async def _timed(self, keys: list[Key]) -> float:
         find = self._storage.get_peer_by_username
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for key in keys:
             await find(key.lower())
-        return (time.perf_counter() - begun) / len(keys)
+        return (time.perf_counter() - start) / len(keys)
 
     def find(self, key: Key) -> int:
         found = self._run(self._storage.get_peer_by_username(str(key).lower()))

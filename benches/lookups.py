@@ -1,4 +1,4 @@
-"""Finding somebody by id, username, phone and name, among few and among many."""
+"""Looking up an entity by ID, username, phone and name, among few and among many."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from telethon import utils
 from telethon.sessions import MemorySession, SQLiteSession
 from telethon.tl import types
 
+from common import gc_disabled, make_session, rotated
+from dataset import Key, LookupKeys, fresh
+from harness import Harness
 from kurigram import KurigramStorage
-from people import Key, Keys, fresh
-from report import Row, Theme, beside, faster, medians, number, seconds
-from sides import make, quiet, turns
-from stage import Stage
+from report import Row, Section, medians, number, over_floor, seconds, speedup
 from telethon_session_rust import RustSQLiteSession
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 LOOKUPS = 20_000
-# Of those who read all rows for a lookup: so many lookups as read a million rows, but not fewer than these.
-SCANS = 6
+# A side that scans the table does as many lookups as read a million rows, but at least this number.
+MIN_SCANS = 6
 
 Times = dict[tuple[int, str, str], list[float]]
 
@@ -34,14 +34,14 @@ class Side(Protocol):
 
     def put(self, page: types.contacts.ResolvedPeer) -> None: ...
 
-    def settle(self) -> None:
-        """Puts what was taken to where it is when a program begins."""
+    def flush(self) -> None:
+        """Stores the entities as a program finds them when it starts."""
 
-    def clocked(self, keys: list[Key]) -> float:
-        """Seconds for each lookup."""
+    def timed(self, keys: list[Key]) -> float:
+        """Returns seconds per lookup."""
 
     def find(self, key: Key) -> int:
-        """The marked id."""
+        """Returns the marked ID."""
 
     def close(self) -> None: ...
 
@@ -50,23 +50,23 @@ class SessionSide:
     def __init__(self, cls: type, path: Path) -> None:
         self.name = cls.__name__
         self.scans = cls is not RustSQLiteSession
-        self._session = make(cls, path)
+        self._session = make_session(cls, path)
 
     def put(self, page: types.contacts.ResolvedPeer) -> None:
         self._session.process_entities(page)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         self._session.save()
 
-    def clocked(self, keys: list[Key]) -> float:
+    def timed(self, keys: list[Key]) -> float:
         find = self._session.get_input_entity
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for key in keys:
-            try:  # noqa: SIM105 (suppress() takes longer than some lookups)
+            try:  # noqa: SIM105 (suppress() costs more than some lookups)
                 find(key)
-            except ValueError:  # a username that nobody has
+            except ValueError:  # an unknown username
                 pass
-        return (time.perf_counter() - begun) / len(keys)
+        return (time.perf_counter() - start) / len(keys)
 
     def find(self, key: Key) -> int:
         return utils.get_peer_id(self._session.get_input_entity(key))
@@ -76,7 +76,7 @@ class SessionSide:
 
 
 class DictSide:
-    """The floor: the least that Python can do to make an input peer of a username."""
+    """The floor: the cheapest way in Python from a username to an input peer."""
 
     name = "dict"
     scans = False
@@ -89,15 +89,15 @@ class DictSide:
             if getattr(entity, "username", None):
                 self._peers[entity.username.lower()] = (entity.id, entity.access_hash)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         pass
 
-    def clocked(self, keys: list[Key]) -> float:
+    def timed(self, keys: list[Key]) -> float:
         peers, make_peer = self._peers, types.InputPeerUser
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for name in keys:
             make_peer(*peers[name.lower()])
-        return (time.perf_counter() - begun) / len(keys)
+        return (time.perf_counter() - start) / len(keys)
 
     def find(self, key: Key) -> int:
         return self._peers[str(key).lower()][0]
@@ -107,81 +107,81 @@ class DictSide:
 
 
 class Population:
-    """So many people, known to every side."""
+    """A number of entities that every side has stored."""
 
-    def __init__(self, stage: Stage, room: Path, count: int, largest: int) -> None:
-        stage.say(f"lookups: {count:,} people move in")
+    def __init__(self, harness: Harness, folder: Path, count: int, largest: int) -> None:
+        harness.log(f"lookups: storing {count:,} entities")
         self.count = count
-        self.keys = Keys()
+        self.keys = LookupKeys()
         sessions: list[Side] = [
-            SessionSide(cls, room / f"{count}-{cls.__name__}") for cls in (SQLiteSession, RustSQLiteSession)
+            SessionSide(cls, folder / f"{count}-{cls.__name__}") for cls in (SQLiteSession, RustSQLiteSession)
         ]
-        kurigram = KurigramStorage(room, f"{count}-kurigram")
-        self.sides: list[Side] = [*sessions, SessionSide(MemorySession, room), kurigram, DictSide()]
-        self.asked: dict[str, list[Side]] = {"username": self.sides}
+        kurigram = KurigramStorage(folder, f"{count}-kurigram")
+        self.sides: list[Side] = [*sessions, SessionSide(MemorySession, folder), kurigram, DictSide()]
+        self.sides_by_kind: dict[str, list[Side]] = {"username": self.sides}
         if count in (SIZES[0], largest):
-            self.asked |= dict.fromkeys(("phone", "name"), sessions)
+            self.sides_by_kind |= dict.fromkeys(("phone", "name"), sessions)
         if count == SIZES[0]:
-            self.asked["id"] = sessions
+            self.sides_by_kind["id"] = sessions
         if count == largest:
-            self.asked |= dict.fromkeys(("name of many", "nobody"), sessions)
-        for number_of_page in stage.people.pages_of(count):
-            page = stage.people.page(number_of_page)
-            self.keys.note(page)
+            self.sides_by_kind |= dict.fromkeys(("shared name", "unknown username"), sessions)
+        for page_number in harness.dataset.page_numbers(count):
+            page = harness.dataset.page(page_number)
+            self.keys.add(page)
             for side in self.sides:
                 side.put(page)
         for side in self.sides:
-            side.settle()
+            side.flush()
         self._check()
 
     def _check(self) -> None:
-        """All sides find the same people."""
-        for kind, sides in self.asked.items():
-            for key in self.keys.draw(kind, SCANS, SCANS, random.Random(0))[0]:
-                if kind != "nobody":
-                    assert len({side.find(key) for side in sides}) == 1, f"the sides do not agree about {key}"
+        """Checks that all sides find identical entities."""
+        for kind, sides in self.sides_by_kind.items():
+            for key in self.keys.draw(kind, MIN_SCANS, MIN_SCANS, random.Random(0))[0]:
+                if kind != "unknown username":
+                    assert len({side.find(key) for side in sides}) == 1, f"the sides disagree about {key}"
 
     def measure(self, round_number: int, times: Times) -> None:
-        chance = random.Random(round_number)
-        for kind, sides in self.asked.items():
-            few, many = self.keys.draw(kind, max(SCANS, SIZES[-1] // self.count), LOOKUPS, chance)
-            for side in turns(sides, round_number):
-                times[self.count, kind, side.name].append(side.clocked(fresh(few if side.scans else many)))
+        rng = random.Random(round_number)
+        for kind, sides in self.sides_by_kind.items():
+            few, many = self.keys.draw(kind, max(MIN_SCANS, SIZES[-1] // self.count), LOOKUPS, rng)
+            for side in rotated(sides, round_number):
+                times[self.count, kind, side.name].append(side.timed(fresh(few if side.scans else many)))
 
     def close(self) -> None:
         for side in self.sides:
             side.close()
 
 
-def measure(stage: Stage) -> Theme:
-    sizes = [size for size in SIZES if size <= stage.scale.most]
+def measure(harness: Harness) -> Section:
+    sizes = [size for size in SIZES if size <= harness.scale.largest]
     times: Times = defaultdict(list)
-    with stage.room() as room:
-        populations = [Population(stage, room, size, sizes[-1]) for size in sizes]
-        with quiet():
-            for round_number in range(stage.scale.rounds):
-                stage.say(f"lookups: round {round_number + 1} of {stage.scale.rounds}")
-                for population in turns(populations, round_number):
+    with harness.temporary_folder() as folder:
+        populations = [Population(harness, folder, size, sizes[-1]) for size in sizes]
+        with gc_disabled():
+            for round_number in range(harness.scale.rounds):
+                harness.log(f"lookups: round {round_number + 1} of {harness.scale.rounds}")
+                for population in rotated(populations, round_number):
                     population.measure(round_number, times)
         for population in populations:
             population.close()
-    of = {key: median(found) for key, found in times.items()}
-    few, most = sizes[0], sizes[-1]
-    # How long a scan takes, and so this figure, goes with the number of entities.
-    reach = 20_000 if most == SIZES[-1] else None
+    of = {key: median(values) for key, values in times.items()}
+    few, many = sizes[0], sizes[-1]
+    # The time of a scan, and thus this ratio, grows with the number of entities.
+    target = 20_000 if many == SIZES[-1] else None
     names = [side.name for side in populations[0].sides]
-    return Theme(
-        "Looking somebody up",
-        f"Time per lookup with `get_input_entity`, ours {LOOKUPS:,} a round, each by another key, Telethon's fewer"
-        f" where it reads all rows. {medians(stage.scale.rounds)}",
+    return Section(
+        "Looking up an entity",
+        f"Time per lookup with `get_input_entity`: {LOOKUPS:,} per round with ours, each by another key, and fewer with"
+        f" Telethon's where it reads all rows. {medians(harness.scale.rounds)}",
         [
             *(against_telethon(of, few, kind, 15) for kind in ("id", "username", "phone", "name")),
-            *(against_telethon(of, most, kind, reach) for kind in ("username", "phone", "name")),
-            *(against_few(of, few, most, kind) for kind in ("username", "phone", "name")),
-            against_kurigram(of, most),
-            *(against_dict(of, count) for count in (few, most)),
-            against_telethon(of, most, "name of many"),
-            against_telethon(of, most, "nobody"),
+            *(against_telethon(of, many, kind, target) for kind in ("username", "phone", "name")),
+            *(against_few(of, few, many, kind) for kind in ("username", "phone", "name")),
+            against_kurigram(of, many),
+            *(against_dict(of, count) for count in (few, many)),
+            against_telethon(of, many, "shared name"),
+            against_telethon(of, many, "unknown username"),
         ],
         curves={name: {size: of[size, "username", name] for size in sizes} for name in names},
     )
@@ -191,25 +191,25 @@ Medians = dict[tuple[int, str, str], float]
 OURS, THEIRS = RustSQLiteSession.__name__, SQLiteSession.__name__
 
 
-def against_telethon(of: Medians, count: int, kind: str, reach: float | None = None) -> Row:
+def against_telethon(of: Medians, count: int, kind: str, target: float | None = None) -> Row:
     what = {
-        "name of many": "by a name that others have too",
-        "nobody": "by a username that nobody has",
+        "shared name": "by a name that several entities have",
+        "unknown username": "by an unknown username",
     }.get(kind, f"by {kind}")
-    return faster(f"{what}, among {number(count)}", of[count, kind, THEIRS], of[count, kind, OURS], seconds, reach)
+    return speedup(f"{what}, among {number(count)}", of[count, kind, THEIRS], of[count, kind, OURS], seconds, target)
 
 
-def against_few(of: Medians, few: int, most: int, kind: str) -> Row:
-    what = f"by {kind}, among {number(most)}, beside ours among {number(few)}"
-    return beside(what, of[most, kind, OURS], of[few, kind, OURS], seconds, 3)
+def against_few(of: Medians, few: int, many: int, kind: str) -> Row:
+    what = f"by {kind}, among {number(many)}, against ours among {number(few)}"
+    return over_floor(what, of[many, kind, OURS], of[few, kind, OURS], seconds, 3)
 
 
 def against_kurigram(of: Medians, count: int) -> Row:
     theirs = of[count, "username", KurigramStorage.name]
-    what = f"by username, among {number(count)}, beside Kurigram's storage instead of Telethon's"
-    return faster(what, theirs, of[count, "username", OURS], seconds, 10)
+    what = f"by username, among {number(count)}, against Kurigram's storage instead of Telethon's"
+    return speedup(what, theirs, of[count, "username", OURS], seconds, 10)
 
 
 def against_dict(of: Medians, count: int) -> Row:
-    what = f"by username, among {number(count)}, beside a dict"
-    return beside(what, of[count, "username", OURS], of[count, "username", DictSide.name], seconds, 3)
+    what = f"by username, among {number(count)}, against a dict"
+    return over_floor(what, of[count, "username", OURS], of[count, "username", DictSide.name], seconds, 3)

@@ -1,4 +1,6 @@
-"""A thousand sessions in one process: what they take of it, and how long they take to open and to save."""
+"""A thousand sessions in one process: memory, threads and files, and the time to open and to save
+them.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +20,23 @@ import psutil
 from telethon.crypto import AuthKey
 from telethon.sessions import SQLiteSession
 
+from common import flush, gc_disabled, in_subprocess, rotated
+from dataset import Dataset
+from harness import Harness
 from memory import resident
-from people import People
-from report import Theme, faster, kilobytes, medians, number, seconds, within
-from sides import in_child, quiet, settle, turns
-from stage import Stage
+from report import Section, at_most, kilobytes, medians, number, seconds, speedup
 from telethon_session_rust import RustSQLiteSession
 
 ENTITIES = 20
 CHANGED = 5
-# How often threads are counted while all save.
-LOOK_EVERY = 20
-THREADS = 8
+# Threads are counted after every so many calls of save().
+COUNT_EVERY = 20
+MAX_THREADS = 8
 
 
 @dataclass
-class Taken:
-    """What all the sessions of a process took."""
+class Usage:
+    """The resources that all sessions of a process use together."""
 
     opening: float
     first_lookups: float
@@ -43,98 +45,100 @@ class Taken:
     threads: int = 0
     files: int = 0
 
-    def look(self, process: psutil.Process) -> None:
+    def count_threads(self, process: psutil.Process) -> None:
         self.threads = max(self.threads, process.num_threads())
 
 
-def measure(stage: Stage) -> Theme:
-    count, rounds = stage.scale.sessions, stage.scale.rounds_in_children
+def measure(harness: Harness) -> Section:
+    count, rounds = harness.scale.sessions, harness.scale.rounds_in_subprocesses
     classes = (SQLiteSession, RustSQLiteSession)
-    found: dict[type, list[Taken]] = defaultdict(list)
-    with stage.room() as room:
-        template = write_template(stage.people, room / "template.session")
+    usages: dict[type, list[Usage]] = defaultdict(list)
+    with harness.temporary_folder() as template_folder:
+        template = write_template(harness.dataset, template_folder / "template.session")
         for round_number in range(rounds):
-            stage.say(f"{count:,} sessions: round {round_number + 1} of {rounds}")
-            for cls in turns(classes, round_number):
-                with stage.room() as folder:
+            harness.log(f"{count:,} sessions: round {round_number + 1} of {rounds}")
+            for cls in rotated(classes, round_number):
+                with harness.temporary_folder() as folder:
                     paths = [str(folder / f"{index}.session") for index in range(count)]
                     for path in paths:
                         shutil.copyfile(template, path)
-                    found[cls].append(in_child(live, cls, paths, stage.people))
+                    usages[cls].append(in_subprocess(use_sessions, cls, paths, harness.dataset))
 
-    def of(cls: type, what: Callable[[Taken], float]) -> float:
-        return median(what(taken) for taken in found[cls])
+    def of(cls: type, figure: Callable[[Usage], float]) -> float:
+        return median(figure(usage) for usage in usages[cls])
 
-    def both(what: Callable[[Taken], float]) -> tuple[float, float]:
-        return of(SQLiteSession, what), of(RustSQLiteSession, what)
+    def both(figure: Callable[[Usage], float]) -> tuple[float, float]:
+        return of(SQLiteSession, figure), of(RustSQLiteSession, figure)
 
-    threads = both(lambda taken: taken.threads)
-    files = both(lambda taken: taken.files)
-    return Theme(
+    threads = both(lambda usage: usage.threads)
+    files = both(lambda usage: usage.files)
+    return Section(
         f"{count:,} sessions in one process",
-        f"Files with a login and {ENTITIES} entities, in a process of their own; {CHANGED} entities change before a"
-        f" `save()` in the event loop. Memory is taken when all is loaded. {medians(rounds)}",
+        f"Files with a login and {ENTITIES} entities, in a new process; {CHANGED} entities change before each `save()`"
+        f" in the event loop. Memory is measured when all sessions are loaded. {medians(rounds)}",
         [
-            faster("to open them", *both(lambda taken: taken.opening), seconds, 1),
-            faster("to open them and look somebody up in each", *both(lambda t: t.opening + t.first_lookups), seconds),
-            faster("save() on each", *both(lambda taken: taken.saving), seconds, 5),
-            faster("memory of each", *both(lambda taken: taken.memory / count), kilobytes, 2),
-            within("threads of the process", threads[1], THREADS, number, threads[0]),
-            within("file descriptors that they keep open", files[1], files[0], number, files[0]),
+            speedup("opening them", *both(lambda usage: usage.opening), seconds, 1),
+            speedup(
+                "opening them, with a lookup in each", *both(lambda usage: usage.opening + usage.first_lookups), seconds
+            ),
+            speedup("save() on each", *both(lambda usage: usage.saving), seconds, 5),
+            speedup("memory of each", *both(lambda usage: usage.memory / count), kilobytes, 2),
+            at_most("threads of the process", threads[1], MAX_THREADS, number, threads[0]),
+            at_most("open file descriptors", files[1], files[0], number, files[0]),
         ],
     )
 
 
-def write_template(people: People, path: Path) -> Path:
+def write_template(dataset: Dataset, path: Path) -> Path:
     session = SQLiteSession(str(path))
     session.set_dc(2, "149.154.167.51", 443)
     session.auth_key = AuthKey(os.urandom(256))
-    session.process_entities(people.page(0).users[:ENTITIES])
+    session.process_entities(dataset.page(0).users[:ENTITIES])
     session.close()
     return path
 
 
-def live(cls: type, paths: list[str], people: People) -> Taken:
-    """To be called in a process of its own."""
-    # A thousand files and their journals are more than some systems allow unasked.
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+def use_sessions(cls: type, paths: list[str], dataset: Dataset) -> Usage:
+    """Opens, queries, saves and closes all sessions. Call in a new process."""
+    # A thousand files and their journals exceed the default limit of some systems.
+    hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
     process = psutil.Process()
-    changed = people.page(0).users[:CHANGED]
-    username = next(user.username for user in people.page(0).users[:ENTITIES] if user.username)
+    changed = dataset.page(0).users[:CHANGED]
+    username = next(user.username for user in dataset.page(0).users[:ENTITIES] if user.username)
     memory, files = resident(), process.num_fds()
 
-    with quiet():
-        begun = time.perf_counter()
+    with gc_disabled():
+        start = time.perf_counter()
         sessions = [cls(path) for path in paths]
-        opening = time.perf_counter() - begun
-        begun = time.perf_counter()
+        opening = time.perf_counter() - start
+        start = time.perf_counter()
         for session in sessions:
             session.get_input_entity(username)
-        first_lookups = time.perf_counter() - begun
+        first_lookups = time.perf_counter() - start
     for session in sessions:
         while cls is RustSQLiteSession and not session._is_loaded():
             time.sleep(0.001)
-    taken = Taken(opening, first_lookups, resident() - memory)
-    taken.look(process)
-    with quiet():
-        asyncio.run(save_all(sessions, changed, process, taken))
-    # Not while something is written: there are journals and folders open then, which nobody can count in time.
-    taken.files = process.num_fds() - files
+    usage = Usage(opening, first_lookups, resident() - memory)
+    usage.count_threads(process)
+    with gc_disabled():
+        asyncio.run(save_all(sessions, changed, process, usage))
+    # Count when nothing is written, because journals and folders are open only briefly.
+    usage.files = process.num_fds() - files
     for session in sessions:
         session.close()
-    return taken
+    return usage
 
 
-async def save_all(sessions: list[Any], changed: list[Any], process: psutil.Process, taken: Taken) -> None:
+async def save_all(sessions: list[Any], changed: list[Any], process: psutil.Process, usage: Usage) -> None:
     for user in changed:
         user.first_name += " the Second"
     for index, session in enumerate(sessions):
         session.process_entities(changed)
-        if index % LOOK_EVERY == 0:
-            taken.look(process)
-        begun = time.perf_counter()
+        if index % COUNT_EVERY == 0:
+            usage.count_threads(process)
+        start = time.perf_counter()
         session.save()
-        taken.saving += time.perf_counter() - begun
-    await asyncio.gather(*(settle(session) for session in sessions))
-    taken.look(process)
+        usage.saving += time.perf_counter() - start
+    await asyncio.gather(*(flush(session) for session in sessions))
+    usage.count_threads(process)

@@ -1,4 +1,4 @@
-"""The memory that entities take once the objects they came in are gone."""
+"""Resident memory per entity, after the received objects are freed."""
 
 from __future__ import annotations
 
@@ -12,55 +12,57 @@ from statistics import median
 import psutil
 from telethon.sessions import MemorySession, SQLiteSession
 
-from longest_page import SAVE_EVERY
-from people import People
-from report import Theme, bytes_each, faster, medians, within
-from sides import SESSIONS, in_child, make, settle, turns
-from stage import Stage
+from common import SESSIONS, flush, in_subprocess, make_session, rotated
+from dataset import Dataset
+from harness import Harness
+from max_latency import SAVE_EVERY
+from report import Section, at_most, bytes_each, medians, speedup
 from telethon_session_rust import RustMemorySession, RustSQLiteSession
 
 
-def measure(stage: Stage) -> Theme:
-    scale, count = stage.scale, stage.scale.remembered
-    taken: dict[type, list[float]] = {cls: [] for cls in SESSIONS}
-    for number in range(scale.rounds_in_children):
-        stage.say(f"memory: round {number + 1} of {scale.rounds_in_children}")
-        # Nothing is timed here, so that two may go on at once.
-        with stage.room() as room, ThreadPoolExecutor(2) as two:
-            sides = turns(SESSIONS, number)
-            paths = [room / cls.__name__ for cls in sides]
-            found = two.map(lambda cls, path: in_child(memory_of, cls, path, stage.people, count), sides, paths)
-            for cls, memory in zip(sides, found, strict=True):
-                taken[cls].append(memory / count)
-    of = {cls: median(found) for cls, found in taken.items()}
+def measure(harness: Harness) -> Section:
+    scale, count = harness.scale, harness.scale.cached
+    sizes: dict[type, list[float]] = {cls: [] for cls in SESSIONS}
+    for round_number in range(scale.rounds_in_subprocesses):
+        harness.log(f"memory: round {round_number + 1} of {scale.rounds_in_subprocesses}")
+        # Nothing is timed here, so two can run at once.
+        with harness.temporary_folder() as folder, ThreadPoolExecutor(2) as executor:
+            sides = rotated(SESSIONS, round_number)
+            paths = [folder / cls.__name__ for cls in sides]
+            found = executor.map(
+                lambda cls, path: in_subprocess(memory_of, cls, path, harness.dataset, count), sides, paths
+            )
+            for cls, size in zip(sides, found, strict=True):
+                sizes[cls].append(size / count)
+    of = {cls: median(values) for cls, values in sizes.items()}
     what = f"{count:,} entities"
-    return Theme(
+    return Section(
         "Memory",
-        "Resident memory per entity, before and after, each session in a process of its own, all on disk that belongs"
-        f" there. {medians(scale.rounds_in_children)}",
+        "Growth of resident memory per entity, each session in a process of its own, after everything is on disk that a"
+        f" session stores there. {medians(scale.rounds_in_subprocesses)}",
         [
-            within(f"{what}, in memory", of[RustMemorySession], 130, bytes_each, of[MemorySession]),
-            faster(f"{what}, in memory", of[MemorySession], of[RustMemorySession], bytes_each, 3),
-            within(f"{what}, in a file", of[RustSQLiteSession], 160, bytes_each, of[SQLiteSession]),
+            at_most(f"{what}, in memory", of[RustMemorySession], 130, bytes_each, of[MemorySession]),
+            speedup(f"{what}, in memory", of[MemorySession], of[RustMemorySession], bytes_each, 3),
+            at_most(f"{what}, in a file", of[RustSQLiteSession], 160, bytes_each, of[SQLiteSession]),
         ],
     )
 
 
-def memory_of(cls: type, path: Path, people: People, count: int) -> int:
-    """To be called in a process of its own."""
-    numbers = people.pages_of(count)
-    # The allocators keep some of what a page needed: let them have it before.
+def memory_of(cls: type, path: Path, dataset: Dataset, count: int) -> int:
+    """Returns the bytes by which the process grows. Call in a new process."""
+    numbers = dataset.page_numbers(count)
+    # Warm the allocators up, because they retain part of what parsing a page needs.
     for number in numbers[: len(numbers) // 10]:
-        people.page(number)
+        dataset.page(number)
     before = resident()
 
     async def fill() -> int:
-        session = make(cls, path)
+        session = make_session(cls, path)
         for number in numbers:
-            session.process_entities(people.page(number))
+            session.process_entities(dataset.page(number))
             if number % SAVE_EVERY == SAVE_EVERY - 1:
                 session.save()
-        await settle(session)
+        await flush(session)
         after = resident()
         session.close()
         return after - before
@@ -69,7 +71,7 @@ def memory_of(cls: type, path: Path, people: People, count: int) -> int:
 
 
 def resident() -> int:
-    """Bytes, after all that is free is given back."""
+    """Returns the resident bytes, after free memory is returned to the system."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -1,4 +1,4 @@
-"""Opening a file with many entities: when it is there, when it answers, when all of it is in memory."""
+"""Opening a file with many entities: the constructor, the first lookup, and loading everything."""
 
 from __future__ import annotations
 
@@ -14,127 +14,130 @@ from typing import Any
 
 from telethon.sessions import SQLiteSession
 
-from report import Row, Theme, beside, faster, medians, number, seconds, times, within
-from sides import quiet, turns
-from stage import Stage
+from common import gc_disabled, rotated
+from harness import Harness
+from report import Row, Section, at_most, medians, number, over_floor, seconds, speedup, times
 from telethon_session_rust import RustSQLiteSession
 
-# Seconds.
-ASK_EVERY = 0.01
+# In seconds.
+POLL_INTERVAL = 0.01
 
-Found = defaultdict[str, list[float]]
+Figures = defaultdict[str, list[float]]
 
 
-def measure(stage: Stage) -> Theme:
-    found: Found = defaultdict(list)
-    with stage.room() as room:
-        if not stage.grown.exists():
-            stage.say(f"opening: a file of {stage.scale.most:,} is made")
-            fill(stage, stage.grown)
-        # A copy for each: one process must not have the same file open in two SQLites.
-        theirs, ours = (shutil.copyfile(stage.grown, room / f"{whose}.session") for whose in ("theirs", "ours"))
-        for round_number in range(stage.scale.rounds):
-            stage.say(f"opening: round {round_number + 1} of {stage.scale.rounds}")
-            username = somebody(stage, random.Random(round_number))
-            for side in turns((one_of_theirs, one_of_ours), round_number):
-                path = ours if side is one_of_ours else theirs
-                # All of the file in the system's memory, for both.
+def measure(harness: Harness) -> Section:
+    scale = harness.scale
+    figures: Figures = defaultdict(list)
+    with harness.temporary_folder() as folder:
+        if not harness.full_file.exists():
+            harness.log(f"opening: filling a file with {scale.largest:,} entities")
+            fill(harness, harness.full_file)
+        # One process must not open the same file with two SQLite libraries, so each side has a
+        # copy.
+        theirs, ours = (shutil.copyfile(harness.full_file, folder / f"{side}.session") for side in ("theirs", "ours"))
+        for round_number in range(scale.rounds):
+            harness.log(f"opening: round {round_number + 1} of {scale.rounds}")
+            username = any_username(harness, random.Random(round_number))
+            for side in rotated((open_theirs, open_ours), round_number):
+                path = ours if side is open_ours else theirs
+                # Loads the file into the page cache, for both sides.
                 path.read_bytes()
-                with quiet():
-                    side(str(path), username, found)
-    of = {what: median(values) for what, values in found.items()}
+                with gc_disabled():
+                    side(str(path), username, figures)
+    of = {what: median(values) for what, values in figures.items()}
     scan = of["their scan"]
-    return Theme(
-        f"Opening a file of {stage.scale.most:,} entities",
-        "A scan is one lookup of a username with Telethon's session, in the same file. The Python loop only counts;"
-        f" its floor is the same loop with nothing else going on. {medians(stage.scale.rounds)}",
+    return Section(
+        f"Opening a file of {scale.largest:,} entities",
+        "A scan is one lookup of a username with Telethon's session, in the same file. The Python loop only counts; its"
+        f" floor is an undisturbed loop. {medians(scale.rounds)}",
         [
-            within("the constructor", of["our opening"], 0.02, seconds, of["their opening"]),
-            beside("the first username, right after it", of["our first"], scan, seconds, 1.5, "a scan"),
-            beside("until all is in memory", of["our loading"], scan, seconds, 15, "a scan"),
-            loop_speed(of["steps meanwhile"], of["steps alone"]),
-            within("longest gap in the loop", of["gap meanwhile"], 0.01, seconds, floor=of["gap alone"]),
-            faster(
+            at_most("the constructor", of["our constructor"], 0.02, seconds, of["their constructor"]),
+            over_floor("first username, right after the constructor", of["our first"], scan, seconds, 1.5, "a scan"),
+            over_floor("until everything is in memory", of["our loading"], scan, seconds, 15, "a scan"),
+            loop_speed(of["steps while loading"], of["steps alone"]),
+            at_most(
+                "longest gap in the loop while loading", of["gap while loading"], 0.01, seconds, floor=of["gap alone"]
+            ),
+            speedup(
                 "constructor and first username",
-                of["their opening"] + scan,
-                of["our opening"] + of["our first"],
+                of["their constructor"] + scan,
+                of["our constructor"] + of["our first"],
                 seconds,
             ),
         ],
     )
 
 
-def loop_speed(meanwhile: float, alone: float) -> Row:
-    what = "GIL free: steps a second of a Python loop meanwhile"
-    ratio = meanwhile / alone
-    return Row(what, "", number(meanwhile), number(alone), times(ratio), f"≥ {times(0.5)}", ratio >= 0.5)
+def loop_speed(while_loading: float, alone: float) -> Row:
+    what = "steps per second of a Python loop while loading (GIL released)"
+    ratio = while_loading / alone
+    return Row(what, "", number(while_loading), number(alone), times(ratio), f"≥ {times(0.5)}", ratio >= 0.5)
 
 
-def fill(stage: Stage, path: Path) -> None:
+def fill(harness: Harness, path: Path) -> None:
     session = SQLiteSession(str(path))
-    for number_of_page in stage.people.pages_of(stage.scale.most):
-        session.process_entities(stage.people.page(number_of_page))
+    for page_number in harness.dataset.page_numbers(harness.scale.largest):
+        session.process_entities(harness.dataset.page(page_number))
     session.close()
 
 
-def somebody(stage: Stage, chance: random.Random) -> str:
-    """The username of any one who has one."""
-    page = stage.people.page(chance.choice(stage.people.pages_of(stage.scale.most)))
-    return chance.choice([user.username for user in page.users if user.username])
+def any_username(harness: Harness, rng: random.Random) -> str:
+    page = harness.dataset.page(rng.choice(harness.dataset.page_numbers(harness.scale.largest)))
+    return rng.choice([user.username for user in page.users if user.username])
 
 
-def one_of_theirs(path: str, username: str, found: Found) -> None:
-    with clock(found["their opening"]):
+def open_theirs(path: str, username: str, figures: Figures) -> None:
+    with stopwatch(figures["their constructor"]):
         session = SQLiteSession(path)
-    with clock(found["their scan"]):
+    with stopwatch(figures["their scan"]):
         session.get_input_entity(username)
     session.close()
 
 
-def one_of_ours(path: str, username: str, found: Found) -> None:
-    with clock(found["our opening"]):
+def open_ours(path: str, username: str, figures: Figures) -> None:
+    with stopwatch(figures["our constructor"]):
         session = RustSQLiteSession(path)
-    with clock(found["our first"]):
+    with stopwatch(figures["our first"]):
         session.get_input_entity(username)
     session.close()
 
-    with clock(found["our loading"]):
+    with stopwatch(figures["our loading"]):
         session = RustSQLiteSession(path)
         while not session._is_loaded():
             time.sleep(0.001)
     session.close()
 
-    begun = time.perf_counter()
+    start = time.perf_counter()
     session = RustSQLiteSession(path)
-    count(session._is_loaded, found["steps meanwhile"], found["gap meanwhile"])
+    count(session._is_loaded, figures["steps while loading"], figures["gap while loading"])
     session.close()
-    end = 2 * time.perf_counter() - begun
-    count(lambda: time.perf_counter() > end, found["steps alone"], found["gap alone"])
+    end = 2 * time.perf_counter() - start
+    count(lambda: time.perf_counter() > end, figures["steps alone"], figures["gap alone"])
 
 
-def count(is_over: Callable[[], Any], speeds: list[float], gaps: list[float]) -> None:
-    """Notes how many steps a second a loop makes, and the longest time between two of them."""
+def count(is_done: Callable[[], Any], speeds: list[float], gaps: list[float]) -> None:
+    """Records the steps per second of a loop, and the longest time between two steps."""
     steps, longest = 0, 0.0
-    begun = last = time.perf_counter()
+    start = last = time.perf_counter()
     while True:
-        # Asked at each step, the session would do little else than answer.
-        ask = last + ASK_EVERY
-        while last < ask:
+        # Polling at each step would keep the session busy with it.
+        next_poll = last + POLL_INTERVAL
+        while last < next_poll:
             steps += 1
             now = time.perf_counter()
             if now - last > longest:
                 longest = now - last
             last = now
-        if is_over():
+        if is_done():
             break
-        # It may have waited for a lock of the session's, which is not what is asked here.
+        # Do not count a wait for one of the session's locks.
         last = time.perf_counter()
-    speeds.append(steps / (last - begun))
+    speeds.append(steps / (last - start))
     gaps.append(longest)
 
 
 @contextmanager
-def clock(times: list[float]) -> Iterator[None]:
-    begun = time.perf_counter()
+def stopwatch(times: list[float]) -> Iterator[None]:
+    start = time.perf_counter()
     yield
-    times.append(time.perf_counter() - begun)
+    times.append(time.perf_counter() - start)

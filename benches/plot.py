@@ -1,4 +1,4 @@
-"""The picture in README: the time of a lookup against the number of entities."""
+"""The plot in README: the time of a lookup against the number of entities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from report import number, seconds
 
-# Label, colour, width and dashes of each line, by the name of its side.
+# The label, colour, width and dashes of each line, by side.
 LINES = {
     "SQLiteSession": ("Telethon, SQLiteSession", "#7a8594", 1.6, "-"),
     "MemorySession": ("Telethon, MemorySession", "#7a8594", 1.6, (0, (4, 2))),
@@ -24,9 +24,9 @@ LINES = {
     "dict": ("a Python dict", "#7a8594", 1.2, (0, (1, 1.6))),
 }
 INK, GRID = "#2b3138", "#e4e7eb"
-# In pixels; a line of text is not much less.
+# In pixels, slightly more than the height of a line of text.
 LABEL_GAP = 17
-# Text as text, and the same bytes for the same figures.
+# Keep text as text, and make the output reproducible.
 SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "lookup",
@@ -45,14 +45,14 @@ def draw(curves: dict[str, dict[int, float]], path: Path) -> None:
         for side, (_, colour, width, dashes) in LINES.items():
             style: dict[str, Any] = {"color": colour, "linewidth": width, "linestyle": dashes, "zorder": 2 + width}
             axes.plot(*zip(*sorted(curves[side].items()), strict=True), marker="o", markersize=2 + width, **style)
-        dress(axes, sorted(curves["dict"]))
+        style_axes(axes, sorted(curves["dict"]))
         figure.subplots_adjust(left=0.085, right=0.655, top=0.88, bottom=0.12)
         label_ends(axes, curves)
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
         pyplot.close(figure)
 
 
-def dress(axes: Axes, sizes: list[int]) -> None:
+def style_axes(axes: Axes, sizes: list[int]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(sizes, [number(size) for size in sizes])
@@ -71,7 +71,9 @@ def dress(axes: Axes, sizes: list[int]) -> None:
 
 
 def label_ends(axes: Axes, curves: dict[str, dict[int, float]]) -> None:
-    """Writes each line's name and last value to the right of its end, and moves apart what would overlap."""
+    """Writes the label and last value of each line to the right of its end, and separates
+    overlapping labels.
+    """
     last = None
     for side in sorted(LINES, key=lambda side: curves[side][max(curves[side])]):
         label, colour, width, _ = LINES[side]

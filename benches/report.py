@@ -1,4 +1,4 @@
-"""Rows of figures, as a table on the screen and as `results.md`."""
+"""Tables of figures, on the terminal and in `results.md`."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from rich.table import Table
 
 Unit = Callable[[float], str]
 
-HEADINGS = ("what", "Telethon", "ours", "floor", "ratio", "to reach", "reached?")
+HEADINGS = ("what", "Telethon", "ours", "floor", "ratio", "target", "met?")
 FALLS_SHORT = "falls short"
-# In a log, lines are as long as the tables want them.
+# Without a terminal, make lines wide enough for the tables.
 CONSOLE = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
 
 
 @dataclass(frozen=True)
 class Row:
-    """Cells as they are shown; `met` is `None` where there is no figure to reach."""
+    """The cells of a row as they are shown; `met` is `None` without a target."""
 
     what: str
     theirs: str = ""
     ours: str = ""
     floor: str = ""
     ratio: str = ""
-    reach: str = ""
+    target: str = ""
     met: bool | None = None
 
     @property
@@ -37,49 +37,51 @@ class Row:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        return (self.what, self.theirs, self.ours, self.floor, self.ratio, self.reach, self.verdict)
+        return (self.what, self.theirs, self.ours, self.floor, self.ratio, self.target, self.verdict)
 
 
 @dataclass(frozen=True)
-class Theme:
+class Section:
     title: str
     note: str
     rows: list[Row]
     headings: Sequence[str] = HEADINGS
-    # For the plot: seconds a lookup takes, by side and number of entities.
+    # For the plot: seconds of a lookup, by side and number of entities.
     curves: dict[str, dict[int, float]] = field(default_factory=dict)
-    # A table without figures to reach that goes below, with its headings first.
+    # A second table without targets; the first row has its headings.
     details: list[tuple[str, ...]] = field(default_factory=list)
 
 
-def faster(what: str, theirs: float, ours: float, unit: Unit, reach: float | None = None) -> Row:
-    """How many times less ours takes than theirs."""
+def speedup(what: str, theirs: float, ours: float, unit: Unit, target: float | None = None) -> Row:
+    """Returns a row with Telethon's figure divided by ours, which must be at least the target."""
     ratio = theirs / ours
-    met = None if reach is None else ratio >= reach
-    return Row(what, unit(theirs), unit(ours), "", times(ratio), "" if reach is None else f"≥ {times(reach)}", met)
+    met = None if target is None else ratio >= target
+    return Row(what, unit(theirs), unit(ours), "", times(ratio), "" if target is None else f"≥ {times(target)}", met)
 
 
-def beside(what: str, ours: float, least: float, unit: Unit, reach: float | None = None, remark: str = "") -> Row:
-    """How many times more ours takes than the least there can be, or than what else the remark names."""
-    ratio = ours / least
-    met = None if reach is None else ratio <= reach
-    shown = "" if reach is None else f"≤ {times(reach)}"
-    return Row(what, "", unit(ours), f"{unit(least)} {remark}".rstrip(), times(ratio), shown, met)
+def over_floor(what: str, ours: float, floor: float, unit: Unit, target: float | None = None, remark: str = "") -> Row:
+    """Returns a row with our figure divided by the floor, or by what the remark names; at most the
+    target.
+    """
+    ratio = ours / floor
+    met = None if target is None else ratio <= target
+    shown = "" if target is None else f"≤ {times(target)}"
+    return Row(what, "", unit(ours), f"{unit(floor)} {remark}".rstrip(), times(ratio), shown, met)
 
 
-def within(
+def at_most(
     what: str, ours: float, limit: float, unit: Unit, theirs: float | None = None, floor: float | None = None
 ) -> Row:
-    """Ours itself must not be more than the limit."""
+    """Returns a row whose own figure must be at most the limit."""
 
     def shown(value: float | None) -> str:
         return "" if value is None else unit(value)
 
-    return Row(what, shown(theirs), unit(ours), shown(floor), reach=f"≤ {unit(limit)}", met=ours <= limit)
+    return Row(what, shown(theirs), unit(ours), shown(floor), target=f"≤ {unit(limit)}", met=ours <= limit)
 
 
 def medians(rounds: int) -> str:
-    """What the figures are, at the end of a note."""
+    """Returns the last sentence of a note, which says how many rounds the figures come from."""
     return f"Medians of {rounds} rounds." if rounds > 1 else "One round only."
 
 
@@ -114,40 +116,40 @@ def _three_digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def show(theme: Theme) -> None:
-    table = Table(*theme.headings, title=theme.title, caption=escape(theme.note), title_justify="left")
+def show(section: Section) -> None:
+    table = Table(*section.headings, title=section.title, caption=escape(section.note), title_justify="left")
     table.caption_justify = "left"
     for column in table.columns[1:]:
         column.justify = "right"
-    for row in theme.rows:
+    for row in section.rows:
         table.add_row(*map(escape, row.cells), style="bold red" if row.met is False else "")
     CONSOLE.print(table)
-    if theme.details:
-        details = Table(*theme.details[0])
-        for line in theme.details[1:]:
+    if section.details:
+        details = Table(*section.details[0])
+        for line in section.details[1:]:
             details.add_row(*line)
         for column in details.columns:
             column.justify = "right"
         CONSOLE.print(details)
 
 
-def show_verdict(themes: list[Theme]) -> None:
-    rows = [row for theme in themes for row in theme.rows if row.met is not None]
-    short = [row for row in rows if not row.met]
-    CONSOLE.print(f"{len(rows) - len(short)} of {len(rows)} figures are reached.")
-    for row in short:
-        CONSOLE.print(f"  {FALLS_SHORT}: {escape(row.what)}: {row.ratio or row.ours}, to reach: {row.reach}")
+def show_verdict(sections: list[Section]) -> None:
+    rows = [row for section in sections for row in section.rows if row.met is not None]
+    missed = [row for row in rows if not row.met]
+    CONSOLE.print(f"{len(rows) - len(missed)} of {len(rows)} targets are met.")
+    for row in missed:
+        CONSOLE.print(f"  {FALLS_SHORT}: {escape(row.what)}: {row.ratio or row.ours}, target: {row.target}")
 
 
-def write(path: Path, themes: list[Theme], head: Sequence[str]) -> None:
+def write(path: Path, sections: list[Section], head: Sequence[str]) -> None:
     lines = ["# What `make bench` measured", ""]
     for paragraph in head:
         lines += [paragraph, ""]
-    for theme in themes:
-        lines += [f"## {theme.title}", "", theme.note, ""]
-        lines += _markdown([tuple(theme.headings), *(row.cells for row in theme.rows)], left=1)
-        if theme.details:
-            lines += _markdown(theme.details, left=0)
+    for section in sections:
+        lines += [f"## {section.title}", "", section.note, ""]
+        lines += _markdown([tuple(section.headings), *(row.cells for row in section.rows)], left=1)
+        if section.details:
+            lines += _markdown(section.details, left=0)
     path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 

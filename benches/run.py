@@ -1,6 +1,6 @@
-"""`make bench`: Telethon's session classes, ours, and the floor where there is one, in one process and one run.
+"""`make bench`: compares our session classes with Telethon's, and with a floor where there is one.
 
-Prints every figure beside the one to reach, and writes `results.md`, `lookup.svg` and the figures in README.
+Prints every figure with its target, and writes `results.md`, `lookup.svg` and the table in README.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-import front_page
+import readme_table
+from harness import FULL, QUICK, Harness, Scale
 from report import CONSOLE, show, show_verdict, write
-from stage import FULL, QUICK, Scale, Stage
 from telethon_session_rust import RustSQLiteSession
 
-# In this order. Each is imported when it is its turn: the processes that some of them start import this file too.
-THEMES = (
+# Run in this order. Each is imported only when it runs, because the processes that some of them
+# start import this file.
+BENCHMARKS = (
     "ingest",
     "lookups",
     "entity_cache",
     "saving",
-    "longest_page",
+    "max_latency",
     "memory",
     "opening",
     "many_sessions",
-    "receiving",
+    "client_cpu",
     "core_growth",
 )
 
@@ -37,31 +38,33 @@ def main() -> None:
     here = Path(__file__).resolve().parent
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--quick", action="store_true", help="smaller numbers, about a minute; writes nothing by itself"
+        "--quick", action="store_true", help="smaller sizes, about a minute; writes nothing without --out"
     )
-    parser.add_argument("--out", type=Path, help="the folder to write to")
-    parser.add_argument("--only", nargs="+", choices=THEMES, metavar="THEME", help="some of: " + ", ".join(THEMES))
+    parser.add_argument("--out", type=Path, help="folder to write to")
+    parser.add_argument(
+        "--only", nargs="+", choices=BENCHMARKS, metavar="NAME", help="some of: " + ", ".join(BENCHMARKS)
+    )
     options = parser.parse_args()
-    # A part is no result to keep, unless one says where.
-    is_whole = not (options.quick or options.only)
-    out = options.out or (here if is_whole else None)
+    # Partial results are written only to an explicit folder.
+    is_complete = not (options.quick or options.only)
+    out = options.out or (here if is_complete else None)
 
     scale = QUICK if options.quick else FULL
-    themes = []
+    sections = []
     for line in head(scale):
         CONSOLE.print(line)
-    with Stage.set(scale) as stage:
-        for name in options.only or THEMES:
-            themes.append(import_module(name).measure(stage))
-            show(themes[-1])
-    show_verdict(themes)
+    with Harness.create(scale) as harness:
+        for name in options.only or BENCHMARKS:
+            sections.append(import_module(name).measure(harness))
+            show(sections[-1])
+    show_verdict(sections)
     if out:
         out.mkdir(parents=True, exist_ok=True)
-        write(out / "results.md", themes, head(scale))
-        for curves in (theme.curves for theme in themes if theme.curves):
+        write(out / "results.md", sections, head(scale))
+        for curves in (section.curves for section in sections if section.curves):
             import_module("plot").draw(curves, out / "lookup.svg")
-    if is_whole and out == here:
-        front_page.write(out / "results.md", here.parent / "README.md")
+    if is_complete and out == here:
+        readme_table.write(out / "results.md", here.parent / "README.md")
 
 
 def head(scale: Scale) -> list[str]:
@@ -70,16 +73,16 @@ def head(scale: Scale) -> list[str]:
     return [
         f"Python {platform.python_version()}, {versions}; SQLite {sqlite3.sqlite_version} under Telethon and"
         f" Kurigram, {ours} under ours; {platform.system()}, {os.cpu_count()} CPUs ({cpu_model()}).",
-        f"The quick form: at most {scale.most:,} entities, where the figures to reach are meant for a million."
+        f"Quick run: at most {scale.largest:,} entities, while the targets are meant for a million."
         if scale.is_quick
-        else "The full form.",
-        "`ratio` is how many times less ours takes than Telethon where a ≥ is to be reached or nothing, and how many"
-        " times the floor where a ≤ is. [README.md](README.md) says how it is measured.",
+        else "Full run.",
+        "`ratio` is Telethon's figure divided by ours if the target is a ≥ or missing, and ours divided by the floor if"
+        " it is a ≤. [README.md](README.md) describes the method.",
     ]
 
 
 def cpu_model() -> str:
-    """As the system calls it; Python itself knows little more than its family."""
+    """Returns the name that Linux reports, because Python knows little more than the CPU family."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""`save()` in the event loop: how long it keeps the other tasks waiting."""
+"""`save()` in the event loop: how long it blocks the other tasks."""
 
 from __future__ import annotations
 
@@ -12,69 +12,70 @@ from typing import Any
 
 from telethon.sessions import SQLiteSession
 
-from report import Theme, faster, medians, seconds, within
-from sides import make, quiet, settle, turns
-from stage import Stage
+from common import flush, gc_disabled, make_session, rotated
+from harness import Harness
+from report import Section, at_most, medians, seconds, speedup
 from telethon_session_rust import RustSQLiteSession
 
 
-class Watcher:
-    """A task that does nothing but take its turns, and notes how long it waited for the longest."""
+class LatencyProbe:
+    """A task that only yields to the event loop and records its longest wait."""
 
     def __init__(self) -> None:
         self.longest = 0.0
-        self._is_over = False
+        self._is_done = False
 
-    async def watch(self) -> None:
+    async def run(self) -> None:
         last = time.perf_counter()
-        while not self._is_over:
+        while not self._is_done:
             await asyncio.sleep(0)
             now = time.perf_counter()
             self.longest = max(self.longest, now - last)
             last = now
 
     async def during(self, call: Awaitable[None]) -> float:
-        task = asyncio.create_task(self.watch())
+        task = asyncio.create_task(self.run())
         await asyncio.sleep(0.01)
         await call
-        self._is_over = True
+        self._is_done = True
         await task
         return self.longest
 
 
 async def save(session: Any) -> None:
     session.save()
-    await settle(session)
+    await flush(session)
 
 
-def measure(stage: Stage) -> Theme:
-    idle = "nobody saves"
+def measure(harness: Harness) -> Section:
+    idle = "idle"
     gaps: dict[Any, list[float]] = defaultdict(list)
-    rounds = stage.scale.rounds_of_longest
-    for number in range(rounds):
-        stage.say(f"save(): round {number + 1} of {rounds}")
-        for side in turns([SQLiteSession, RustSQLiteSession, idle], number):
-            with stage.room() as room:
-                gaps[side].append(idle_gap() if side == idle else gap_while_saving(stage, side, room / "session"))
+    rounds = harness.scale.rounds_of_max
+    for round_number in range(rounds):
+        harness.log(f"save(): round {round_number + 1} of {rounds}")
+        for side in rotated([SQLiteSession, RustSQLiteSession, idle], round_number):
+            with harness.temporary_folder() as folder:
+                gap = idle_gap() if side == idle else gap_while_saving(harness, side, folder / "session")
+                gaps[side].append(gap)
     theirs, ours, floor = (median(gaps[side]) for side in (SQLiteSession, RustSQLiteSession, idle))
-    what = f"save() with {stage.scale.saved:,} new entities"
-    return Theme(
+    what = f"save() with {harness.scale.saved:,} new entities"
+    return Section(
         "Saving in the event loop",
-        "The longest time that a task which only awaits `asyncio.sleep(0)` waits for its turn, from before `save()`"
-        f" until all is on disk; the floor is an idle loop's. {medians(rounds)}",
-        [within(what, ours, 0.002, seconds, theirs, floor), faster(what, theirs, ours, seconds, 5)],
+        "The longest wait of a task that only awaits `asyncio.sleep(0)`, from before `save()` until everything is on"
+        f" disk. The floor is that of an idle loop. {medians(rounds)}",
+        [at_most(what, ours, 0.002, seconds, theirs, floor), speedup(what, theirs, ours, seconds, 5)],
     )
 
 
-def gap_while_saving(stage: Stage, cls: type, path: Path) -> float:
-    session = make(cls, path)
-    pages = stage.people.read(stage.people.pages_of(stage.scale.saved))
+def gap_while_saving(harness: Harness, cls: type, path: Path) -> float:
+    session = make_session(cls, path)
+    pages = harness.dataset.pages(harness.dataset.page_numbers(harness.scale.saved))
 
     async def run() -> float:
-        with quiet():
+        with gc_disabled():
             for page in pages:
                 session.process_entities(page)
-            return await Watcher().during(save(session))
+            return await LatencyProbe().during(save(session))
 
     gap = asyncio.run(run())
     session.close()
@@ -82,5 +83,5 @@ def gap_while_saving(stage: Stage, cls: type, path: Path) -> float:
 
 
 def idle_gap() -> float:
-    with quiet():
-        return asyncio.run(Watcher().during(asyncio.sleep(0.1)))
+    with gc_disabled():
+        return asyncio.run(LatencyProbe().during(asyncio.sleep(0.1)))

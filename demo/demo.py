@@ -1,7 +1,9 @@
-"""A client signs in, takes 50,000 entities and comes back: with our session, then with Telethon's own.
+"""A client signs in, receives 50,000 entities and reconnects: with our session, then with
+Telethon's.
 
-Everything happens on this machine: a Telegram data centre on 127.0.0.1, in a process of its own, speaks real MTProto
-with a real `TelegramClient`. What is left in demo-out/ is a session file that any Telethon opens.
+Everything runs on this machine: a Telegram data centre on 127.0.0.1, in a process of its own,
+speaks MTProto with a real `TelegramClient`. The demo leaves a session file in demo-out/ that any
+Telethon can open.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ import rich
 import telethon
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from scenario import Measurements, Workload, run_scenario
 from telethon.sessions import SQLiteSession
-from visit import Plan, Visit, visit
 
 from support.loopback.process import LoopbackProcess
 from telethon_session_rust import RustSQLiteSession
@@ -36,41 +38,43 @@ async def main() -> None:
     OUT.mkdir()
     rich.print(f"Telethon {telethon.__version__}, a data centre on 127.0.0.1, {ENTITIES:,} entities")
     async with LoopbackProcess() as telegram:
-        plan = Plan(ENTITIES, telegram.seed)
-        ours = await run(telegram, plan, "anon", RustSQLiteSession)
-        theirs = await run(telegram, plan, "telethon", SQLiteSession)
+        workload = Workload(ENTITIES, telegram.seed)
+        ours = await run(telegram, workload, "anon", RustSQLiteSession)
+        theirs = await run(telegram, workload, "telethon", SQLiteSession)
     rich.print(table(ours, theirs))
-    rich.print(f"{OUT.name}/anon.session is an ordinary session file; Telethon reads in it: {opened_by_telethon()}")
+    rich.print(f"{OUT.name}/anon.session is an ordinary session file. Telethon reads: {read_by_telethon()}")
 
 
-async def run(telegram: LoopbackProcess, plan: Plan, name: str, session_class: type[SQLiteSession]) -> Visit:
-    """One client's visit, and its return in a second process."""
-    # What was there before has no part in what the collector costs while the client receives.
+async def run(
+    telegram: LoopbackProcess, workload: Workload, name: str, session_class: type[SQLiteSession]
+) -> Measurements:
+    """Runs the scenario with one client, then reopens its session in a second process."""
+    # Exclude existing objects from garbage collection while the client receives.
     gc.collect()
     gc.freeze()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns) as progress:
         bar = progress.add_task(f"{session_class.__name__:18}", total=ENTITIES)
-        result = await visit(
-            telegram, plan, session_class, OUT / name, lambda count: progress.update(bar, completed=count)
+        result = await run_scenario(
+            telegram, workload, session_class, OUT / name, lambda count: progress.update(bar, completed=count)
         )
-    order = {
+    config = {
         "session_class": session_class.__name__,
         "path": str(OUT / name),
         "public_key": telegram.public_key,
-        "keys": plan.keys,
+        "keys": workload.keys,
     }
-    back = await asyncio.to_thread(come_back, order)
+    reopened = await asyncio.to_thread(reopen, config)
     rich.print(
-        f"  a second process came back as {back['name']!r} without signing in, and found {back['found']} offline"
+        f"  a second process connected as {reopened['name']!r} without signing in, and found {reopened['keys']} offline"
     )
     return result
 
 
-def come_back(order: dict[str, object]) -> dict[str, str]:
+def reopen(config: dict[str, object]) -> dict[str, str]:
     done = subprocess.run(
-        [sys.executable, str(HERE / "come_back.py")],
-        input=json.dumps(order),
+        [sys.executable, str(HERE / "reopen.py")],
+        input=json.dumps(config),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -78,22 +82,22 @@ def come_back(order: dict[str, object]) -> dict[str, str]:
     return json.loads(done.stdout)
 
 
-def table(ours: Visit, theirs: Visit) -> Table:
-    shown = Table("", SQLiteSession.__name__, RustSQLiteSession.__name__, "less by")
-    for what, unit, scale in (
-        ("time in session calls", "s", 1),
-        ("longest session call while receiving", "ms", 1e3),
-        ("longest hold-up of the event loop", "ms", 1e3),
-        ("a username looked up", "us", 1e6),
+def table(ours: Measurements, theirs: Measurements) -> Table:
+    result = Table("", SQLiteSession.__name__, RustSQLiteSession.__name__, "ratio")
+    for name, before, after, unit, scale in (
+        ("time in session calls", theirs.session_calls, ours.session_calls, "s", 1),
+        ("longest session call while receiving", theirs.longest_call, ours.longest_call, "ms", 1e3),
+        ("longest block of the event loop", theirs.longest_block, ours.longest_block, "ms", 1e3),
+        ("lookup of a username", theirs.username_lookup, ours.username_lookup, "us", 1e6),
     ):
-        before, after = (getattr(result, what.replace(" ", "_").replace("-", "_")) for result in (theirs, ours))
-        shown.add_row(what, f"{before * scale:,.2f} {unit}", f"{after * scale:,.2f} {unit}", f"{before / after:,.0f} x")
-    for column in shown.columns[1:]:
+        cells = (f"{before * scale:,.2f} {unit}", f"{after * scale:,.2f} {unit}", f"{before / after:,.0f} x")
+        result.add_row(name, *cells)
+    for column in result.columns[1:]:
         column.justify = "right"
-    return shown
+    return result
 
 
-def opened_by_telethon() -> str:
+def read_by_telethon() -> str:
     session = SQLiteSession(str(OUT / "anon"))
     try:
         (count,) = session._execute("select count(*) from entities")

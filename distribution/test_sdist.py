@@ -1,4 +1,6 @@
-"""The source distribution: it holds what it takes to build and test the package, and builds without the network."""
+"""The source distribution contains what building and testing the package needs, and builds without
+the network.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,13 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from alone import Alone
+from isolated import IsolatedEnvironment
 
 ROOT = Path(__file__).parents[1]
-# Kept from run to run: not everything that it is built of has changed.
-BUILT = ROOT / "target" / "sdist"
+# Kept between runs, so unchanged crates are not rebuilt.
+TARGET = ROOT / "target" / "sdist"
 
-NEEDED = {
+REQUIRED = {
     ".cargo/config.toml",
     "CHANGELOG.md",
     "Cargo.lock",
@@ -29,17 +31,17 @@ NEEDED = {
     "SECURITY.md",
     "pyproject.toml",
 }
-# Of these folders, everything that is in the repository.
-WHOLE = ("crates", "distribution", "python", "src", "tests")
-OF_THE_REPOSITORY_ALONE = (".ci", ".git", "fuzz", "target", ".venv", ".hypothesis")
+# Folders that are included completely.
+COMPLETE = ("crates", "distribution", "python", "src", "tests")
+EXCLUDED = (".ci", ".git", "fuzz", "target", ".venv", ".hypothesis")
 
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sdist")
     subprocess.run([maturin(), "sdist", "--out", folder], cwd=ROOT, check=True)
-    (made,) = folder.iterdir()
-    return made
+    (archive,) = folder.iterdir()
+    return archive
 
 
 def maturin() -> Path:
@@ -47,30 +49,30 @@ def maturin() -> Path:
 
 
 def in_repository(folder: str) -> set[str]:
-    said = subprocess.run(
+    listing = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", folder],
         cwd=ROOT,
         check=True,
         text=True,
         stdout=subprocess.PIPE,
     )
-    return set(said.stdout.splitlines())
+    return set(listing.stdout.splitlines())
 
 
-def test_what_is_in_it(sdist: Path) -> None:
+def test_contents(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         files = [member for member in archive.getmembers() if not member.isdir()]
     assert all(member.isfile() for member in files)
     names = {str(PurePosixPath(*PurePosixPath(member.name).parts[1:])) for member in files}
-    assert names >= NEEDED
-    for folder in WHOLE:
-        inside = {name for name in names if PurePosixPath(name).parts[0] == folder}
-        assert inside == in_repository(folder)
-    assert [name for name in names if PurePosixPath(name).parts[0].startswith(OF_THE_REPOSITORY_ALONE)] == []
+    assert names >= REQUIRED
+    for folder in COMPLETE:
+        included = {name for name in names if PurePosixPath(name).parts[0] == folder}
+        assert included == in_repository(folder)
+    assert [name for name in names if PurePosixPath(name).parts[0].startswith(EXCLUDED)] == []
 
 
-def test_it_builds_without_the_network(sdist: Path, tmp_path: Path) -> None:
-    """From the crates that Cargo.lock names and no others, as `cargo fetch` has brought them."""
+def test_build_without_network(sdist: Path, tmp_path: Path) -> None:
+    """Uses only the crates of Cargo.lock, which `cargo fetch` has downloaded."""
     command = [sys.executable, "-m", "pip", "wheel", "--no-index", "--no-deps", "--no-build-isolation"]
     subprocess.run(
         [*command, "--wheel-dir", tmp_path, sdist],
@@ -78,9 +80,9 @@ def test_it_builds_without_the_network(sdist: Path, tmp_path: Path) -> None:
         env={
             **os.environ,
             "CARGO_NET_OFFLINE": "true",
-            "CARGO_TARGET_DIR": str(BUILT),
+            "CARGO_TARGET_DIR": str(TARGET),
             "PATH": os.pathsep.join([str(maturin().parent), os.environ["PATH"]]),
         },
     )
     (wheel,) = tmp_path.glob("*.whl")
-    Alone(tmp_path, wheel).works()
+    IsolatedEnvironment(tmp_path, wheel).run_smoke_test()

@@ -1,4 +1,6 @@
-"""The wheels in target/wheels, or in the folder WHEELS: for whom they are, what is in them, that they work."""
+"""The tags, contents and metadata of the wheels in target/wheels or the folder WHEELS, and that
+they work.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,17 @@ import pytest
 from packaging.metadata import Metadata
 from packaging.utils import parse_wheel_filename
 
-from alone import Alone
+from isolated import IsolatedEnvironment
 
 ROOT = Path(__file__).parents[1]
 WHEELS = sorted(Path(os.environ.get("WHEELS", ROOT / "target" / "wheels")).absolute().glob("*.whl"))
-assert WHEELS, "there is no wheel: make wheel"
+assert WHEELS, "no wheel found; run make wheel"
 
 NAME = "telethon_session_rust"
-# What a package's folder holds that is for this machine alone.
-MADE_HERE = {".so", ".pyd", ".pyc", ".dylib"}
-# An extension for every Python from 3.10 on, or for one without the interpreter's lock, which has no such promise yet.
+# Files in the package's folder that were built on this machine.
+BUILD_SUFFIXES = {".so", ".pyd", ".pyc", ".dylib"}
+# The stable ABI of Python 3.10, or the ABI of one free-threaded version, for which there is no
+# stable ABI yet.
 TAGS = re.compile(r"cp310-abi3|(cp3\d\d)-\1t")
 PLATFORMS = re.compile(r"(manylinux(_\d+_\d+|2014)|musllinux_\d+_\d+)_\w+|macosx_\d+_\d+_\w+|win_\w+")
 
@@ -40,26 +43,26 @@ def metadata(wheel: Path) -> Metadata:
 
 
 @pytest.fixture(scope="module")
-def alone(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Alone:
-    return Alone(tmp_path_factory.mktemp("alone"), wheel)
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> IsolatedEnvironment:
+    return IsolatedEnvironment(tmp_path_factory.mktemp("isolated"), wheel)
 
 
 def contents(wheel: Path) -> list[PurePosixPath]:
     return [PurePosixPath(name) for name in ZipFile(wheel).namelist()]
 
 
-def test_for_whom_it_is(wheel: Path) -> None:
+def test_tags(wheel: Path) -> None:
     name, _, build, tags = parse_wheel_filename(wheel.name)
     assert (name, build) == ("telethon-session-rust", ())
     for tag in tags:
         assert TAGS.fullmatch(f"{tag.interpreter}-{tag.abi}") and PLATFORMS.fullmatch(tag.platform), tag
 
 
-def test_what_is_in_it(wheel: Path) -> None:
-    """The package, one extension, and what is said of them. Nothing of the tests, and nothing of this machine."""
+def test_contents(wheel: Path) -> None:
+    """The package, one extension and their metadata; no tests, and no files of this machine."""
     folder = ROOT / "python" / NAME
     package = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    package = {name for name in package if PurePosixPath(name).suffix not in MADE_HERE}
+    package = {name for name in package if PurePosixPath(name).suffix not in BUILD_SUFFIXES}
     assert {"py.typed", "_core.pyi"} <= package
     found: dict[str, list[str]] = {}
     for path in contents(wheel):
@@ -77,57 +80,60 @@ def test_what_is_in_it(wheel: Path) -> None:
     assert set(found[info]) == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", sbom} | licences
 
 
-def test_what_it_says_of_itself(wheel: Path, metadata: Metadata) -> None:
+def test_metadata(wheel: Path, metadata: Metadata) -> None:
     manifest = (ROOT / "Cargo.toml").read_text()
     version = re.search(r'^version = "(.+)"', manifest, re.M)
     assert version and str(metadata.version) == version[1] == wheel.name.split("-")[1]
     assert str(metadata.requires_python) == ">=3.10"
     assert metadata.license_expression == "Apache-2.0 OR MIT"
     assert metadata.license_files == ["LICENSE-APACHE", "LICENSE-MIT"]
-    assert [str(needed) for needed in metadata.requires_dist or []] == ["rich>=13", "telethon<2,>=1.24"]
+    assert [str(requirement) for requirement in metadata.requires_dist or []] == [
+        "telethon<2,>=1.24",
+        'rich>=13; extra == "cli"',
+    ]
     assert (metadata.description or "").strip() == (ROOT / "README.md").read_text().strip()
     assert (metadata.description_content_type or "").startswith("text/markdown")
 
 
-def test_it_keeps_to_the_stable_abi(wheel: Path) -> None:
+def test_stable_abi(wheel: Path) -> None:
     if "-abi3-" in wheel.name:
         subprocess.run([sys.executable, "-m", "abi3audit", "--strict", wheel], check=True)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="auditwheel is for glibc on Linux")
-def test_it_needs_no_more_of_linux_than_it_says(wheel: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="auditwheel needs glibc on Linux")
+def test_platform_tag_matches_the_required_symbols(wheel: Path) -> None:
     if "manylinux" not in wheel.name:
         return
-    said = subprocess.run(
+    report = subprocess.run(
         [sys.executable, "-m", "auditwheel", "show", "--disable-isa-ext-check", wheel],
         check=True,
         text=True,
         stdout=subprocess.PIPE,
     ).stdout
-    needed = re.search(r'platform tag:\s+"(\w+)"', said)
-    assert needed and needed[1] in wheel.name
+    tag = re.search(r'platform tag:\s+"(\w+)"', report)
+    assert tag and tag[1] in wheel.name
 
 
-def test_it_works_alone(alone: Alone) -> None:
-    alone.works()
+def test_works_in_an_isolated_environment(environment: IsolatedEnvironment) -> None:
+    environment.run_smoke_test()
 
 
-def test_its_command(alone: Alone) -> None:
-    assert "telethon-session" in alone.run(alone.scripts / "telethon-session", "--help")
+def test_command(environment: IsolatedEnvironment) -> None:
+    assert "telethon-session" in environment.run(environment.scripts / "telethon-session", "--help")
 
 
-def test_its_types(alone: Alone) -> None:
-    """All are known but for the base that Telethon gives, which has none."""
+def test_types(environment: IsolatedEnvironment) -> None:
+    """All types are known, except those of base classes from Telethon, which has no type hints."""
     pyright = [sys.executable, "-m", "pyright", "--verifytypes", NAME, "--ignoreexternal", "--outputjson"]
-    environment = {**os.environ, "PATH": os.pathsep.join([str(alone.scripts), os.environ["PATH"]])}
-    answer = subprocess.run(pyright, cwd=alone.folder, env=environment, text=True, stdout=subprocess.PIPE).stdout
-    found = json.loads(answer)["typeCompleteness"]
-    assert Path(found["pyTypedPath"]).is_relative_to(alone.folder.resolve())
+    variables = {**os.environ, "PATH": os.pathsep.join([str(environment.scripts), os.environ["PATH"]])}
+    output = subprocess.run(pyright, cwd=environment.folder, env=variables, text=True, stdout=subprocess.PIPE).stdout
+    found = json.loads(output)["typeCompleteness"]
+    assert Path(found["pyTypedPath"]).is_relative_to(environment.folder.resolve())
     unknown = {
-        symbol["name"].rpartition(".")[2]: [fault["message"] for fault in symbol["diagnostics"]]
+        symbol["name"].rpartition(".")[2]: [diagnostic["message"] for diagnostic in symbol["diagnostics"]]
         for symbol in found["symbols"]
         if symbol["isExported"] and not symbol["isTypeKnown"]
     }
     base = re.compile(r"Type of (metaclass|base class) .*unknown")
-    assert [message for faults in unknown.values() for message in faults if not base.fullmatch(message)] == []
+    assert [message for messages in unknown.values() for message in messages if not base.fullmatch(message)] == []
     assert all(name.endswith(("Session", "EntityCache")) for name in unknown), unknown

@@ -1,4 +1,5 @@
-"""A bot that greets whoever writes to it. Its login, and everybody it has met, is in `bot.session`.
+"""A bot that greets the sender of each private message. Its login and entities are in
+`bot.session`.
 
 API_ID=... API_HASH=... BOT_TOKEN=... python bot.py
 """
@@ -22,18 +23,19 @@ async def greet(event: Any) -> None:
 
 
 async def main() -> None:
-    # A second copy of this bot would be refused: Telegram does not like a key to be used twice at once.
+    # Refuses to start a second copy of this bot, because Telegram may revoke a key that is used
+    # twice at once.
     session = RustSQLiteSession("bot", exclusive=True)
     client = TelegramClient(session, int(os.environ["API_ID"]), os.environ["API_HASH"])
     client.add_event_handler(greet, events.NewMessage(incoming=True, func=lambda event: event.is_private))
     await client.start(bot_token=os.environ["BOT_TOKEN"])
     me = await client.get_me()
-    print(f"@{me.username} is there. Ctrl-C ends it.")
+    print(f"@{me.username} is connected. Press Ctrl-C to stop.")
     await client.run_until_disconnected()
 
 
 if __name__ == "__main__":
-    # What ends a service ends it as Ctrl-C does: disconnected, and with everything saved.
+    # Service managers send SIGTERM; handle it like Ctrl-C, which disconnects and saves everything.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with suppress(KeyboardInterrupt):
         asyncio.run(main())

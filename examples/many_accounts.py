@@ -1,9 +1,10 @@
-"""Every account of a folder in one process: each `*.session` in it is connected, and says "pong" to "ping".
+"""Runs every account of a folder in one process. Each `*.session` file is connected and replies
+"pong" to "ping".
 
 API_ID=... API_HASH=... python many_accounts.py accounts
 
-One thread writes the files of them all. An account that cannot connect, or whose file is broken, is told of in the log,
-and the others go on.
+One thread writes all files. If an account cannot connect, or its file is broken, the error is
+logged and the others continue.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ async def pong(event: Any) -> None:
 
 
 async def run(path: Path) -> None:
-    """One account, for as long as it is connected."""
+    """Runs one account while it is connected."""
     session = RustSQLiteSession(path, exclusive=True)
     client = TelegramClient(session, int(os.environ["API_ID"]), os.environ["API_HASH"])
     client.add_event_handler(pong, events.NewMessage(incoming=True, pattern="ping$"))
@@ -35,15 +36,15 @@ async def run(path: Path) -> None:
         await client.connect()
         me = await client.get_me()
         if me is None:
-            raise RuntimeError("it is not signed in")
-        print(f"{path.name}: {me.first_name} is there")
+            raise RuntimeError("not signed in")
+        print(f"{path.name}: {me.first_name} is connected")
         await client.run_until_disconnected()
     finally:
         await client.disconnect()
 
 
-async def run_apart(path: Path) -> None:
-    """What goes wrong with one account does not reach the others."""
+async def run_isolated(path: Path) -> None:
+    """Runs one account and logs its errors, so they do not stop the others."""
     try:
         await run(path)
     except Exception as error:
@@ -51,12 +52,13 @@ async def run_apart(path: Path) -> None:
 
 
 async def main(folder: Path) -> None:
-    # With exceptions returned it waits, also at Ctrl-C, until the last of them has disconnected.
-    await asyncio.gather(*map(run_apart, sorted(folder.glob("*.session"))), return_exceptions=True)
+    # Because exceptions are returned, this waits until all accounts are disconnected, also after
+    # Ctrl-C.
+    await asyncio.gather(*map(run_isolated, sorted(folder.glob("*.session"))), return_exceptions=True)
 
 
 if __name__ == "__main__":
-    # What ends a service ends it as Ctrl-C does: disconnected, and with everything saved.
+    # Service managers send SIGTERM; handle it like Ctrl-C, which disconnects and saves everything.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     logging.basicConfig()
     with suppress(KeyboardInterrupt):

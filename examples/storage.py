@@ -1,8 +1,8 @@
-"""A storage of one's own: the logins of any number of bots, and whom each has met, in one database.
+"""A custom storage: the logins and entities of any number of bots in one database.
 
 API_ID=... API_HASH=... BOT_TOKEN=... python storage.py
 
-Python has this database, so the example needs no other; any other will do.
+It uses SQLite, which Python includes. Any other database works too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ create index if not exists usernames on entities (account, username);
 
 
 class DatabaseSession(RustMemorySession):
-    """The session of an account. Memory answers, and `save()` writes what is new."""
+    """The session of one account. Lookups use memory, and `save()` writes new rows."""
 
     def __init__(self, database: sqlite3.Connection, account: str) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class DatabaseSession(RustMemorySession):
         self.add_entities(map(Entity.from_row, rows))
 
     def process_entities(self, tlo: Any) -> None:
-        """Called with whatever Telegram sends."""
+        """Called with each object from Telegram that may contain entities."""
         if not self.save_entities:
             return
         for row in self._entities_to_rows(tlo):
@@ -52,19 +52,19 @@ class DatabaseSession(RustMemorySession):
                 self.unsaved.pop(row[0], None)
                 self.unsaved[row[0]] = row
             elif not self.get_entity_rows_by_id(row[0]):
-                # An input peer tells no names, and takes none from who is known.
+                # An input peer has no names and must not erase known ones.
                 self.unsaved.setdefault(row[0], row)
         super().process_entities(tlo)
 
     def save(self) -> None:
-        """Called when the client has signed in, and each minute."""
+        """Called after signing in, and once a minute."""
         with self.database:
             login = RustStringSession.save(self)
             self.database.execute("replace into logins values (?, ?)", [self.account, login])
             for row in self.unsaved.values():
-                # A username is theirs who were seen with it last.
-                lost = "update entities set username = null where account = ? and username = ?"
-                self.database.execute(lost, [self.account, row[2]])
+                # A username belongs to the entity that was last seen with it.
+                release = "update entities set username = null where account = ? and username = ?"
+                self.database.execute(release, [self.account, row[2]])
                 self.database.execute("replace into entities values (?, ?, ?, ?, ?, ?)", [self.account, *row])
         self.unsaved.clear()
 
@@ -81,31 +81,31 @@ class DatabaseSession(RustMemorySession):
         return True
 
     def clone(self, to_instance: Any = None) -> Any:
-        """Called for a connection to another data centre, of which nothing is kept."""
+        """Called for a connection to another data centre. Returns a session that stores nothing."""
         return to_instance or RustMemorySession()
 
 
-async def tell_how_many(event: Any) -> None:
+async def reply_with_count(event: Any) -> None:
     (count,) = event.client.session.database.execute("select count(*) from logins").fetchone()
     await event.respond(f"Bots in this database: {count}")
 
 
 async def main() -> None:
-    # Whoever can read the database is logged in.
+    # The database contains logins, so make it readable by its owner only.
     os.umask(0o077)
     with closing(sqlite3.connect("bots.db")) as database:
         token = os.environ["BOT_TOKEN"]
         session = DatabaseSession(database, account=token.partition(":")[0])
-        # Telethon carries no types, and what pyright makes of its methods is not what they are.
+        # Telethon has no type hints, and pyright infers wrong ones.
         client: Any = TelegramClient(session, int(os.environ["API_ID"]), os.environ["API_HASH"])
-        client.add_event_handler(tell_how_many, events.NewMessage(incoming=True))
+        client.add_event_handler(reply_with_count, events.NewMessage(incoming=True))
         await client.start(bot_token=token)
-        print(f"@{(await client.get_me()).username} is there. Ctrl-C ends it.")
+        print(f"@{(await client.get_me()).username} is connected. Press Ctrl-C to stop.")
         await client.run_until_disconnected()
 
 
 if __name__ == "__main__":
-    # What ends a service ends it as Ctrl-C does: disconnected, and with everything saved.
+    # Service managers send SIGTERM; handle it like Ctrl-C, which disconnects and saves everything.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with suppress(KeyboardInterrupt):
         asyncio.run(main())

@@ -1,9 +1,9 @@
-"""A user account whose login is a string in the environment, so that no file is a login.
+"""A user account whose login is a string in the environment, so no file contains a login.
 
 API_ID=... API_HASH=... python userbot.py login                     signs in and prints the string
 API_ID=... API_HASH=... TELETHON_SESSION=... python userbot.py      runs
 
-Whom it meets is kept in a file of its own, which nobody can sign in with.
+Entities are stored in a separate file, which contains no login.
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ from telethon.utils import get_peer_id
 from telethon_session_rust import RustStringSession
 
 
-async def tell_id(event: Any) -> None:
-    """Answers `.id Ada`, said by oneself in any chat, at once: no request is made for it."""
+async def reply_with_id(event: Any) -> None:
+    """Replies to `.id Ada`, sent by this account in any chat, without a request to Telegram."""
     try:
         peer = event.client.session.get_input_entity(event.pattern_match[1])
     except ValueError:
-        await event.respond("We have not met.")
+        await event.respond("Unknown entity.")
     else:
         await event.respond(str(get_peer_id(peer)))
 
 
-def client_of(session: RustStringSession) -> TelegramClient:
+def make_client(session: RustStringSession) -> TelegramClient:
     return TelegramClient(session, int(os.environ["API_ID"]), os.environ["API_HASH"])
 
 
 async def login() -> None:
-    client = client_of(RustStringSession())
+    client = make_client(RustStringSession())
     await client.start()
-    print("Whoever has this string is logged in. Keep it where you keep passwords:")
+    print("This string gives full access to the account. Store it like a password:")
     print(f"TELETHON_SESSION={client.session.save()}")
     await client.disconnect()
 
 
 async def main(string: str) -> None:
-    client = client_of(RustStringSession(string, entity_file="userbot-entities"))
-    client.add_event_handler(tell_id, events.NewMessage(outgoing=True, pattern=r"\.id (.+)"))
+    client = make_client(RustStringSession(string, entity_file="userbot-entities"))
+    client.add_event_handler(reply_with_id, events.NewMessage(outgoing=True, pattern=r"\.id (.+)"))
     await client.connect()
     me = await client.get_me()
     if me is None:
-        sys.exit("This string is no longer logged in. `python userbot.py login` makes another.")
-    # Everybody in the newest chats is met by it.
+        sys.exit("The login in this string has expired. Run `python userbot.py login` for a new one.")
+    # Stores the entities of the newest chats.
     await client.get_dialogs(limit=100)
-    print(f"{me.first_name} is there. Ctrl-C ends it.")
+    print(f"{me.first_name} is connected. Press Ctrl-C to stop.")
     await client.run_until_disconnected()
 
 
 if __name__ == "__main__":
-    # What ends a service ends it as Ctrl-C does: disconnected, and with everything saved.
+    # Service managers send SIGTERM; handle it like Ctrl-C, which disconnects and saves everything.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with suppress(KeyboardInterrupt):
         if sys.argv[1:] == ["login"]:
@@ -65,4 +65,4 @@ if __name__ == "__main__":
         elif "TELETHON_SESSION" in os.environ:
             asyncio.run(main(os.environ["TELETHON_SESSION"]))
         else:
-            sys.exit("TELETHON_SESSION is not set. `python userbot.py login` signs in and prints what to set it to.")
+            sys.exit("TELETHON_SESSION is not set. Run `python userbot.py login` to sign in and get its value.")

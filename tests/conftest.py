@@ -1,11 +1,13 @@
-"""Runs every test in an empty folder and in an environment of its own, and prints what the tests tried."""
+"""Runs each test in an empty folder and an isolated environment, and prints how many cases were
+tested.
+"""
 # ruff: noqa: E402
 
 from __future__ import annotations
 
 from support import environment
 
-# Before anything is imported that reads the environment.
+# Must run before any import that reads the environment.
 environment.isolate()
 
 import os
@@ -27,7 +29,7 @@ pytest_plugins = ["support.clients"]
 # Windows has no fork.
 collect_ignore = [] if hasattr(os, "fork") else ["processes/test_forks.py"]
 
-# No deadline: no test depends on the speed of the machine.
+# No deadline, because no test depends on the speed of the machine.
 COMMON = {
     "deadline": None,
     "print_blob": True,
@@ -46,7 +48,7 @@ PAIRS = [
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hands a worker's counts to the process that prints them."""
+    """Passes a worker's counts to the process that prints them."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["counts"] = dict(COUNTS)
@@ -59,7 +61,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if COUNTS:
-        terminalreporter.section("what was tried")
+        terminalreporter.section("tested cases")
         for what, count in sorted(COUNTS.items()):
             terminalreporter.write_line(f"{count:>10,} {what}")
 
@@ -72,7 +74,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(params=PAIRS, ids=lambda pair: pair[0].__name__)
 def pair(request: pytest.FixtureRequest) -> tuple[type[Session], type[Session]]:
-    """A session class of Telethon, and ours that stands in for it."""
+    """A session class of Telethon, and our replacement."""
     return request.param
 
 

@@ -1,4 +1,4 @@
-"""Our sessions under a real TelegramClient, against the loopback data centres."""
+"""Our sessions in a real `TelegramClient`, connected to the loopback data centres."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStri
 WORLD = World()
 
 
-async def come_back(client: TelegramClient, account: Account) -> TelegramClient:
-    """Connect with what the session holds, and nothing else."""
+async def reconnect(client: TelegramClient, account: Account) -> TelegramClient:
+    """Connects with the login of the session alone."""
     await client.connect()
     assert (await client.get_me()).id == account.id
     return client
 
 
-async def know_everybody(client: TelegramClient, entities: list[Any]) -> None:
-    """Without a request: a peer that is not known would be asked for by its username only."""
+async def assert_known(client: TelegramClient, entities: list[Any]) -> None:
+    """Checks that the session knows all entities, without a request."""
     for entity in entities:
         expected = utils.get_input_peer(entity)
         keys = [utils.get_peer_id(entity), getattr(entity, "username", None), getattr(entity, "phone", None)]
@@ -36,7 +36,7 @@ async def know_everybody(client: TelegramClient, entities: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("session_class", [RustSQLiteSession, RustMemorySession, RustStringSession])
-async def test_sign_in_and_meet_people(
+async def test_entities_received_after_sign_in_are_found(
     telegram: DataCentres, new_client: MakeClient, session_class: type, monkeypatch: Any, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -45,12 +45,12 @@ async def test_sign_in_and_meet_people(
     client = await sign_in(new_client(session), account)
     crowd = WORLD.crowd(2_000)
     await meet(client, telegram, account, crowd)
-    await know_everybody(client, crowd.users + crowd.chats)
+    await assert_known(client, crowd.users + crowd.chats)
 
     channel, members = WORLD.channel(5_000), WORLD.users(500, first=5_000)
     telegram.gather(channel, members)
     await client.get_participants(utils.get_input_peer(channel))
-    await know_everybody(client, members)
+    await assert_known(client, members)
 
 
 async def test_restart(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
@@ -63,19 +63,19 @@ async def test_restart(telegram: DataCentres, new_client: MakeClient, tmp_path: 
     await client.disconnect()
 
     for session_class in (RustSQLiteSession, SQLiteSession, RustSQLiteSession):
-        client = await come_back(new_client(session_class(str(path))), account)
+        client = await reconnect(new_client(session_class(str(path))), account)
         assert client.session.auth_key == key
-        await know_everybody(client, crowd.users + crowd.chats)
+        await assert_known(client, crowd.users + crowd.chats)
         await client.disconnect()
 
 
-async def test_a_client_that_is_used_again_after_disconnecting(
+async def test_reconnecting_a_client_after_disconnect(
     telegram: DataCentres, new_client: MakeClient, tmp_path: Path
 ) -> None:
     account = telegram.new_user()
     client = await sign_in(new_client(RustSQLiteSession(tmp_path / "anon")), account)
     await client.disconnect()
-    await come_back(client, account)
+    await reconnect(client, account)
     crowd = WORLD.crowd(100)
     await meet(client, telegram, account, crowd)
     await client.disconnect()
@@ -93,7 +93,7 @@ async def test_migration_to_another_data_centre(
     session = RustSQLiteSession(tmp_path / "anon")
     assert (session.dc_id, session.port) == (4, telegram.dcs[4].port)
     assert {key.account for key in telegram.dcs[4].keys.values()} == {account}
-    await come_back(new_client(session), account)
+    await reconnect(new_client(session), account)
 
 
 async def test_log_out_deletes_the_file(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
@@ -101,13 +101,13 @@ async def test_log_out_deletes_the_file(telegram: DataCentres, new_client: MakeC
     client = await sign_in(new_client(RustSQLiteSession(tmp_path / "anon")), account)
     await meet(client, telegram, account, WORLD.crowd(100))
     assert await client.log_out()
-    await asyncio.sleep(1.5)  # whatever was still to be written would have been by now
+    await asyncio.sleep(1.5)  # long enough for pending writes
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_catch_up_after_a_restart(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
     account = telegram.new_bot()
-    known_before, met_while_away = WORLD.channels(2)
+    known_before, first_seen_offline = WORLD.channels(2)
     client = await sign_in(new_client(RustSQLiteSession(tmp_path / "bot")), account)
     inbox = Inbox(client)
     await telegram.push_crowd(account, WORLD.users(2), [known_before], messages=1)
@@ -116,31 +116,31 @@ async def test_catch_up_after_a_restart(telegram: DataCentres, new_client: MakeC
 
     users = WORLD.users(3, first=50)
     await telegram.push_crowd(account, users, [known_before], messages=3)
-    await telegram.push_crowd(account, [], [met_while_away, *WORLD.chats(2)])
+    await telegram.push_crowd(account, [], [first_seen_offline, *WORLD.chats(2)])
 
     client = new_client(RustSQLiteSession(tmp_path / "bot"), **CATCH_UP)
     inbox = Inbox(client)
     await catch_up(client)
     await inbox.wait_for(5)
-    await asyncio.sleep(0.2)  # whatever came twice would be here by now
+    await asyncio.sleep(0.2)  # long enough for duplicates
     assert sorted(inbox.texts) == ["hello"] * 3 + ["news"] * 2
-    await know_everybody(client, [*users, known_before, met_while_away])
+    await assert_known(client, [*users, known_before, first_seen_offline])
 
 
-@pytest.mark.parametrize("carried_to", [RustStringSession, StringSession])
-@pytest.mark.parametrize("first", [RustSQLiteSession, RustMemorySession, RustStringSession, MemorySession])
-async def test_string_carried_to_a_new_client(
-    telegram: DataCentres, new_client: MakeClient, tmp_path: Path, first: type, carried_to: type
+@pytest.mark.parametrize("target_class", [RustStringSession, StringSession])
+@pytest.mark.parametrize("source_class", [RustSQLiteSession, RustMemorySession, RustStringSession, MemorySession])
+async def test_string_works_in_a_new_client(
+    telegram: DataCentres, new_client: MakeClient, tmp_path: Path, source_class: type, target_class: type
 ) -> None:
     account = telegram.new_user()
-    session = first(tmp_path / "anon") if first is RustSQLiteSession else first()
+    session = source_class(tmp_path / "anon") if source_class is RustSQLiteSession else source_class()
     client = await sign_in(new_client(session), account)
     string = RustStringSession.save(client.session)
     assert string == StringSession.save(client.session)
-    if first is RustStringSession:
+    if source_class is RustStringSession:
         assert client.session.save() == string
     await client.disconnect()
-    await come_back(new_client(carried_to(string)), account)
+    await reconnect(new_client(target_class(string)), account)
 
 
 async def test_save_in_a_handler(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ async def test_save_in_a_handler(telegram: DataCentres, new_client: MakeClient, 
     assert stored >= {utils.get_peer_id(entity) for entity in crowd.users + crowd.chats}
 
 
-async def test_clone_connects_elsewhere_and_leaves_the_file_alone(
+async def test_clone_connects_to_another_data_centre_without_touching_the_file(
     telegram: DataCentres, new_client: MakeClient, tmp_path: Path
 ) -> None:
     account = telegram.new_user()
@@ -164,14 +164,14 @@ async def test_clone_connects_elsewhere_and_leaves_the_file_alone(
     assert (clone.filename, clone.save_entities, clone.auth_key) == (":memory:", False, None)
     other = telegram.dcs[4]
     clone.set_dc(4, "127.0.0.1", other.port)
-    elsewhere = new_client(clone)
-    await elsewhere.connect()
-    assert not await elsewhere.is_user_authorized()
+    clone_client = new_client(clone)
+    await clone_client.connect()
+    assert not await clone_client.is_user_authorized()
     assert client.session.dc_id == telegram.home.dc_id
     assert client.session.auth_key != clone.auth_key
 
 
-async def test_takeout_id_is_kept(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
+async def test_takeout_id_is_saved(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
     account = telegram.new_user()
     client = await sign_in(new_client(RustSQLiteSession(tmp_path / "anon")), account)
     async with client.takeout(finalize=False) as takeout:
@@ -180,6 +180,6 @@ async def test_takeout_id_is_kept(telegram: DataCentres, new_client: MakeClient,
     await client.disconnect()
     session = RustSQLiteSession(tmp_path / "anon")
     assert session.takeout_id == takeout_id is not None
-    client = await come_back(new_client(session), account)
+    client = await reconnect(new_client(session), account)
     await client.end_takeout(success=True)
     assert client.session.takeout_id is None

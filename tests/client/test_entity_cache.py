@@ -1,4 +1,4 @@
-"""The client's own entity cache: ours beside Telethon's, whatever comes."""
+"""The client's own entity cache: ours gives the results of Telethon's for any sequence of calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import telethon_session_rust.entity_cache
 from support import entities
 from telethon_session_rust import RustEntityCache, accelerate
 
-updates = pytest.importorskip("telethon._updates", reason="before Telethon 1.28 its client had no such cache")
+updates = pytest.importorskip("telethon._updates", reason="Telethon before 1.28 has no entity cache")
 EntityCache, Entity, EntityType = updates.EntityCache, updates.Entity, updates.EntityType
 
 ids = st.integers(1, 12) | st.sampled_from([0, -5, 2**40])
@@ -51,7 +51,7 @@ calls = st.one_of(
 )
 
 
-def seen(cache: Any) -> list[Any]:
+def state_of(cache: Any) -> list[Any]:
     peers = [cache.get(id) for id in [*range(-6, 14), 2**40, 7.0, True, "7", None, 2**70]]
     return [
         [peer and (peer.ty, peer.id, peer.hash, type(peer)) for peer in peers],
@@ -63,17 +63,17 @@ def seen(cache: Any) -> list[Any]:
 
 
 @given(st.lists(calls, max_size=12))
-def test_it_answers_as_telethons(made: list[Any]) -> None:
+def test_any_sequence_of_calls(sequence: list[Any]) -> None:
     theirs, ours = EntityCache(), RustEntityCache()
-    for name, *arguments in made:
+    for name, *arguments in sequence:
         if name == "set_self_user" and arguments[0] is None:
             arguments = [None, None, None]
         for cache in (theirs, ours):
             getattr(cache, name)(*arguments)
-        assert seen(ours) == seen(theirs)
+        assert state_of(ours) == state_of(theirs)
 
 
-def test_objects_of_other_makes() -> None:
+def test_subclasses_and_changed_objects() -> None:
     class Person(types.User):
         pass
 
@@ -82,23 +82,23 @@ def test_objects_of_other_makes() -> None:
 
     changed = entities.user(1, 11)
     changed.note = "set later"
-    lost = entities.channel(2, 22)
-    del lost.gigagroup
+    incomplete = entities.channel(2, 22)
+    del incomplete.gigagroup
     theirs, ours = EntityCache(), RustEntityCache()
     for cache in (theirs, ours):
-        cache.extend([Person(3, access_hash=33), changed, Attributes()], (chat for chat in [lost, Attributes()]))
-    assert seen(ours) == seen(theirs)
+        cache.extend([Person(3, access_hash=33), changed, Attributes()], (chat for chat in [incomplete, Attributes()]))
+    assert state_of(ours) == state_of(theirs)
 
 
-def test_an_error_leaves_nothing_half_done() -> None:
+def test_a_failed_call_changes_nothing() -> None:
     cache = RustEntityCache()
-    for wrong, error in (
+    for chats, error in (
         ([entities.user(2, 2**64)], OverflowError),
         ([entities.user("two", 2)], TypeError),
         (entities.user(2, 2), TypeError),
     ):
         with pytest.raises(error):
-            cache.extend([entities.user(1, 1)], wrong)
+            cache.extend([entities.user(1, 1)], chats)
         assert len(cache) == 0
     cache.extend([entities.user(1, 1), entities.user(2, 2)], [])
     with pytest.raises(ZeroDivisionError):
@@ -108,7 +108,7 @@ def test_an_error_leaves_nothing_half_done() -> None:
         cache.get([])
 
 
-def test_hash_map_is_the_cache() -> None:
+def test_hash_map_is_a_view_of_the_cache() -> None:
     cache = RustEntityCache({1: (11, EntityType.USER)}, 1, False)
     cache.hash_map[2] = (22, EntityType.BOT)
     assert cache.get(2).ty is EntityType.BOT
@@ -143,16 +143,16 @@ def delete_each(hash_map: Any) -> None:
 @pytest.mark.parametrize("empty", [lambda hash_map: hash_map.clear(), pop_each, pop_items, delete_each])
 def test_hash_map_is_emptied_in_linear_time(empty: Callable[[Any], None]) -> None:
     def cpu_seconds(count: int) -> float:
-        took = []
+        times = []
         for _ in range(3):
             cache = filled(count)
-            begun = time.thread_time()
+            start = time.thread_time()
             empty(cache.hash_map)
-            took.append(time.thread_time() - begun)
+            times.append(time.thread_time() - start)
             assert len(cache) == 0 and not cache.hash_map and cache.get(1) is None
-        return min(took)
+        return min(times)
 
-    # Clearing is so quick that it is nothing but noise.
+    # Clearing is so fast that its time is noise.
     assert cpu_seconds(16_000) < 10 * cpu_seconds(4_000) + 1e-3
 
 
@@ -168,16 +168,16 @@ changes = st.one_of(
 
 
 @given(st.lists(changes, max_size=40))
-def test_hash_map_changes_as_a_dictionary(made: list[Any]) -> None:
+def test_hash_map_behaves_like_a_dictionary(sequence: list[Any]) -> None:
     theirs, ours = EntityCache(), RustEntityCache()
-    for name, *arguments in made:
-        answers = []
+    for name, *arguments in sequence:
+        results = []
         for cache in (theirs, ours):
             try:
-                answers.append(getattr(cache.hash_map, name)(*arguments))
+                results.append(getattr(cache.hash_map, name)(*arguments))
             except KeyError:
-                answers.append(KeyError)
-        assert answers[0] == answers[1]
+                results.append(KeyError)
+        assert results[0] == results[1]
         assert list(ours.hash_map.items()) == list(theirs.hash_map.items())
     assert ours.hash_map | {99: 1} == theirs.hash_map | {99: 1}
     assert ours.hash_map.copy() == theirs.hash_map.copy() and type(ours.hash_map.copy()) is dict
@@ -185,56 +185,56 @@ def test_hash_map_changes_as_a_dictionary(made: list[Any]) -> None:
     assert ours.get(1).hash == 5
 
 
-def test_a_filter_may_ask_the_cache() -> None:
+def test_a_filter_may_use_the_cache() -> None:
     cache = RustEntityCache()
     cache.extend([entities.user(id, id) for id in range(1, 9)], [])
     cache.retain(lambda id: cache.get(id).hash > 4 and len(cache) == 8)
     assert [*cache.hash_map] == [5, 6, 7, 8]
 
 
-def test_who_is_known_may_change_and_change_back_in_one_page() -> None:
+def test_an_entity_may_change_and_change_back_in_one_page() -> None:
     theirs, ours = EntityCache(), RustEntityCache()
     for cache in (theirs, ours):
         cache.extend([entities.user(1, 11)], [])
         cache.extend([entities.user(1, hash, min=hash == 14) for hash in (11, 12, 11, 13, 11, 14)], [])
-    assert seen(ours) == seen(theirs)
+    assert state_of(ours) == state_of(theirs)
     assert ours.get(1).hash == 11
 
 
-def test_objects_that_end_may_ask_the_cache() -> None:
-    class Asks:
+def test_a_finalizer_may_use_the_cache() -> None:
+    class UsesCache:
         def __del__(self) -> None:
             found.append(cache.get(1).hash)
 
     cache, found = RustEntityCache(), []
     cache.extend([entities.user(1, 11)], [])
-    cache.extend((entities.user(1, hash, first_name=Asks()) for hash in (11, 12, 11)), ())
+    cache.extend((entities.user(1, hash, first_name=UsesCache()) for hash in (11, 12, 11)), ())
     assert found == [11] * 3
 
 
-async def test_accelerate_keeps_what_the_client_has_met() -> None:
+async def test_accelerate_keeps_the_cached_entities() -> None:
     client = TelegramClient(MemorySession(), 1, "hash")
     client._mb_entity_cache.extend([entities.user(1, 11, bot=True)], [entities.channel(2, 22)])
     client._mb_entity_cache.set_self_user(3, False, 33)
-    before = seen(client._mb_entity_cache)
+    before = state_of(client._mb_entity_cache)
     assert accelerate(client)
     assert isinstance(client._mb_entity_cache, RustEntityCache)
-    assert seen(client._mb_entity_cache) == before
+    assert state_of(client._mb_entity_cache) == before
     ours = client._mb_entity_cache
     assert accelerate(client)
     assert client._mb_entity_cache is ours
 
 
-async def test_a_cache_that_is_another_stays(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    class Newer(EntityCache):
+async def test_an_unsupported_cache_is_kept(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    class ChangedMethod(EntityCache):
         def extend(self, users: Any, chats: Any) -> None:
             super().extend([user for user in users if not user.bot], chats)
 
-    class WithMore(EntityCache):
+    class AdditionalMethod(EntityCache):
         def forget(self) -> None:
             self.hash_map.clear()
 
-    for other in (Newer, WithMore):
+    for other in (ChangedMethod, AdditionalMethod):
         caplog.clear()
         monkeypatch.setattr(telethon_session_rust.entity_cache, "TELETHONS_CACHE", other)
         monkeypatch.setattr(telethon_session_rust.entity_cache, "_can_stand_in", None)

@@ -1,4 +1,4 @@
-"""The loopback data centres, driven by real Telethon clients with Telethon's own sessions."""
+"""The loopback data centres, tested with real Telethon clients and Telethon's own sessions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_wrong_code_number_and_token_are_refused(telegram: DataCentres, ne
     with pytest.raises(errors.PhoneNumberUnoccupiedError):
         await client.sign_in("+99966200000", "22222")
     with pytest.raises(errors.AccessTokenInvalidError):
-        await client.sign_in(bot_token="1:nobody")
+        await client.sign_in(bot_token="1:unknown")
     assert await client.get_me() is None
 
 
@@ -61,7 +61,7 @@ async def test_every_transport(telegram: DataCentres, new_client: MakeClient, co
     account = telegram.new_user()
     client = await sign_in(new_client(connection=connection), account)
     inbox = Inbox(client)
-    # Large enough for the long form of a length in each of them.
+    # Large enough for the long length prefix of each transport.
     await telegram.push_crowd(account, *WORLD.crowd(500), messages=1)
     await inbox.wait_for(2)
 
@@ -90,7 +90,7 @@ async def test_unknown_key_is_refused(telegram: DataCentres, new_client: MakeCli
         await client.connect()
 
 
-async def test_log_out_forgets_the_key(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
+async def test_log_out_deletes_the_key(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
     client = await sign_in(new_client(SQLiteSession(str(tmp_path / "user"))), telegram.new_user())
     (key,) = telegram.home.keys.values()
     assert await client.log_out()
@@ -98,12 +98,10 @@ async def test_log_out_forgets_the_key(telegram: DataCentres, new_client: MakeCl
     assert not (tmp_path / "user.session").exists()
 
 
-async def test_wrong_factors_make_the_client_begin_again(
-    new_client: MakeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_wrong_factors_make_the_client_retry(new_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     factorize = Factorization.factorize
-    answers = iter([lambda pq: (1, pq)])
-    monkeypatch.setattr(Factorization, "factorize", lambda pq: next(answers, factorize)(pq))
+    factors = iter([lambda pq: (1, pq)])
+    monkeypatch.setattr(Factorization, "factorize", lambda pq: next(factors, factorize)(pq))
     client = new_client(retry_delay=0)
     await client.connect()
     assert client.session.auth_key
@@ -112,7 +110,7 @@ async def test_wrong_factors_make_the_client_begin_again(
 # Data centres
 
 
-async def test_phone_number_that_lives_elsewhere(telegram: DataCentres, new_client: MakeClient) -> None:
+async def test_user_at_another_data_centre(telegram: DataCentres, new_client: MakeClient) -> None:
     account = telegram.new_user(dc_id=4)
     client = await sign_in(new_client(), account)
     assert (client.session.dc_id, client.session.port) == (4, telegram.dcs[4].port)
@@ -122,13 +120,13 @@ async def test_phone_number_that_lives_elsewhere(telegram: DataCentres, new_clie
     await inbox.wait_for(2)
 
 
-async def test_bot_that_lives_elsewhere(telegram: DataCentres, new_client: MakeClient) -> None:
+async def test_bot_at_another_data_centre(telegram: DataCentres, new_client: MakeClient) -> None:
     client = await sign_in(new_client(), telegram.new_bot(dc_id=4))
     assert client.session.dc_id == 4
     assert await client.is_bot()
 
 
-async def test_authorization_is_carried_to_another_data_centre(telegram: DataCentres, new_client: MakeClient) -> None:
+async def test_authorization_is_exported_to_another_data_centre(telegram: DataCentres, new_client: MakeClient) -> None:
     account = telegram.new_user()
     client = await sign_in(new_client(), account)
     sender = await client._borrow_exported_sender(4)
@@ -158,9 +156,9 @@ async def test_pushed_crowd_reaches_handlers_and_session(telegram: DataCentres, 
         assert await client.get_input_entity(utils.get_peer_id(entity)) == utils.get_input_peer(entity)
 
 
-async def test_account_is_pushed_to_on_every_device(telegram: DataCentres, new_client: MakeClient) -> None:
+async def test_updates_reach_every_device_of_an_account(telegram: DataCentres, new_client: MakeClient) -> None:
     account, other = telegram.new_user(), telegram.new_user()
-    clients = [await sign_in(new_client(), one) for one in (account, account, other)]
+    clients = [await sign_in(new_client(), each) for each in (account, account, other)]
     inboxes = [Inbox(client) for client in clients]
     await telegram.push_crowd(account, *WORLD.crowd(100), messages=2)
     await asyncio.gather(*(inbox.wait_for(4) for inbox in inboxes[:2]))
@@ -169,7 +167,7 @@ async def test_account_is_pushed_to_on_every_device(telegram: DataCentres, new_c
 
 async def test_missed_updates_are_caught_up(telegram: DataCentres, new_client: MakeClient, tmp_path: Path) -> None:
     account = telegram.new_bot()
-    known_before, met_while_away = WORLD.channels(2)
+    known_before, first_seen_offline = WORLD.channels(2)
     client = await sign_in(new_client(SQLiteSession(str(tmp_path / "bot"))), account)
     inbox = Inbox(client)
     await telegram.push_crowd(account, WORLD.users(2), [known_before], messages=1)
@@ -178,38 +176,38 @@ async def test_missed_updates_are_caught_up(telegram: DataCentres, new_client: M
 
     users = WORLD.users(3, first=50)
     await telegram.push_crowd(account, users, [known_before], messages=3)
-    await telegram.push_crowd(account, [], [met_while_away, *WORLD.chats(2)])
+    await telegram.push_crowd(account, [], [first_seen_offline, *WORLD.chats(2)])
 
     client = new_client(SQLiteSession(str(tmp_path / "bot")), **CATCH_UP)
     inbox = Inbox(client)
     await catch_up(client)
     await inbox.wait_for(5)
-    await asyncio.sleep(0.2)  # whatever came twice would be here by now
+    await asyncio.sleep(0.2)  # long enough for duplicates
     assert sorted(inbox.texts) == ["hello"] * 3 + ["news"] * 2
-    for entity in (*users, known_before, met_while_away):
+    for entity in (*users, known_before, first_seen_offline):
         assert await client.get_input_entity(utils.get_peer_id(entity)) == utils.get_input_peer(entity)
 
 
-@pytest.mark.skipif(VERSION < (1, 28), reason="this release does not look for gaps")
-async def test_lost_updates_are_fetched_when_the_gap_is_seen(telegram: DataCentres, new_client: MakeClient) -> None:
+@pytest.mark.skipif(VERSION < (1, 28), reason="this release does not detect gaps")
+async def test_lost_updates_are_fetched_when_the_gap_is_detected(telegram: DataCentres, new_client: MakeClient) -> None:
     account = telegram.new_user()
     client = await sign_in(new_client(), account)
     inbox = Inbox(client)
     user, channel = telegram.directory.add_all([WORLD.user(0), WORLD.channel(0)])
 
-    def said(text: str) -> list[Any]:
+    def new_messages(text: str) -> list[Any]:
         in_private = types.UpdateNewMessage(text_message(user, text), 0, 1)
         return [in_private, types.UpdateNewChannelMessage(text_message(channel, text, user), 0, 1)]
 
-    await telegram.push(account, *said("heard"), users=[user], chats=[channel])
-    account.mailbox.put(said("lost"), [user], [channel])
-    await telegram.push(account, *said("later"), users=[user], chats=[channel])
+    await telegram.push(account, *new_messages("first"), users=[user], chats=[channel])
+    account.mailbox.put(new_messages("lost"), [user], [channel])
+    await telegram.push(account, *new_messages("later"), users=[user], chats=[channel])
     await inbox.wait_for(6)
-    assert sorted(inbox.texts) == ["heard", "heard", "later", "later", "lost", "lost"]
+    assert sorted(inbox.texts) == ["first", "first", "later", "later", "lost", "lost"]
     assert {message.sender_id for message in inbox.messages} == {user.id}
 
 
-async def test_client_comes_back_after_the_line_was_cut(telegram: DataCentres, new_client: MakeClient) -> None:
+async def test_client_reconnects_after_the_connection_is_lost(telegram: DataCentres, new_client: MakeClient) -> None:
     account = telegram.new_user()
     client = await sign_in(new_client(retry_delay=0), account)
     inbox = Inbox(client)
@@ -273,8 +271,8 @@ async def test_entities_are_looked_up(telegram: DataCentres, new_client: MakeCli
     entities = [WORLD.user(0), WORLD.channel(0), WORLD.chat(0)]
     telegram.directory.add_all(entities)
     for entity in entities:
-        got = await client.get_entity(utils.get_input_peer(entity))
-        assert utils.get_display_name(got) == utils.get_display_name(entity)
+        result = await client.get_entity(utils.get_input_peer(entity))
+        assert utils.get_display_name(result) == utils.get_display_name(entity)
     full = await client(functions.users.GetFullUserRequest(utils.get_input_user(entities[0])))
     assert getattr(full, "full_user", full).about == "Made up."
 
@@ -294,8 +292,8 @@ async def test_username_is_resolved(telegram: DataCentres, new_client: MakeClien
     user = next(user for user in WORLD.users(20) if user.username)
     telegram.directory.add(user)
     assert (await client.get_entity(f"@{user.username.upper()}")).id == user.id
-    with pytest.raises(ValueError, match="nobody_at_all"):
-        await client.get_input_entity("nobody_at_all")
+    with pytest.raises(ValueError, match="unknown_username"):
+        await client.get_input_entity("unknown_username")
 
 
 async def test_contacts_are_found_by_phone(telegram: DataCentres, new_client: MakeClient) -> None:
@@ -308,7 +306,7 @@ async def test_contacts_are_found_by_phone(telegram: DataCentres, new_client: Ma
     assert (await client.get_entity(f"+{users[0].phone}")).id == users[0].id
 
 
-async def test_dialogs_come_page_by_page(telegram: DataCentres, new_client: MakeClient) -> None:
+async def test_dialogs_are_paginated(telegram: DataCentres, new_client: MakeClient) -> None:
     account = telegram.new_user()
     client = await sign_in(new_client(), account)
     await telegram.push_crowd(account, *WORLD.crowd(500), messages=120)
@@ -331,7 +329,7 @@ async def test_two_clients_write_to_each_other(telegram: DataCentres, new_client
     await inboxes[1].wait_for(1)
     assert inboxes[1].messages[0].sender_id == ada.id
 
-    # Long enough that the client zips it.
+    # Long enough for the client to compress it.
     await inboxes[1].messages[0].respond("hello Ada, " * 200)
     await inboxes[0].wait_for(1)
     assert inboxes[0].texts == [("hello Ada, " * 200).strip()]
@@ -353,13 +351,13 @@ async def test_many_requests_at_once(telegram: DataCentres, new_client: MakeClie
     account = telegram.new_user()
     client = await sign_in(new_client(), account)
     request = functions.users.GetUsersRequest([types.InputUserSelf()])
-    # Gathered ones share containers; an ordered list also wraps its requests in invokeAfterMsg.
+    # Concurrent requests share containers; an ordered list also wraps them in invokeAfterMsg.
     results = await asyncio.gather(*(client(request) for _ in range(150)))
     results += await client([request] * 5, ordered=True)
     assert [user.id for (user,) in results] == [account.id] * 155
 
 
-async def test_what_needs_an_account_is_refused_without_one(new_client: MakeClient) -> None:
+async def test_requests_that_need_an_account_are_refused_without_one(new_client: MakeClient) -> None:
     client = new_client()
     await client.connect()
     with pytest.raises(errors.AuthKeyUnregisteredError):
@@ -373,14 +371,14 @@ async def test_request_without_a_method_is_refused(
     client = await sign_in(new_client(), telegram.new_user())
     with pytest.raises(errors.RPCError, match="METHOD_NOT_BUILT"):
         await client(functions.help.GetSupportRequest())
-    assert "no method is built for GetSupportRequest" in caplog.text
+    assert "no method is implemented for GetSupportRequest" in caplog.text
 
 
 async def test_pings_are_answered(telegram: DataCentres, new_client: MakeClient) -> None:
     client = await sign_in(new_client(), telegram.new_user())
     assert (await client(functions.PingRequest(7))).ping_id == 7
     assert (await client(functions.PingDelayDisconnectRequest(8, 60))).ping_id == 8
-    if VERSION >= (1, 36):  # older ones wait for an rpc_result, which Telegram does not send
+    if VERSION >= (1, 36):  # older releases wait for an rpc_result, which Telegram does not send
         assert (await client(functions.DestroySessionRequest(1))).session_id == 1
 
 
@@ -393,18 +391,18 @@ async def test_takeout(telegram: DataCentres, new_client: MakeClient) -> None:
     assert client.session.takeout_id is None
 
 
-async def test_client_that_wants_no_updates(telegram: DataCentres, new_client: MakeClient) -> None:
+async def test_client_without_updates(telegram: DataCentres, new_client: MakeClient) -> None:
     account = telegram.new_user()
     if VERSION < (1, 40):
-        pytest.skip("this release forgets to wrap its requests in invokeWithoutUpdates")
+        pytest.skip("this release does not wrap its requests in invokeWithoutUpdates")
     await sign_in(new_client(receive_updates=False), account)
     assert telegram.listeners(account) == []
 
 
-# Beside the network
+# Without a network
 
 
-async def test_process_of_its_own() -> None:
+async def test_separate_process() -> None:
     async with LoopbackProcess(seed=5) as telegram:
         bot = await telegram.new_bot(dc_id=4)
         client = TelegramClient(telegram.at_home(MemorySession()), 1, "hash")
@@ -415,18 +413,18 @@ async def test_process_of_its_own() -> None:
         await telegram.gather(channel=0, count=300)
         assert len(await client.get_participants(utils.get_input_peer(World(5).channel(0)))) == 300
         with pytest.raises(CommandError):
-            await telegram.tell("dance")
+            await telegram.send("dance")
         await client.disconnect()
 
 
-def test_world_is_the_same_for_the_same_seed() -> None:
+def test_world_is_reproducible_from_its_seed() -> None:
     mixed = list(World(3).entities(40, first=1_000))
-    assert [bytes(entity) for entity in mixed] == [bytes(one) for one in World(3).entities(40, first=1_000)]
+    assert [bytes(entity) for entity in mixed] == [bytes(entity) for entity in World(3).entities(40, first=1_000)]
     assert bytes(World(3).user(7)) != bytes(World(4).user(7))
     assert World(3).users(20, first=5)[2].id == World(3).user(7).id
 
 
-def test_world_is_as_a_busy_bot_sees_it() -> None:
+def test_world_resembles_what_a_busy_bot_receives() -> None:
     users, chats = WORLD.crowd(20_000)
     channels = [chat for chat in chats if isinstance(chat, types.Channel)]
     assert (len(users), len(channels), len(chats) - len(channels)) == (16_000, 3_000, 1_000)
@@ -434,12 +432,12 @@ def test_world_is_as_a_busy_bot_sees_it() -> None:
     def share(matching: list[Any], of: list[Any]) -> float:
         return round(len(matching) / len(of), 1)
 
-    everybody = [*users, *chats]
-    named = [one.username for one in (*users, *channels) if one.username]
-    cyrillic = [one for one in everybody if not utils.get_display_name(one)[0].isascii()]
+    everything = [*users, *chats]
+    named = [entity.username for entity in (*users, *channels) if entity.username]
+    cyrillic = [entity for entity in everything if not utils.get_display_name(entity)[0].isascii()]
     assert share(named, [*users, *channels]) == 0.6
     assert share([user for user in users if user.phone], users) == 0.2
-    assert share(cyrillic, everybody) == 0.3
-    assert len({one.id for one in everybody}) == 20_000
+    assert share(cyrillic, everything) == 0.3
+    assert len({entity.id for entity in everything}) == 20_000
     assert len({name.lower() for name in named}) == len(named)
     assert max(user.id for user in users) < 2**40

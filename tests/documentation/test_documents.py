@@ -1,4 +1,4 @@
-"""README and docs/ are true: what they show is run, from the top of a page to its end."""
+"""README and docs/ are correct: the code of each page is run from top to bottom."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.counters import tried
+from support.counters import tally
 from support.documents import PAGES, ROOT, fences, parsed, run_page
 from support.loopback import Account
 
@@ -18,20 +18,20 @@ pytestmark = pytest.mark.any_release
 
 pytest_plugins = ["support.reader"]
 
-# One has a test of its own, with other storages to move from.
-ALONE = "moving.md"
-RUN_HERE = [page for page in PAGES if page.name != ALONE and fences(page)]
-# What is run.
+# test_moving.py runs this page with other storages as sources.
+SEPARATE = "moving.md"
+RUN_PAGES = [page for page in PAGES if page.name != SEPARATE and fences(page)]
+# The prefix of the shell lines that are run.
 TOOL = "telethon-session "
-# What would install, build or measure.
+# These lines are not run, because they would install, build or measure.
 MAKE = re.compile(r"make ([a-z-]+)( [A-Z]+=\S+)*")
 FOLDERS = ["benches", "crates", "docs", "examples", "fuzz", "python", "src", "tests"]
 INSTALL = "pip install telethon-session-rust"
 
 
-@pytest.mark.parametrize("page", RUN_HERE, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", RUN_PAGES, ids=lambda page: page.name)
 def test_a_page_runs(page: Path, reader: Account) -> None:
-    tried("blocks of the documentation", run_page(page, run_line))
+    tally("blocks of the documentation", run_page(page, run_line))
 
 
 def run_line(line: str) -> None:
@@ -42,7 +42,7 @@ def run_line(line: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_is_of_a_kind_that_is_run(page: Path) -> None:
+def test_every_block_has_a_known_language(page: Path) -> None:
     languages = fences(page)
     assert set(languages) <= {"python", "sh", "text"}
     blocks = list(parsed(page, python=print, sh=print).examples())
@@ -50,16 +50,16 @@ def test_every_block_is_of_a_kind_that_is_run(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_line_for_a_shell_is_one_that_there_is(page: Path) -> None:
+def test_every_shell_line_is_a_known_command(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for block in parsed(page, sh=print).examples():
         for line in block.parsed.splitlines():
-            made = MAKE.fullmatch(line)
-            assert line.startswith(TOOL) or line == INSTALL or (made and made[1] in targets), line
+            make = MAKE.fullmatch(line)
+            assert line.startswith(TOOL) or line == INSTALL or (make and make[1] in targets), line
 
 
 @pytest.mark.parametrize("page", ["SECURITY.md", "CONTRIBUTING.md"])
-def test_every_file_that_is_named_is_there(page: str) -> None:
+def test_every_named_file_exists(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     named = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`", text)
     tests = re.findall(r"`(test_\w+\.py)`", text)

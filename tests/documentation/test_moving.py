@@ -1,4 +1,6 @@
-"""docs/moving.md: a login and a hundred people, moved from the real packages of other storages as it says."""
+"""docs/moving.md: its steps move a login and a hundred entities from the real packages of other
+storages.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,13 @@ pytestmark = pytest.mark.any_release
 
 pytest_plugins = ["support.reader"]
 
-# Files that the page makes of sessions in which there are people.
-WITH_PEOPLE = ["from_sqlalchemy", "from_redis", "from_mongo"]
+# Files that the page creates from sessions with entities.
+WITH_ENTITIES = ["from_sqlalchemy", "from_redis", "from_mongo"]
 
 
 @pytest.fixture
-def others(reader: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The reader's session in each of the storages. Redis and MongoDB themselves are played."""
+def source_storages(reader: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stores the reader's session in each storage. Redis and MongoDB are mocked."""
     redis_server = fakeredis.FakeServer()
 
     class StrictRedis(fakeredis.FakeStrictRedis):
@@ -43,17 +45,17 @@ def others(reader: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             super().__init__(server=redis_server)
 
     monkeypatch.setattr(redis, "StrictRedis", StrictRedis)
-    one_server = {"mongo_client_class": mongomock.MongoClient, "_store": ServerStore()}
-    connect = functools.partial(mongoengine.connect, **one_server)
+    mock_server = {"mongo_client_class": mongomock.MongoClient, "_store": ServerStore()}
+    connect = functools.partial(mongoengine.connect, **mock_server)
     monkeypatch.setattr(telemongo.telemongo, "connect", connect)
-    # Others' tests may have connected too.
+    # Other tests may have connected too.
     mongoengine.disconnect_all()
     engine = sqlalchemy.create_engine("sqlite:///old.db")
     container = AlchemySessionContainer(engine, manage_tables=False)
     container.Entity.metadata.create_all(engine)
     fill(container.new_session("anon"))
     fill(RedisSession("anon", redis.StrictRedis()))
-    # It takes a default connection too.
+    # telemongo also uses the default connection.
     connect("telethon", host="mongodb://localhost/telethon")
     fill(MongoSession("telethon", host="mongodb://localhost/telethon"))
     yield
@@ -65,30 +67,30 @@ def fill(storage: Any) -> None:
     session = SQLiteSession("anon")
     storage.set_dc(session.dc_id, session.server_address, session.port)
     storage.auth_key = session.auth_key
-    for somebody in PEOPLE:
-        # One at a time, for teleredis stores the first of a page.
-        storage.process_entities([somebody])
+    for user in PEOPLE:
+        # One at a time, because teleredis stores only the first entity of a page.
+        storage.process_entities([user])
     storage.save()
     session.close()
 
 
-# The other packages are older than what they stand on.
+# The other packages use deprecated functions of their dependencies.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.usefixtures("others")
-def test_what_the_page_says_moves_everything() -> None:
+@pytest.mark.usefixtures("source_storages")
+def test_the_page_moves_everything() -> None:
     run_page(ROOT / "docs" / "moving.md", lambda line: None)
     login = StringSession.save(SQLiteSession("anon"))
-    names = ["from_string", "from_my_own", *WITH_PEOPLE]
+    names = ["from_string", "from_my_own", *WITH_ENTITIES]
     assert {name: StringSession.save(SQLiteSession(name)) for name in names} == dict.fromkeys(names, login)
-    people = {row[:5] for row in dump("anon.session")["entities"]}
-    # The client's own row is not among those that were put into the others.
-    people = {row for row in people if row[0] in ids_of(PEOPLE)}
-    assert len(people) == len(PEOPLE)
-    for name in WITH_PEOPLE:
-        assert {row[:5] for row in dump(f"{name}.session")["entities"]} == people
+    expected = {row[:5] for row in dump("anon.session")["entities"]}
+    # The client's own row was not stored in the other storages.
+    expected = {row for row in expected if row[0] in ids_of(PEOPLE)}
+    assert len(expected) == len(PEOPLE)
+    for name in WITH_ENTITIES:
+        assert {row[:5] for row in dump(f"{name}.session")["entities"]} == expected
     assert SQLiteSession("from_redis").get_input_entity("annika") == types.InputPeerUser(777, 888)
 
 
-def ids_of(people: list[Any]) -> set[int]:
+def ids_of(users: list[Any]) -> set[int]:
     session = SQLiteSession(None)
-    return {row[0] for row in session._entities_to_rows(people)}
+    return {row[0] for row in session._entities_to_rows(users)}

@@ -1,4 +1,6 @@
-"""`exclusive=True`: one owner, by a lock that dies with its process and keeps nobody out who does not ask for it."""
+"""`exclusive=True`: one owner, by a lock that ends with its process and affects only sessions that
+request it.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,9 @@ pytestmark = pytest.mark.any_release
 @contextmanager
 def another_owner() -> Any:
     with subprocess.Popen(
-        command("own_exclusively"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command("open_exclusively"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as program:
-        assert program.stdout.readline() == "held\n"
+        assert program.stdout.readline() == "open\n"
         try:
             yield program
         finally:
@@ -35,7 +37,7 @@ def another_owner() -> Any:
                 program.communicate()
 
 
-def test_a_second_owner_is_told_who_has_it() -> None:
+def test_the_error_names_the_owner() -> None:
     with another_owner() as owner:
         before = Path("anna.session").read_bytes()
         with pytest.raises(SessionInUseError, match=rf"anna\.session is in use by process {owner.pid}") as caught:
@@ -47,35 +49,35 @@ def test_a_second_owner_is_told_who_has_it() -> None:
     RustSQLiteSession("anna", exclusive=True)
 
 
-def test_it_dies_with_its_process() -> None:
+def test_the_lock_ends_with_its_process() -> None:
     with another_owner() as owner:
         owner.kill()
         owner.wait()
         RustSQLiteSession("anna", exclusive=True).close()
 
 
-def test_who_does_not_ask_is_not_kept_out() -> None:
+def test_other_sessions_are_not_locked_out() -> None:
     with another_owner():
-        for n, make in enumerate([RustSQLiteSession, SQLiteSession]):
-            session = make("anna")
+        for n, session_class in enumerate([RustSQLiteSession, SQLiteSession]):
+            session = session_class("anna")
             session.process_entities([entities.user(n + 1, n)])
             session.save()
             session.close()
     assert len(dump("anna.session")["entities"]) == 2
 
 
-def test_two_of_one_program() -> None:
+def test_two_sessions_in_one_process() -> None:
     owner = RustSQLiteSession("anna", exclusive=True)
     with pytest.raises(SessionInUseError) as caught:
         RustSQLiteSession("anna", exclusive=True)
     assert caught.value.pid == os.getpid()
-    # A path of another look is the same file.
+    # Another path to the same file.
     Path("link.session").symlink_to("anna.session")
     with pytest.raises(SessionInUseError):
         RustSQLiteSession("./link", exclusive=True)
     owner.close()
     other = RustSQLiteSession("anna", exclusive=True)
-    # Who has given it up asks again when the session is used again.
+    # A closed session requests the lock again when it is used again.
     owner.process_entities([entities.user(1, 1)])
     with pytest.raises(SessionInUseError, match=r"unsaved|in use"):
         owner.save()
@@ -86,7 +88,7 @@ def test_two_of_one_program() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
-def test_a_child_does_not_inherit_it() -> None:
+def test_a_child_does_not_inherit_the_lock() -> None:
     owner = RustSQLiteSession("anna", exclusive=True)
     reading, writing = os.pipe()
     pid = os.fork()
@@ -101,10 +103,10 @@ def test_a_child_does_not_inherit_it() -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
-def test_it_leaves_nothing_behind() -> None:
+def test_no_file_is_left() -> None:
     session = RustSQLiteSession("anna", exclusive=True)
-    session.process_entities([entities.user(1, 1, username="somebody")])
-    assert session.get_input_entity("somebody") == types.InputPeerUser(1, 1)
+    session.process_entities([entities.user(1, 1, username="anna")])
+    assert session.get_input_entity("anna") == types.InputPeerUser(1, 1)
     session.close()
     if sys.platform == "linux":
         assert [path.name for path in Path().iterdir()] == ["anna.session"]

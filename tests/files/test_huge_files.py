@@ -1,4 +1,6 @@
-"""Session files with far more in them than Telethon writes: read in bounded memory, and answered from."""
+"""Session files with far more content than Telethon writes: they are read in bounded memory, and
+lookups work.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from telethon.tl import types
 
 from support import entities
 from support.contents import OTHER_KEY
-from support.counters import tried
-from support.file_client import Lives
+from support.counters import tally
+from support.file_client import FileWorker
 from support.file_worker import KEY
 from telethon_session_rust import RustSQLiteSession
 
@@ -26,14 +28,14 @@ SEVENTH = types.InputPeerUser(7, 8).to_dict()
 
 
 @pytest.fixture(scope="module")
-def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
-    with Lives(tmp_path_factory.mktemp("huge")) as lives:
-        yield lives
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileWorker]:
+    with FileWorker(tmp_path_factory.mktemp("huge")) as worker:
+        yield worker
 
 
 @pytest.fixture
-def path(lives: Lives) -> Iterator[Path]:
-    path = lives.new_path()
+def path(worker: FileWorker) -> Iterator[Path]:
+    path = worker.new_path()
     session = RustSQLiteSession(path)
     session.set_dc(2, "149.154.167.51", 443)
     session.auth_key = OTHER_KEY
@@ -43,14 +45,14 @@ def path(lives: Lives) -> Iterator[Path]:
     path.unlink()
 
 
-def live(path: Path, lives: Lives, script: str) -> None:
+def check(path: Path, worker: FileWorker, script: str) -> None:
     with closing(sqlite3.connect(path)) as file:
         file.executescript(f"pragma synchronous = off; begin; {script}; commit")
-    (life,) = lives.of(path, keys=KEYS, reading=30)
-    tried("bad files")
-    assert (life.errors, life.refused) == ([], None)
-    assert life.ours == life.theirs
-    assert life.found == [[SEVENTH] * len(KEYS)] * 2
+    (report,) = worker.run(path, keys=KEYS, load_seconds=30)
+    tally("malformed files")
+    assert (report.errors, report.refused) == ([], None)
+    assert report.ours == report.theirs
+    assert report.found == [[SEVENTH] * len(KEYS)] * 2
     with closing(sqlite3.connect(path)) as file:
         assert file.execute("select auth_key from sessions").fetchall() == [(KEY.key,)]
 
@@ -60,7 +62,7 @@ VALUES = {
     "username": f"insert into entities values (1, 1, {TEXT}, null, null, 1)",
     "name": f"insert into entities values (1, 1, null, null, {TEXT}, 1)",
     "phone": f"insert into entities values (1, 1, null, {TEXT}, null, 1)",
-    "blob for a name": f"insert into entities values (1, 1, null, null, randomblob({HUGE}), 1)",
+    "blob as name": f"insert into entities values (1, 1, null, null, randomblob({HUGE}), 1)",
     "key": f"update sessions set auth_key = randomblob({HUGE})",
     "address": f"update sessions set server_address = {TEXT}",
     "digest": f"insert into sent_files values (randomblob({HUGE}), 1, 1, 1, 1)",
@@ -68,8 +70,8 @@ VALUES = {
 
 
 @pytest.mark.parametrize("script", VALUES.values(), ids=VALUES)
-def test_a_huge_value(script: str, path: Path, lives: Lives) -> None:
-    live(path, lives, script)
+def test_a_huge_value(script: str, path: Path, worker: FileWorker) -> None:
+    check(path, worker, script)
 
 
 NUMBERS = f"with recursive numbers(n) as (select 1000 union all select n + 1 from numbers where n < {999 + ROWS})"
@@ -84,8 +86,8 @@ TABLES = {
 
 
 @pytest.mark.parametrize("script", TABLES.values(), ids=TABLES)
-def test_many_rows_of_garbage(script: str, path: Path, lives: Lives) -> None:
-    live(path, lives, script)
+def test_many_invalid_rows(script: str, path: Path, worker: FileWorker) -> None:
+    check(path, worker, script)
 
 
 SCHEMAS = {
@@ -103,5 +105,5 @@ SCHEMAS = {
 
 
 @pytest.mark.parametrize("script", SCHEMAS.values(), ids=SCHEMAS)
-def test_a_deep_schema(script: str, path: Path, lives: Lives) -> None:
-    live(path, lives, script)
+def test_a_large_schema(script: str, path: Path, worker: FileWorker) -> None:
+    check(path, worker, script)

@@ -1,4 +1,4 @@
-"""A key and the number of its data centre, but no address, as converters leave it."""
+"""A key and its data centre ID without an address, as some converters write it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from support.reference import ReferenceSQLiteSession
 from support.waiting import until
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
 
-each = pytest.mark.parametrize("dc_id", ADDRESSES)
-each_way = pytest.mark.parametrize("missing", ["null", "''"])
-UNKNOWN = [0, 6, 203, 2**40]
+each_data_centre = pytest.mark.parametrize("dc_id", ADDRESSES)
+null_or_empty = pytest.mark.parametrize("missing", ["null", "''"])
+UNKNOWN_IDS = [0, 6, 203, 2**40]
 
 
 def converted(dc_id: int, missing: str = "null") -> Path:
     return changed(filled(), f"update sessions set dc_id = {dc_id}, server_address = {missing}, port = null")
 
 
-def test_the_address_of_telethons_own_data_centre() -> None:
+def test_the_default_data_centre_has_telethons_address() -> None:
     assert (ADDRESSES[DEFAULT_DC_ID], 443) == (DEFAULT_IPV4_IP, DEFAULT_PORT)
 
 
-@each
-@each_way
+@each_data_centre
+@null_or_empty
 def test_the_address_is_filled_in(dc_id: int, missing: str) -> None:
     path = converted(dc_id, missing)
     with unchanged(path):
@@ -41,7 +41,7 @@ def test_the_address_is_filled_in(dc_id: int, missing: str) -> None:
         string = RustStringSession.save(session)
         session.close()
     assert StringSession(string).server_address == ADDRESSES[dc_id]
-    # Whatever is written next writes it too.
+    # The next write stores the address.
     session = RustSQLiteSession(path)
     session.auth_key = session.auth_key
     session.close()
@@ -50,13 +50,13 @@ def test_the_address_is_filled_in(dc_id: int, missing: str) -> None:
     theirs.close()
 
 
-@each
-@each_way
+@each_data_centre
+@null_or_empty
 def test_the_commands(dc_id: int, missing: str) -> None:
     path = converted(dc_id, missing)
-    answer = call("check", path)
-    assert answer.code == 1 and "1 thing is wrong" in answer.error
-    assert "address of its data centre" in answer.out and "telethon-session repair anna.session" in answer.out
+    check = call("check", path)
+    assert check.code == 1 and "1 problem found" in check.error
+    assert "address of its data centre" in check.out and "telethon-session repair anna.session" in check.out
     exported = call("export", path)
     assert exported.code == 0
     assert StringSession(exported.out.strip()).server_address == ADDRESSES[dc_id]
@@ -67,7 +67,7 @@ def test_the_commands(dc_id: int, missing: str) -> None:
     assert call("check", path).code == 0
 
 
-def test_merging_into_such_a_file_leaves_its_login() -> None:
+def test_merging_into_such_a_file_keeps_its_login() -> None:
     into = converted(4)
     before = rows_of(into, "sessions")
     filled("other.session")
@@ -75,14 +75,14 @@ def test_merging_into_such_a_file_leaves_its_login() -> None:
     assert rows_of(into, "sessions") == before
 
 
-@pytest.mark.parametrize("dc_id", UNKNOWN)
-def test_a_data_centre_that_is_not_known(dc_id: int, caplog: pytest.LogCaptureFixture) -> None:
-    """The session is as Telethon's, and the log says what will happen."""
+@pytest.mark.parametrize("dc_id", UNKNOWN_IDS)
+def test_an_unknown_data_centre(dc_id: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The session behaves as Telethon's, and logs a warning."""
     path = converted(dc_id)
     session = RustSQLiteSession(path)
     assert (session.dc_id, session.server_address) == (dc_id, None)
     session.close()
-    # Given to the log by a thread of its own.
+    # Another thread emits the log message.
     until(lambda: any("neither the address" in text for text in warnings_in(caplog)))
     with pytest.raises(ValueError, match=f"data centre {dc_id} is not one of Telegram's"):
         RustStringSession.save(session)
@@ -101,16 +101,16 @@ def test_without_a_key_nothing_is_filled_in() -> None:
     session.close()
 
 
-@pytest.mark.parametrize("make", [MemorySession, RustMemorySession, SQLiteSession, RustSQLiteSession])
-def test_a_string_of_any_session_without_an_address(make: type) -> None:
-    session = make()
+@pytest.mark.parametrize("session_class", [MemorySession, RustMemorySession, SQLiteSession, RustSQLiteSession])
+def test_a_string_from_a_session_without_an_address(session_class: type) -> None:
+    session = session_class()
     session.set_dc(5, None, None)
     session.auth_key = KEY
-    again = StringSession(RustStringSession.save(session))
-    assert (again.dc_id, again.server_address, again.port) == (5, ADDRESSES[5], 443)
+    copy = StringSession(RustStringSession.save(session))
+    assert (copy.dc_id, copy.server_address, copy.port) == (5, ADDRESSES[5], 443)
 
 
-def test_an_address_that_is_there_stays() -> None:
+def test_an_existing_address_is_kept() -> None:
     path = changed(filled(), "update sessions set dc_id = 4, server_address = '127.0.0.1', port = 8443")
     session = RustSQLiteSession(path)
     assert (session.server_address, session.port) == ("127.0.0.1", 8443)

@@ -1,4 +1,4 @@
-"""What is on disk, and when: the promises of README's table "What is saved when"."""
+"""What is on disk, and when: the guarantees of README's section on saving."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 from telethon.tl import types
 
 from support import entities
-from support.contents import KEY, OTHER_KEY, everything_is_on_disk, tell_everything
+from support.contents import KEY, OTHER_KEY, everything_is_on_disk, populate
 from support.files import dump, on_disk
-from support.locks import held_by_another_program
+from support.locks import locked_by_another_process
 from support.waiting import until
 from telethon_session_rust import RustSQLiteSession
 
@@ -26,16 +26,16 @@ posix_only = pytest.mark.skipif(os.name != "posix", reason="Windows has no file 
 
 def test_save_outside_a_loop_returns_when_all_is_on_disk() -> None:
     session = RustSQLiteSession("anna")
-    tell_everything(session)
+    populate(session)
     assert session.save() is None
     assert everything_is_on_disk()
 
 
 async def test_save_in_a_loop_returns_at_once() -> None:
     session = RustSQLiteSession("anna")
-    with held_by_another_program():
-        tell_everything(session)
-        # If it waited for the file, it would wait for ever.
+    with locked_by_another_process():
+        populate(session)
+        # A `save()` that waited for the file would never return.
         assert session.save() is None
     await asyncio.to_thread(until, everything_is_on_disk)
 
@@ -51,34 +51,34 @@ async def test_credentials_are_on_disk_when_save_returns() -> None:
     assert on_disk("sessions")[0][3] == OTHER_KEY.key
 
 
-async def test_nobody_need_save() -> None:
+async def test_changes_are_saved_without_save() -> None:
     session = RustSQLiteSession("anna")
-    tell_everything(session)
+    populate(session)
     session.auth_key = KEY
     await asyncio.to_thread(until, lambda: everything_is_on_disk() and on_disk("sessions")[0][3] == KEY.key)
 
 
-async def test_flush_waits_and_lets_the_loop_go_on() -> None:
+async def test_flush_waits_without_blocking_the_loop() -> None:
     session = RustSQLiteSession("anna")
     await session.flush()
-    tell_everything(session)
+    populate(session)
     await session.flush()
     assert everything_is_on_disk()
-    with held_by_another_program() as let_go:
+    with locked_by_another_process() as release:
         session.process_entities([entities.user(1000, 1)])
         flushed = asyncio.ensure_future(session.flush())
         for _ in range(50):
             await asyncio.sleep(0.01)
         assert not flushed.done()
-        await asyncio.to_thread(let_go)
+        await asyncio.to_thread(release)
         await flushed
     assert len(on_disk()) == 101
 
 
-async def test_flush_may_be_cancelled() -> None:
+async def test_flush_can_be_cancelled() -> None:
     session = RustSQLiteSession("anna")
-    with held_by_another_program():
-        tell_everything(session)
+    with locked_by_another_process():
+        populate(session)
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(session.flush(), 0.05)
     await asyncio.gather(*(session.flush() for _ in range(10)))
@@ -87,28 +87,28 @@ async def test_flush_may_be_cancelled() -> None:
 
 def test_close() -> None:
     session = RustSQLiteSession("anna")
-    tell_everything(session)
+    populate(session)
     assert session.close() is None
     assert everything_is_on_disk()
     session.close()
-    # It opens its file again when it is used again, as Telethon's does.
+    # A closed session reopens its file when it is used again, as Telethon's does.
     session.process_entities([entities.user(1000, 1, username="afterwards")])
     session.close()
     assert session.get_input_entity("afterwards") == types.InputPeerUser(1000, 1)
 
 
-def test_the_last_reference_goes() -> None:
+def test_the_last_reference_is_dropped() -> None:
     session = RustSQLiteSession("anna")
-    tell_everything(session)
+    populate(session)
     del session
     gc.collect()
     until(everything_is_on_disk)
 
 
 @posix_only
-def test_a_new_file_is_its_owners_alone() -> None:
+def test_only_the_owner_can_read_a_new_file() -> None:
     session = RustSQLiteSession("anna")
-    tell_everything(session)
+    populate(session)
     session.save()
     assert stat.S_IMODE(Path("anna.session").stat().st_mode) == 0o600
 
@@ -119,15 +119,15 @@ def test_an_existing_file_keeps_its_mode(mode: int) -> None:
     RustSQLiteSession("anna").close()
     Path("anna.session").chmod(mode)
     session = RustSQLiteSession("anna")
-    tell_everything(session)
+    populate(session)
     session.close()
     assert stat.S_IMODE(Path("anna.session").stat().st_mode) == mode
 
 
-def test_a_replaced_key_is_nowhere_in_the_file() -> None:
+def test_a_replaced_key_is_erased_from_the_file() -> None:
     session = RustSQLiteSession("anna")
     session.auth_key = KEY
-    tell_everything(session)
+    populate(session)
     session.save()
     assert KEY.key in Path("anna.session").read_bytes()
     session.auth_key = OTHER_KEY
@@ -141,32 +141,32 @@ def test_a_replaced_key_is_nowhere_in_the_file() -> None:
 
 
 @pytest.mark.parametrize("mode", ["wal", "delete", "persist", "truncate"])
-def test_the_journal_mode_is_the_owners(mode: str) -> None:
+def test_the_journal_mode_is_kept(mode: str) -> None:
     RustSQLiteSession("anna").close()
     with closing(sqlite3.connect("anna.session")) as file:
         file.execute(f"pragma journal_mode = {mode}")
     session = RustSQLiteSession("anna")
-    tell_everything(session)
+    populate(session)
     session.close()
     assert everything_is_on_disk()
     with closing(sqlite3.connect("anna.session")) as file:
         assert file.execute("pragma journal_mode").fetchone() == ("wal" if mode == "wal" else "delete",)
 
 
-def test_deleted_is_deleted() -> None:
+def test_nothing_is_written_after_delete() -> None:
     session = RustSQLiteSession("anna")
-    tell_everything(session)
+    populate(session)
     assert session.delete() is True
     session.save()
     session.close()
-    time.sleep(1.5)  # The writer would have come by now.
+    time.sleep(1.5)  # Long enough for the writer to run.
     assert list(Path().iterdir()) == []
     assert session.delete() is False
 
 
-def test_nothing_is_written_when_nothing_is_new() -> None:
+def test_nothing_is_written_without_changes() -> None:
     session = RustSQLiteSession("anna")
-    tell_everything(session)
+    populate(session)
     session.close()
     before, content = Path("anna.session").stat(), dump("anna.session")
     session = RustSQLiteSession("anna")

@@ -1,8 +1,8 @@
-"""A file that is switched to WAL mode or back, at any time and from any process: nothing is lost, and
+"""A file is switched to WAL mode or back, at any time and by any process: nothing is lost, and
 nothing fails.
 
-Python's SQLite and ours are two copies. The `close()` of either must leave the WAL to the other, whose
-changes are in it.
+Python's SQLite and ours are two copies. When either closes the file, it must keep the WAL with the
+other's changes.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from telethon.sessions import SQLiteSession
 
 from support import entities
 from support.contents import KEY, OTHER_KEY
-from support.counters import tried
+from support.counters import tally
 from support.files import dump, on_disk
 from support.profile import PROFILE
 from support.programs import command
 from telethon_session_rust import RustSQLiteSession
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not promised")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="guaranteed on Linux only")
 
-LIVES = {"quick": 3, "long": 100}.get(PROFILE, 12)
+RUNS = {"quick": 3, "long": 100}.get(PROFILE, 12)
 
 
 @contextmanager
 def another_process() -> Iterator[Callable[[str], str]]:
-    """Switches the file in another process, and answers the mode that it is in then."""
+    """Yields a function that switches the file in another process, and returns the resulting mode."""
     pipe = subprocess.PIPE
     with subprocess.Popen(command("switch_journal_mode"), stdin=pipe, stdout=pipe, text=True) as process:
 
@@ -61,7 +61,7 @@ def login(key: Any = KEY) -> Any:
     return session
 
 
-def numbers() -> list[int]:
+def inodes() -> list[int]:
     return [Path(f"anna.session{side}").stat().st_ino for side in ("", "-wal", "-shm")]
 
 
@@ -90,27 +90,31 @@ def test_switched_while_open(switch: Callable[[str], Any]) -> None:
     assert len(dump("anna.session")["entities"]) == 30
 
 
-@pytest.mark.parametrize("theirs", ["sqlite3", "SQLiteSession", "RustSQLiteSession"])
-def test_a_look_by_another_copy_of_sqlite(theirs: str) -> None:
-    """A connection that is not the last removes nothing, whichever copy of SQLite it is of."""
+@pytest.mark.parametrize("other_class", ["sqlite3", "SQLiteSession", "RustSQLiteSession"])
+def test_another_copy_of_sqlite_reads(other_class: str) -> None:
+    """A connection that is not the last one removes no file, whichever copy of SQLite it belongs
+    to.
+    """
     session = login()
     this_process("wal")
     session.auth_key = OTHER_KEY
     session.save()
-    before = numbers()
-    if theirs == "sqlite3":
+    before = inodes()
+    if other_class == "sqlite3":
         with closing(sqlite3.connect("anna.session")) as file:
             assert file.execute("select auth_key from sessions").fetchone() == (OTHER_KEY.key,)
     else:
-        other: Any = {"SQLiteSession": SQLiteSession, "RustSQLiteSession": RustSQLiteSession}[theirs]("anna")
+        other: Any = {"SQLiteSession": SQLiteSession, "RustSQLiteSession": RustSQLiteSession}[other_class]("anna")
         assert other.auth_key == OTHER_KEY
         other.close()
-    assert numbers() == before
+    assert inodes() == before
     session.close()
 
 
-def test_ours_is_closed_while_another_copy_reads() -> None:
-    """No lock goes with our descriptors, and no WAL is removed that somebody reads."""
+def test_close_while_another_copy_of_sqlite_reads() -> None:
+    """Closing our descriptors releases no lock of the reader, and does not remove the WAL that it
+    reads.
+    """
     session = login()
     this_process("wal")
     with closing(sqlite3.connect("anna.session", isolation_level=None)) as file:
@@ -118,13 +122,14 @@ def test_ours_is_closed_while_another_copy_reads() -> None:
         assert file.execute("select count(*) from entities").fetchone() == (0,)
         session.process_entities(entities.crowd(100))
         session.save()
-        before = numbers()
+        before = inodes()
         session.close()
         for _ in range(5):
             RustSQLiteSession("anna").close()
-        assert numbers() == before
+        assert inodes() == before
         assert file.execute("select count(*) from entities").fetchone() == (0,)
-        # It is still in nobody's way and nobody in its: the WAL cannot be begun anew before it has read.
+        # The reader's lock still works: the WAL cannot be truncated before the reader ends its
+        # transaction.
         with closing(sqlite3.connect("anna.session")) as other:
             assert other.execute("pragma wal_checkpoint(truncate)").fetchone()[0] == 1
         file.execute("commit")
@@ -138,8 +143,8 @@ def test_ours_is_closed_while_another_copy_reads() -> None:
     assert len(dump("anna.session")["entities"]) == 100
 
 
-def test_the_shared_memory_of_a_forked_child() -> None:
-    """A child that is there longer than its parent, or ends before it, keeps no lock and takes none with it."""
+def test_a_forked_child_holds_no_lock() -> None:
+    """A child holds no lock after its parent has closed the file, and its end releases none."""
     session = login()
     this_process("wal")
     session.process_entities(entities.crowd(10))
@@ -165,20 +170,20 @@ def test_the_shared_memory_of_a_forked_child() -> None:
 
 
 @pytest.mark.slow
-def test_a_random_life_that_ends_by_a_kill(folder: Path) -> None:
-    for _ in range(LIVES):
+def test_random_use_that_ends_by_a_kill(folder: Path) -> None:
+    for _ in range(RUNS):
         seed = Random().getrandbits(32)
         print(f"seed {seed}")
-        life = subprocess.run(command("life_in_wal_mode", seed), capture_output=True, text=True, check=False)
-        assert life.returncode == -signal.SIGKILL, life.stderr
-        told = json.loads(life.stdout)
+        run = subprocess.run(command("random_wal_use", seed), capture_output=True, text=True, check=False)
+        assert run.returncode == -signal.SIGKILL, run.stderr
+        expected = json.loads(run.stdout)
         content = dump("anna.session")
-        assert not told["key"] or content["sessions"][0][3].hex() == told["key"]
+        assert not expected["key"] or content["sessions"][0][3].hex() == expected["key"]
         hashes = {str(row[0]): row[1] for row in content["entities"]}
-        assert {id: hashes.get(id) for id in told["hashes"]} == told["hashes"]
+        assert {id: hashes.get(id) for id in expected["hashes"]} == expected["hashes"]
         states = {str(row[0]): row[1] for row in content["update_state"]}
-        assert {id: states.get(id) for id in told["states"]} == told["states"]
-        tried("lives with WAL mode that ended by a kill")
-        tried("switches to WAL mode by another process", told["modes"].count("wal"))
+        assert {id: states.get(id) for id in expected["states"]} == expected["states"]
+        tally("kills of programs in WAL mode")
+        tally("switches to WAL mode by another process", expected["modes"].count("wal"))
         for path in folder.iterdir():
             path.unlink()

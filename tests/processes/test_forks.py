@@ -1,4 +1,6 @@
-"""A session whose process forks: as in `multiprocessing` on Linux, and in web servers that load before they fork."""
+"""A session whose process forks, as `multiprocessing` does on Linux, and web servers that load
+before they fork.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from telethon.tl import types
 from support import entities
 from support.contents import KEY
 from support.files import dump, on_disk
-from support.forks import Gate, ends_well, fork, in_a_child
-from support.locks import held_by_another_program
+from support.forks import Gate, fork, in_a_child, wait_for_success
+from support.locks import locked_by_another_process
 from telethon_session_rust import RustMemorySession, RustSQLiteSession
 
 pytestmark = pytest.mark.any_release
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.any_release
 CROWD = entities.crowd(100)
 
 
-def test_a_child_goes_on_by_itself() -> None:
+def test_a_child_uses_the_session() -> None:
     session = RustSQLiteSession("anna")
     session.process_entities(CROWD)
 
@@ -40,21 +42,21 @@ def test_a_child_goes_on_by_itself() -> None:
     assert len(dump("anna.session")["entities"]) == 102
 
 
-def test_what_the_parent_has_not_saved_the_parent_saves() -> None:
+def test_the_parent_saves_its_own_changes() -> None:
     session = RustSQLiteSession("anna")
-    with held_by_another_program():
+    with locked_by_another_process():
         session.process_entities(CROWD)
-        # Would the child write, it would wait for the file in vain and raise.
+        # A child that wrote would wait for the file until the timeout, and raise.
         in_a_child(session.close)
     session.close()
     assert len(dump("anna.session")["entities"]) == 100
 
 
-def test_what_the_parent_received_just_before_is_known_to_the_child() -> None:
+def test_a_child_knows_the_parents_unsaved_entities() -> None:
     session = RustSQLiteSession("anna")
     session.process_entities(CROWD)
     session.save()
-    # An input peer tells no names, so those that are known must stay.
+    # An input peer has no names, so the known ones must be kept.
     session.process_entities([types.InputPeerUser(1, 99)])
 
     def child() -> None:
@@ -69,7 +71,7 @@ def test_what_the_parent_received_just_before_is_known_to_the_child() -> None:
     assert next(row for row in rows if row[0] == 1)[1:3] == (99, "user1")
 
 
-def test_a_child_that_does_nothing_changes_nothing() -> None:
+def test_an_idle_child_writes_nothing() -> None:
     session = RustSQLiteSession("anna")
     session.process_entities(CROWD)
     in_a_child(lambda: None)
@@ -90,9 +92,9 @@ def test_children_of_children() -> None:
     assert len(dump("anna.session")["entities"]) == 4
 
 
-def test_a_session_made_by_the_child() -> None:
-    parents = RustSQLiteSession("anna")
-    parents.process_entities(CROWD)
+def test_a_session_created_by_the_child() -> None:
+    parents_session = RustSQLiteSession("anna")
+    parents_session.process_entities(CROWD)
 
     def child() -> None:
         session = RustSQLiteSession("of_the_child")
@@ -103,7 +105,7 @@ def test_a_session_made_by_the_child() -> None:
     assert len(dump("of_the_child.session")["entities"]) == 100
 
 
-def test_memory_is_the_childs_own() -> None:
+def test_a_memory_session_is_copied() -> None:
     session = RustMemorySession()
     session.process_entities(CROWD)
 
@@ -119,7 +121,7 @@ async def flush(session: Any) -> None:
     await session.flush()
 
 
-USES: dict[str, Callable[[Any], Any]] = {
+CALLS: dict[str, Callable[[Any], Any]] = {
     "save": lambda session: session.save(),
     "close": lambda session: session.close(),
     "flush": lambda session: asyncio.run(flush(session)),
@@ -133,34 +135,34 @@ async def save_and_flush(session: Any) -> None:
     await session.flush()
 
 
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("is_grandchild", [False, True], ids=["child", "grandchild"])
-def test_whoever_is_forked_uses_the_session(use: str, is_grandchild: bool) -> None:
+def test_forked_processes_use_the_session(call: str, is_grandchild: bool) -> None:
     session = RustSQLiteSession("anna")
     session.process_entities(CROWD)
 
-    def live(id: int) -> None:
+    def use_session(id: int) -> None:
         assert session.get_input_entity("user1") == types.InputPeerUser(1, -104729)
         session.process_entities([entities.user(id, 7, username=f"user_{id}")])
         session.auth_key = KEY
-        USES[use](session)
+        CALLS[call](session)
         assert session.get_input_entity(f"user_{id}") == types.InputPeerUser(id, 7)
 
     def child() -> None:
-        live(10**6)
+        use_session(10**6)
         if is_grandchild:
-            in_a_child(lambda: live(10**6 + 1))
+            in_a_child(lambda: use_session(10**6 + 1))
             assert session.get_input_entity(f"user_{10**6 + 1}") == types.InputPeerUser(10**6 + 1, 7)
             session.close()
 
     in_a_child(child)
-    live(10**6 + 2)
+    use_session(10**6 + 2)
     session.close()
     assert len(dump("anna.session")["entities"]) == 102 + is_grandchild
 
 
-def test_a_file_that_another_program_holds() -> None:
-    """Parent, child and grandchild wait for it, and each writes its own."""
+def test_parent_child_and_grandchild_wait_for_a_locked_file() -> None:
+    """Each of the processes writes its own changes."""
     session = RustSQLiteSession("anna")
     gates = [Gate(), Gate()]
 
@@ -174,18 +176,18 @@ def test_a_file_that_another_program_holds() -> None:
         pid = fork(grandchild)
         gates[0].wait()
         session.close()
-        ends_well(pid)
+        wait_for_success(pid)
 
-    with held_by_another_program() as let_go:
+    with locked_by_another_process() as release:
         session.process_entities(CROWD)
         pid = fork(child)
-        # They begin to wait for the file while it is held, and go on when it is not.
+        # They start waiting while the file is locked, and continue when it is unlocked.
         for gate in gates:
             gate.open()
         assert os.waitpid(pid, os.WNOHANG) == (0, 0)
-        let_go()
+        release()
     session.close()
-    ends_well(pid)
+    wait_for_success(pid)
     assert len(dump("anna.session")["entities"]) == 102
 
 
@@ -199,7 +201,7 @@ def test_a_fork_while_another_thread_closes() -> None:
         session.close()
 
     with ThreadPoolExecutor(1) as threads:
-        with held_by_another_program():
+        with locked_by_another_process():
             session.process_entities(CROWD)
             closed = threads.submit(session.close)
             in_a_child(lambda: session.get_input_entity("user1"))
@@ -207,5 +209,5 @@ def test_a_fork_while_another_thread_closes() -> None:
         closed.result()
     assert len(on_disk()) == 100
     gate.open()
-    ends_well(pid)
+    wait_for_success(pid)
     assert len(on_disk()) == 101

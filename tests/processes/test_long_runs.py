@@ -1,4 +1,6 @@
-"""A bot that runs for months, compressed: the same people come again and again, renamed, and it saves and saves."""
+"""A simulated bot that runs for months: it receives the same users repeatedly, with new names, and
+saves often.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ from pathlib import Path
 import pytest
 from telethon.sessions import SQLiteSession
 
-from support.counters import tried
+from support.counters import tally
 from support.files import dump
 from support.profile import PROFILE
 from support.programs import command
-from support.programs.long_life import ENTITIES_OF_TELETHON, PAGE, SAVE_EVERY, life
+from support.programs.long_run import BATCH, SAVE_EVERY, TELETHON_ENTITIES, batches
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,12 +25,12 @@ pytestmark = [
 ENTITIES = 1_000_000 if PROFILE == "quick" else 10_000_000
 
 
-def test_a_long_life() -> None:
-    """In a process of its own, whose memory is nobody else's."""
-    subprocess.run(command("long_life", ENTITIES), check=True)
+def test_a_long_run() -> None:
+    """Runs in a separate process, whose memory can be measured."""
+    subprocess.run(command("long_run", ENTITIES), check=True)
     telethons = SQLiteSession("telethons")
-    for n, page in enumerate(life(ENTITIES_OF_TELETHON)):
-        telethons.process_entities(page)
+    for n, batch in enumerate(batches(TELETHON_ENTITIES)):
+        telethons.process_entities(batch)
         if n % SAVE_EVERY == 0:
             telethons.save()
     telethons.save()
@@ -36,5 +38,5 @@ def test_a_long_life() -> None:
     ours, theirs = (Path(f"{name}.session").stat().st_size for name in ("ours_then", "telethons"))
     assert ours <= theirs * 1.05
     assert len(dump("ours_then.session")["entities"]) == len(dump("telethons.session")["entities"])
-    tried("entities of one long life", ENTITIES)
-    tried("saves of one long life", ENTITIES // PAGE // SAVE_EVERY)
+    tally("entities of one long run", ENTITIES)
+    tally("saves of one long run", ENTITIES // BATCH // SAVE_EVERY)

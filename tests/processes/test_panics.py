@@ -1,4 +1,6 @@
-"""A panic in the core, which is our own mistake, becomes a Python exception and leaves the session usable."""
+"""A panic in the core, which is a bug of ours, becomes a Python exception and leaves the session
+usable.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,11 @@ from support.programs import command
 
 pytestmark = pytest.mark.any_release
 
-# A core that can be told to panic, as `make test` builds it beside the real one.
+# A core with a method that panics, which `make test` builds beside the real one.
 FAULTY_CORE = os.environ.get("FAULTY_CORE")
 
 
-@pytest.mark.skipif(not FAULTY_CORE, reason="`make test` builds a core that can be told to panic")
+@pytest.mark.skipif(not FAULTY_CORE, reason="needs the core with a method that panics, which `make test` builds")
 def test_a_panic(folder: Path) -> None:
     package = folder / "package" / "telethon_session_rust"
     shutil.copytree(

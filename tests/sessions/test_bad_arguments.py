@@ -1,5 +1,7 @@
-"""Whatever is passed to a session, it answers as Telethon's does, or raises what is caught as Telethon's error is. It
-does not panic, for no `except Exception` catches that, and it goes on working.
+"""For any argument, a session gives Telethon's result or raises an error that a handler of
+Telethon's error catches.
+
+It does not panic, which no `except Exception` would catch, and it still works afterwards.
 """
 
 from __future__ import annotations
@@ -13,14 +15,13 @@ import pytest
 from hypothesis import given, settings
 from telethon.tl import types
 
-from support import edge_values as odd
-from support import entities
-from support.counters import tried
-from support.outcomes import SESSIONS, Outcome, agree, goes_on_working, is_a, outcome, with_dc, with_login
+from support import edge_values, entities
+from support.counters import tally
+from support.outcomes import SESSIONS, Outcome, agree, check_usable, is_a, outcome, with_dc, with_login
 from support.reference import HAS_TMP_AUTH_KEY
 
 FEW = settings(max_examples=settings().max_examples // 4)
-# Of `datetime`, from 3.12 on.
+# From Python 3.12 on, `sqlite3` warns about `datetime`.
 pytestmark = pytest.mark.filterwarnings("ignore:The default datetime adapter")
 
 
@@ -35,8 +36,8 @@ def with_state(session: Any, id: Any = 1, **fields: Any) -> Any:
 
 def with_file(session: Any, digest: Any = b"2", size: Any = 1, **fields: Any) -> None:
     session.cache_file(digest, size, types.InputDocument(**FILE | fields))
-    # A hit is a TypeError, in every release.
-    session.get_file(b"nobody's", 1, types.InputDocument)
+    # A hit is a TypeError in every release.
+    session.get_file(b"missing", 1, types.InputDocument)
 
 
 def saving_entities(session: Any, value: Any) -> Any:
@@ -50,7 +51,7 @@ def clone_to(session: Any, value: Any) -> Any:
         return session.clone(value)
     finally:
         if is_a(value, type):
-            # It has been told whether to save entities, and with it all of its kind.
+            # clone() has set save_entities on the class, and thus on all its instances.
             with suppress(AttributeError, TypeError):
                 del value.save_entities
 
@@ -60,7 +61,7 @@ CALLS: dict[str, tuple[str, Call]] = {
     "get_input_entity": ("", lambda session, value: session.get_input_entity(value)),
     "rows by id": ("key", lambda session, value: session.get_entity_rows_by_id(value)),
     "rows by any id": ("key", lambda session, value: session.get_entity_rows_by_id(value, exact=False)),
-    "rows by id, exact or not": ("", lambda session, value: session.get_entity_rows_by_id(7, value)),
+    "rows by id, exact": ("", lambda session, value: session.get_entity_rows_by_id(7, value)),
     "rows by username": ("key", lambda session, value: session.get_entity_rows_by_username(value)),
     "rows by phone": ("key", lambda session, value: session.get_entity_rows_by_phone(value)),
     "rows by name": ("key", lambda session, value: session.get_entity_rows_by_name(value)),
@@ -70,12 +71,12 @@ CALLS: dict[str, tuple[str, Call]] = {
     "address": ("text or None", lambda session, value: with_dc(session, address=value)),
     "port": ("number or None", lambda session, value: with_dc(session, port=value)),
     "key": ("", lambda session, value: with_login(session, "auth_key", value)),
-    "bytes of a key": ("bytes", lambda session, value: with_login(session, "auth_key", SimpleNamespace(key=value))),
+    "key bytes": ("bytes", lambda session, value: with_login(session, "auth_key", SimpleNamespace(key=value))),
     "takeout": ("number or None", lambda session, value: with_login(session, "takeout_id", value)),
     "dc_id": ("", lambda session, value: with_login(session, "dc_id", value)),
     "get_update_state": ("number", lambda session, value: session.get_update_state(value)),
     "update state": ("", lambda session, value: session.set_update_state(1, value)),
-    "id of a state": ("number", lambda session, value: with_state(session, id=value)),
+    "state id": ("number", lambda session, value: with_state(session, id=value)),
     "pts": ("number or None", lambda session, value: with_state(session, pts=value)),
     "qts": ("number or None", lambda session, value: with_state(session, qts=value)),
     "seq": ("number or None", lambda session, value: with_state(session, seq=value)),
@@ -84,8 +85,8 @@ CALLS: dict[str, tuple[str, Call]] = {
     "sent file": ("", lambda session, value: session.cache_file(b"1" * 16, 1, value)),
     "digest": ("bytes", lambda session, value: with_file(session, digest=value)),
     "size": ("number", lambda session, value: with_file(session, size=value)),
-    "id of a file": ("number", lambda session, value: with_file(session, id=value)),
-    "hash of a file": ("number", lambda session, value: with_file(session, access_hash=value)),
+    "file id": ("number", lambda session, value: with_file(session, id=value)),
+    "file access hash": ("number", lambda session, value: with_file(session, access_hash=value)),
     "get_file, digest": ("bytes", lambda session, value: session.get_file(value, 1, types.InputDocument)),
     "get_file, size": ("number", lambda session, value: session.get_file(b"1" * 16, value, types.InputDocument)),
     "get_file, class": ("class", lambda session, value: session.get_file(b"1" * 16, 1, value)),
@@ -102,33 +103,33 @@ if HAS_TMP_AUTH_KEY:
 
 
 def outcomes(kind: str, name: str, value: Any) -> tuple[str, Any, Outcome, Outcome]:
-    """What Telethon's session and ours make of it."""
+    """Returns the outcomes with Telethon's session and with ours."""
     what, call = CALLS[name]
 
-    def on(session: Any) -> Outcome:
+    def outcome_of(session: Any) -> Outcome:
         session.process_entities([entities.user(1, 2, username="anna", phone="1", first_name="anna"), entities.chat(7)])
         session.set_update_state(1, types.updates.State(**STATE))
         session.cache_file(b"1" * 16, 1, types.InputDocument(**FILE))
-        argument = odd.fresh(value)
+        argument = edge_values.fresh(value)
         return outcome(lambda: call(session, argument), argument)
 
     theirs, ours = (session() for session in SESSIONS[kind])
-    both = on(theirs), on(ours)
-    goes_on_working(ours)
-    tried("bad arguments")
-    return what, odd.fresh(value), *both
+    both = outcome_of(theirs), outcome_of(ours)
+    check_usable(ours)
+    tally("bad arguments")
+    return what, edge_values.fresh(value), *both
 
 
 @pytest.mark.parametrize("kind", SESSIONS)
 @pytest.mark.parametrize("name", CALLS)
-def test_every_odd_argument(kind: str, name: str) -> None:
-    tries = (outcomes(kind, name, value) for value in odd.EVERYTHING)
-    assert [(value, *both) for what, value, *both in tries if not agree(what, value, *both)] == []
+def test_every_edge_value(kind: str, name: str) -> None:
+    results = (outcomes(kind, name, value) for value in edge_values.EVERYTHING)
+    assert [(value, *both) for what, value, *both in results if not agree(what, value, *both)] == []
 
 
 @FEW
 @pytest.mark.parametrize("kind", SESSIONS)
 @pytest.mark.parametrize("name", CALLS)
-@given(value=odd.values)
+@given(value=edge_values.values)
 def test_any_argument(kind: str, name: str, value: Any) -> None:
     assert agree(*outcomes(kind, name, value))

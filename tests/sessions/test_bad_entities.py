@@ -1,5 +1,5 @@
-"""Entities with anything in any field, and anything where entities should be: a page is stored as Telethon stores it,
-or not at all, and the session goes on working.
+"""Any value in any field of an entity, and any value in the place of entities: a page is stored as
+Telethon stores it, or not at all, and the session still works afterwards.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from hypothesis import strategies as st
 from telethon.sessions import SQLiteSession
 from telethon.tl import types
 
-from support import edge_values as odd
-from support import entities
+from support import edge_values, entities
 from support.clock import second_of
-from support.counters import tried
+from support.counters import tally
 from support.files import dump, on_disk
-from support.outcomes import SESSIONS, Outcome, agree, goes_on_working, outcome
+from support.outcomes import SESSIONS, Outcome, agree, check_usable, outcome
 from telethon_session_rust import RustMemorySession, RustSQLiteSession
 
 NAMES = {"first_name": "text", "last_name": "text", "username": "text", "phone": "phone"}
-# Of each class, what its fields are meant for: see `FITS`.
+# The kind of value that each field expects, a key of `FITS`.
 CLASSES: dict[type, dict[str, str]] = {
     types.User: {"id": "number", "access_hash": "number", "min": "", "is_self": "is_self", **NAMES},
     types.Channel: {"id": "number", "access_hash": "number", "min": "", "title": "text", "username": "text"},
@@ -36,24 +35,24 @@ CLASSES: dict[type, dict[str, str]] = {
     types.InputPeerChannel: {"channel_id": "number", "access_hash": "number"},
     types.InputPeerChat: {"chat_id": "number"},
     types.InputUser: {"user_id": "number", "access_hash": "number"},
-    # Not read as `User` itself is.
+    # A subclass does not use the fast path of `User`.
     type("OwnUser", (types.User,), {}): {"id": "number", "access_hash": "number", **NAMES},
 }
-USUAL = {"id": 5, "user_id": 5, "channel_id": 5, "chat_id": 5, "access_hash": 6, "title": "Title", "photo": None}
-USUAL |= {"date": None, "participants_count": 1, "version": 1, "first_name": "First", "last_name": "Last"}
-USUAL |= {"username": "Name", "phone": "55"}
+DEFAULTS = {"id": 5, "user_id": 5, "channel_id": 5, "chat_id": 5, "access_hash": 6, "title": "Title", "photo": None}
+DEFAULTS |= {"date": None, "participants_count": 1, "version": 1, "first_name": "First", "last_name": "Last"}
+DEFAULTS |= {"username": "Name", "phone": "55"}
 FIELDS = {f"{cls.__name__}.{name}": (cls, name) for cls, fields in CLASSES.items() for name in fields}
 BEFORE, AFTER = entities.user(8, 8, first_name="before"), entities.user(9, 9, first_name="after")
 
 
-def made(cls: type, **fields: Any) -> Any:
+def make_entity(cls: type, **fields: Any) -> Any:
     arguments = cls.__init__.__code__.co_varnames[1 : cls.__init__.__code__.co_argcount]
-    return cls(**{name: value for name, value in USUAL.items() if name in arguments} | fields)
+    return cls(**{name: value for name, value in DEFAULTS.items() if name in arguments} | fields)
 
 
 def rows(session: Any) -> list[Any]:
     if not hasattr(session, "_execute"):
-        # A phone that is a number is kept as its digits, as in the file.
+        # A phone that is an int is stored as its digits, as in the file.
         numbers = {row[0]: int.__repr__(row[3]) for row in session._entities if isinstance(row[3], int)}
         return sorted((*row[:3], numbers.get(row[0], row[3]), row[4]) for row in session._entities)
     (count,) = session._execute("select count(*) from entities")
@@ -62,47 +61,49 @@ def rows(session: Any) -> list[Any]:
 
 
 def outcomes(kind: str, make: Callable[[], Any]) -> tuple[Outcome, Outcome]:
-    """What becomes of a page that Telethon's session and ours are given, and of the rows. If ours raises, nothing."""
+    """Returns the rows, or the error, of both sessions after a page. If ours raises, its rows must
+    be unchanged.
+    """
 
-    def on(session: Any) -> Outcome:
+    def outcome_of(session: Any) -> Outcome:
         session.process_entities([entities.user(5, 1, first_name="known"), entities.chat(7)])
         before, page = rows(session), make()
-        told = outcome(lambda: session.process_entities(page))
-        assert told.error is None or session is theirs or rows(session) == before
-        return told if told.error else outcome(lambda: rows(session))
+        result = outcome(lambda: session.process_entities(page))
+        assert result.error is None or session is theirs or rows(session) == before
+        return result if result.error else outcome(lambda: rows(session))
 
     theirs, ours = (session() for session in SESSIONS[kind])
-    both = on(theirs), on(ours)
-    goes_on_working(ours)
-    tried("bad arguments")
+    both = outcome_of(theirs), outcome_of(ours)
+    check_usable(ours)
+    tally("bad arguments")
     return both
 
 
 def outcomes_of_field(kind: str, field: str, value: Any) -> tuple[str, Any, Outcome, Outcome]:
-    (cls, name), value = FIELDS[field], odd.fresh(value)
-    return CLASSES[cls][name], value, *outcomes(kind, lambda: [BEFORE, made(cls, **{name: value}), AFTER])
+    (cls, name), value = FIELDS[field], edge_values.fresh(value)
+    return CLASSES[cls][name], value, *outcomes(kind, lambda: [BEFORE, make_entity(cls, **{name: value}), AFTER])
 
 
 @pytest.mark.parametrize("kind", ["memory", "SQLite"])
 @pytest.mark.parametrize("field", FIELDS)
-def test_every_odd_value_of_a_field(kind: str, field: str) -> None:
-    tries = (outcomes_of_field(kind, field, value) for value in odd.EVERYTHING)
-    assert [both for both in tries if not agree(*both)] == []
+def test_every_edge_value_in_a_field(kind: str, field: str) -> None:
+    results = (outcomes_of_field(kind, field, value) for value in edge_values.EVERYTHING)
+    assert [both for both in results if not agree(*both)] == []
 
 
 @pytest.mark.parametrize("kind", ["memory", "SQLite"])
-@given(field=st.sampled_from(sorted(FIELDS)), value=odd.values)
-def test_any_value_of_a_field(kind: str, field: str, value: Any) -> None:
+@given(field=st.sampled_from(sorted(FIELDS)), value=edge_values.values)
+def test_any_value_in_a_field(kind: str, field: str, value: Any) -> None:
     assert agree(*outcomes_of_field(kind, field, value))
 
 
 @pytest.mark.parametrize("kind", ["memory", "SQLite"])
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_field_is_missing(kind: str, field: str) -> None:
+def test_a_missing_field(kind: str, field: str) -> None:
     cls, name = FIELDS[field]
 
     def page() -> list[Any]:
-        entity = made(cls)
+        entity = make_entity(cls)
         delattr(entity, name)
         return [BEFORE, entity, AFTER]
 
@@ -125,17 +126,17 @@ def containers(value: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", SESSIONS)
 @pytest.mark.parametrize("container", containers(None))
-def test_every_odd_value_where_entities_are_looked_for(kind: str, container: str) -> None:
-    tries = (
-        (value, *outcomes(kind, lambda value=value: containers(odd.fresh(value))[container]))
-        for value in odd.EVERYTHING
+def test_every_edge_value_in_the_place_of_entities(kind: str, container: str) -> None:
+    results = (
+        (value, *outcomes(kind, lambda value=value: containers(edge_values.fresh(value))[container]))
+        for value in edge_values.EVERYTHING
     )
-    assert [both for both in tries if not agree("", *both)] == []
+    assert [both for both in results if not agree("", *both)] == []
 
 
 USES: dict[str, Callable[[Any, list[Any]], Any]] = {
-    "the same page": lambda session, page: session.process_entities(page),
-    "somebody": lambda session, page: session.process_entities([entities.user(11, 11)]),
+    "this page": lambda session, page: session.process_entities(page),
+    "another page": lambda session, page: session.process_entities([entities.user(11, 11)]),
     "a lookup": lambda session, page: session.get_input_entity("known"),
     "save": lambda session, page: session.save(),
     "close": lambda session, page: session.close(),
@@ -144,8 +145,8 @@ USES: dict[str, Callable[[Any, list[Any]], Any]] = {
 }
 
 
-def use_while_read(session: Any, use: Callable[[Any, list[Any]], Any]) -> Any:
-    """A page of one entity whose attribute does something else with the session when it is read for the first time."""
+def use_while_reading(session: Any, use: Callable[[Any, list[Any]], Any]) -> Any:
+    """Processes a page with an entity that uses the session when its attribute is first read."""
     uses = [use]
 
     class User(types.User):
@@ -167,63 +168,67 @@ def use_while_read(session: Any, use: Callable[[Any, list[Any]], Any]) -> Any:
 def test_an_entity_uses_the_session_while_it_is_read(kind: str, use: str) -> None:
     theirs, ours = (session() for session in SESSIONS[kind])
     for session in (theirs, ours):
-        use_while_read(session, USES[use])
+        use_while_reading(session, USES[use])
     assert rows(ours) == rows(theirs)
-    goes_on_working(ours)
+    check_usable(ours)
 
 
 @pytest.mark.parametrize("session", [RustMemorySession, RustSQLiteSession])
 def test_a_list_that_is_emptied_while_it_is_read(session: Any) -> None:
     session = session()
-    use_while_read(session, lambda _, page: page.clear())
+    use_while_reading(session, lambda _, page: page.clear())
     assert session.get_input_entity(7) == types.InputPeerUser(7, 7)
-    goes_on_working(session)
+    check_usable(session)
 
 
 def generator(page: list[Any]) -> Iterator[Any]:
     yield from page
 
 
-def fail(*_: Any) -> None:
-    raise odd.OwnError
+def raise_error(*_: Any) -> None:
+    raise edge_values.OwnError
 
 
-BAD: dict[str, Callable[[], Any]] = {
-    "an id too large": lambda: entities.user(2**64, 1),
-    "half a character": lambda: entities.user(5, 6, first_name="\ud800"),
-    "no text": lambda: entities.user(5, 6, username=7),
-    "no number": lambda: entities.channel(5, "hash"),
-    "its own error": lambda: made(type("Own", (types.User,), {"phone": property(fail, lambda *_: None)})),
+INVALID: dict[str, Callable[[], Any]] = {
+    "an id that is too large": lambda: entities.user(2**64, 1),
+    "a lone surrogate": lambda: entities.user(5, 6, first_name="\ud800"),
+    "a username that is an int": lambda: entities.user(5, 6, username=7),
+    "an access hash that is a str": lambda: entities.channel(5, "hash"),
+    "an attribute that raises": lambda: make_entity(
+        type("Own", (types.User,), {"phone": property(raise_error, lambda *_: None)})
+    ),
 }
 
 
 @pytest.mark.parametrize("session", [RustMemorySession, RustSQLiteSession])
-@given(st.sampled_from(sorted(BAD)), st.integers(0, 70), st.integers(0, 70), st.sampled_from([list, tuple, generator]))
-def test_nothing_is_stored_of_a_page_with_something_bad(
-    session: Any, bad: str, before: int, after: int, container: Callable[[list[Any]], Any]
+@given(
+    st.sampled_from(sorted(INVALID)), st.integers(0, 70), st.integers(0, 70), st.sampled_from([list, tuple, generator])
+)
+def test_nothing_is_stored_of_a_page_with_an_invalid_entity(
+    session: Any, invalid: str, before: int, after: int, container: Callable[[list[Any]], Any]
 ) -> None:
     session = session()
     session.process_entities([entities.user(5, 1, first_name="known")])
     known = rows(session)
     crowd = entities.crowd(before + after)
-    page = SimpleNamespace(chats=crowd[:1], users=container([*crowd[:before], BAD[bad](), *crowd[before:]]))
+    page = SimpleNamespace(chats=crowd[:1], users=container([*crowd[:before], INVALID[invalid](), *crowd[before:]]))
     assert outcome(lambda: session.process_entities(page)).error is not None
     assert rows(session) == known
-    tried("bad arguments")
+    tally("bad arguments")
 
 
-def test_nothing_of_it_is_in_the_file() -> None:
+def test_the_file_is_unchanged_after_an_invalid_page() -> None:
     session = RustSQLiteSession("anna")
-    for bad in BAD.values():
-        with pytest.raises((TypeError, ValueError, OverflowError, AttributeError, odd.OwnError)):
-            session.process_entities([*entities.crowd(100), bad()])
+    for make_invalid in INVALID.values():
+        with pytest.raises((TypeError, ValueError, OverflowError, AttributeError, edge_values.OwnError)):
+            session.process_entities([*entities.crowd(100), make_invalid()])
         session.save()
         assert on_disk() == []
-    goes_on_working(session)
+    check_usable(session)
     assert [row[:3] for row in on_disk()] == [(10**6, 7, "afterwards")]
 
 
-def test_ten_megabytes() -> None:
+def test_texts_of_ten_megabytes() -> None:
     long = "Я" * 5_000_000
     page = [
         entities.user(1, 1, first_name=long, last_name=long),
@@ -240,10 +245,10 @@ def test_ten_megabytes() -> None:
         ("get_entity_rows_by_phone", long),
         ("get_entity_rows_by_name", long + "\0"),
     ]:
-        answers = [outcome(partial(getattr(session, method), key)) for session in (theirs, ours)]
-        assert agree("", None, *answers)
+        outcomes_of_call = [outcome(partial(getattr(session, method), key)) for session in (theirs, ours)]
+        assert agree("", None, *outcomes_of_call)
     for session in (theirs, ours):
         session.set_dc(2, long, 443)
         session.close()
     assert dump("ours.session") == dump("theirs.session")
-    goes_on_working(ours)
+    check_usable(ours)

@@ -1,4 +1,4 @@
-"""`_conn`, `_cursor()` and overrides of it: what scripts and plugins do with Telethon's session, done with ours."""
+"""`_conn`, `_cursor()` and its overrides: scripts and plugins use ours like Telethon's session."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from telethon.sessions import SQLiteSession
 from telethon.tl import types
 
 from support import entities
-from support.contents import KEY, OTHER_KEY, everything_is_on_disk, tell_everything
+from support.contents import KEY, OTHER_KEY, everything_is_on_disk, populate
 from support.files import on_disk
 from support.programs import command
 from telethon_session_rust import RustSQLiteSession
 
-pytestmark = pytest.mark.skipif(sys.platform not in ("linux", "win32"), reason="elsewhere there is an error")
+pytestmark = pytest.mark.skipif(sys.platform not in ("linux", "win32"), reason="not supported on this system")
 
 CLASSES = [SQLiteSession, RustSQLiteSession]
 both = pytest.mark.parametrize("session_class", CLASSES, ids=lambda cls: cls.__name__)
@@ -30,7 +30,7 @@ ANNIKA = entities.user(1, 7, username="annika")
 
 
 @both
-def test_when_there_is_a_connection(session_class: type) -> None:
+def test_lifetime_of_the_connection(session_class: type) -> None:
     session = session_class("anna")
     assert isinstance(session._conn, sqlite3.Connection)
     assert isinstance(session._cursor(), sqlite3.Cursor)
@@ -40,14 +40,14 @@ def test_when_there_is_a_connection(session_class: type) -> None:
     assert session._cursor().execute("select count(*) from version").fetchall() == [(1,)]
     assert session._conn is not None
     session.close()
-    # A client that connects again sets the key.
+    # A client sets the key when it reconnects.
     session.auth_key = KEY
     assert session._conn is not None
     session.close()
 
 
 @both
-def test_it_sees_what_was_given(session_class: type) -> None:
+def test_it_sees_unsaved_changes(session_class: type) -> None:
     session = session_class("anna")
     for hash in (7, 8):
         session.process_entities([entities.user(1, hash, username="annika")])
@@ -59,7 +59,7 @@ def test_it_sees_what_was_given(session_class: type) -> None:
 
 
 @both
-def test_what_it_changes_is_found(session_class: type) -> None:
+def test_its_changes_are_found(session_class: type) -> None:
     session = session_class("anna")
     session.process_entities([ANNIKA, entities.user(2, 8, username="boris")])
     session.save()
@@ -85,33 +85,35 @@ def test_what_it_changes_is_found(session_class: type) -> None:
     session.close()
 
 
-def end_by_save(session: Any) -> None:
+def commit_by_save(session: Any) -> None:
     session.auth_key = OTHER_KEY
     session.save()
 
 
-def end_by_close(session: Any) -> None:
+def commit_by_close(session: Any) -> None:
     session.close()
 
 
-def end_by_flush(session: Any) -> None:
+def commit_by_flush(session: Any) -> None:
     asyncio.run(session.flush())
 
 
-@pytest.mark.parametrize("end", [end_by_save, end_by_close, end_by_flush], ids=lambda end: end.__name__)
+@pytest.mark.parametrize(
+    "commit", [commit_by_save, commit_by_close, commit_by_flush], ids=lambda commit: commit.__name__
+)
 @both
-def test_an_open_transaction_is_committed(session_class: type, end: Callable[[Any], None]) -> None:
-    """And does not keep the session itself from writing, in the same thread."""
+def test_an_open_transaction_is_committed(session_class: type, commit: Callable[[Any], None]) -> None:
+    """It does not block writes of the session itself, in one thread."""
     session = session_class("anna")
-    if end is end_by_flush and session_class is SQLiteSession:
+    if commit is commit_by_flush and session_class is SQLiteSession:
         pytest.skip("Telethon has no flush()")
     session._execute("create table notes (text)")
     session._cursor().execute("insert into notes values ('one')")
-    tell_everything(session)
-    # It belongs to the transaction.
+    populate(session)
+    # _execute() runs in the open transaction.
     assert session._execute("select text from notes") == ("one",)
     assert session._cursor().execute("insert into notes values ('two')").rowcount == 1
-    end(session)
+    commit(session)
     assert on_disk("notes", "anna.session") == [("one",), ("two",)]
     session.close()
     assert everything_is_on_disk()
@@ -126,9 +128,9 @@ def test_a_transaction_may_be_rolled_back() -> None:
     assert on_disk("update_state") == []
 
 
-def test_a_result_that_is_half_read_locks_nothing() -> None:
+def test_a_partly_read_result_holds_no_lock() -> None:
     session = RustSQLiteSession("anna")
-    tell_everything(session)
+    populate(session)
     ids = [id for (id,) in session._cursor().execute("select id from entities order by id")]
     cursor = session._cursor()
     assert cursor.execute("select id from entities order by id").fetchone() == (ids[0],)
@@ -146,7 +148,7 @@ def test_a_result_that_is_half_read_locks_nothing() -> None:
     assert len(on_disk()) == 104
 
 
-def test_a_login_changed_through_it_is_the_sessions_own() -> None:
+def test_a_login_changed_through_the_connection_is_not_foreign() -> None:
     session = RustSQLiteSession("anna")
     session.auth_key = KEY
     session.save()
@@ -160,18 +162,18 @@ def test_a_login_changed_through_it_is_the_sessions_own() -> None:
 
 
 @pytest.mark.parametrize("mode", ["wal", "delete"])
-def test_a_journal_mode_and_a_timeout_are_set_as_scripts_do(mode: str) -> None:
+def test_scripts_can_set_journal_mode_and_timeout(mode: str) -> None:
     session = RustSQLiteSession("anna")
     session._conn.execute("PRAGMA busy_timeout=30000")
     assert session._conn.execute(f"pragma journal_mode={mode}").fetchone() == (mode,)
     session._conn.commit()
     assert session._timeout == 30
-    tell_everything(session)
+    populate(session)
     session.close()
     assert everything_is_on_disk()
 
 
-def test_what_was_closed_is_opened_anew() -> None:
+def test_a_closed_connection_is_reopened() -> None:
     session = RustSQLiteSession("anna")
     session._cursor().close()
     session._cursor().connection.close()
@@ -183,7 +185,7 @@ def test_what_was_closed_is_opened_anew() -> None:
     session.close()
 
 
-def test_a_session_without_a_file_says_what_to_do() -> None:
+def test_the_error_of_a_session_without_a_file_says_what_to_do() -> None:
     session = RustSQLiteSession()
     assert session._conn is None
     with pytest.raises(sqlite3.NotSupportedError, match=r"give the session a name, or use session\._execute"):
@@ -191,7 +193,7 @@ def test_a_session_without_a_file_says_what_to_do() -> None:
     assert session._execute("select 1") == (1,)
 
 
-def test_a_child_leaves_the_connection_to_its_parent() -> None:
+def test_a_forked_child_does_not_use_the_parents_connection() -> None:
     if not hasattr(os, "fork"):
         pytest.skip("Windows has no fork")
     forks = pytest.importorskip("support.forks")
@@ -212,10 +214,10 @@ def test_a_child_leaves_the_connection_to_its_parent() -> None:
     assert on_disk("notes", "anna.session") == [("of the parent",)]
 
 
-def test_the_program_ends_with_an_open_transaction() -> None:
-    """It is rolled back, as `sqlite3` does, and keeps nothing of the session's from being written."""
+def test_an_open_transaction_at_exit_is_rolled_back() -> None:
+    """`sqlite3` does this too. It does not prevent the session's changes from being saved."""
     program = subprocess.run(
-        command("end_in_a_transaction"), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+        command("exit_in_transaction"), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
     )
     assert program.stderr == ""
     assert everything_is_on_disk()
@@ -223,7 +225,7 @@ def test_the_program_ends_with_an_open_transaction() -> None:
 
 
 async def test_secret_chats() -> None:
-    """telethon-secret-chat as it is on PyPI."""
+    """telethon-secret-chat from PyPI, unmodified."""
     package = pytest.importorskip("telethon_secret_chat")
     from telethon import TelegramClient
     from telethon_secret_chat.secret_methods import SecretChat
@@ -250,7 +252,7 @@ async def test_secret_chats() -> None:
         client.session.close()
 
 
-# Overrides, as public programs have them.
+# Overrides as found in public programs.
 
 
 def waits(base: type) -> type:
@@ -294,15 +296,15 @@ def connects_afterwards(base: type) -> type:
     return ConnectsAfterwards
 
 
-PLAIN = [waits, waits_in_wal_mode, waits_by_pragma, connects_afterwards]
+OVERRIDES = [waits, waits_in_wal_mode, waits_by_pragma, connects_afterwards]
 
 
-@pytest.mark.parametrize("derive", PLAIN, ids=lambda derive: derive.__name__)
+@pytest.mark.parametrize("derive", OVERRIDES, ids=lambda derive: derive.__name__)
 @pytest.mark.parametrize("base", CLASSES, ids=lambda cls: cls.__name__)
-def test_overrides_that_wait_longer_work(derive: Callable[[type], type], base: type) -> None:
+def test_overrides_with_a_longer_timeout_work(derive: Callable[[type], type], base: type) -> None:
     session = derive(base)("anna")
     session.auth_key = KEY
-    tell_everything(session)
+    populate(session)
     session.save()
     assert session._cursor().execute("select count(*) from entities").fetchone() == (100,)
     assert session._conn.execute("pragma busy_timeout").fetchone() == (30000,)
@@ -316,7 +318,7 @@ def test_overrides_that_wait_longer_work(derive: Callable[[type], type], base: t
 
 
 class Encrypted:
-    """Of a library of its own, which is no `sqlite3.Connection`."""
+    """A connection of another library, not a `sqlite3.Connection`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
@@ -331,14 +333,14 @@ class Encrypted:
         pass
 
 
-class KeepsItInAnotherFile(RustSQLiteSession):
+class UsesAnotherFile(RustSQLiteSession):
     def _cursor(self) -> Any:
         if self._conn is None:
             self._conn = sqlite3.connect(self.filename + ".decrypted")
         return self._conn.cursor()
 
 
-class KeepsItInMemory(RustSQLiteSession):
+class UsesMemory(RustSQLiteSession):
     memory: Any = None
 
     def _cursor(self) -> Any:
@@ -357,37 +359,37 @@ class EncryptsAfterwards(RustSQLiteSession):
         self._conn = Encrypted(sqlite3.connect(":memory:"))
 
 
-OTHERS = [KeepsItInAnotherFile, KeepsItInMemory, Encrypts, EncryptsAfterwards]
+UNSUPPORTED = [UsesAnotherFile, UsesMemory, Encrypts, EncryptsAfterwards]
 
 
-@pytest.mark.parametrize("session_class", OTHERS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("session_class", UNSUPPORTED, ids=lambda cls: cls.__name__)
 def test_an_override_that_connects_to_something_else_is_refused(session_class: type) -> None:
-    says_what_to_do = r"unencrypted: derive the class from telethon\.sessions\.SQLiteSession"
-    with pytest.raises(sqlite3.NotSupportedError, match=says_what_to_do):
+    expected_message = r"unencrypted: derive the class from telethon\.sessions\.SQLiteSession"
+    with pytest.raises(sqlite3.NotSupportedError, match=expected_message):
         session_class("anna")
     if session_class is not EncryptsAfterwards:
         assert not Path("anna.session").exists()
-    # A file that was there stays, as it was.
+    # An existing file is unchanged.
     session = RustSQLiteSession("anna")
     session.auth_key = KEY
     session.close()
     before = Path("anna.session").read_bytes()
-    with pytest.raises(sqlite3.NotSupportedError, match=says_what_to_do):
+    with pytest.raises(sqlite3.NotSupportedError, match=expected_message):
         session_class("anna")
     assert Path("anna.session").read_bytes() == before
     Path("anna.session").write_bytes(os.urandom(4096))
     if session_class is Encrypts:
-        with pytest.raises(sqlite3.NotSupportedError, match=says_what_to_do):
+        with pytest.raises(sqlite3.NotSupportedError, match=expected_message):
             session_class("anna")
 
 
-def test_a_method_that_is_replaced_from_outside_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_monkeypatched_method_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RustSQLiteSession, "_cursor", Encrypts._cursor)
     with pytest.raises(sqlite3.NotSupportedError, match="unencrypted"):
         RustSQLiteSession("anna")
 
 
-def test_a_connection_to_another_file_is_not_taken() -> None:
+def test_a_connection_to_another_file_is_refused() -> None:
     session = RustSQLiteSession("anna")
     RustSQLiteSession("boris").close()
     with closing(sqlite3.connect("boris.session")) as another:

@@ -1,4 +1,6 @@
-"""`RustStringSession(string, entity_file=...)`: a string that remembers people, in a file that is nobody's login."""
+"""`RustStringSession(string, entity_file=...)`: a session string with its entities in a file
+without a login.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from support.loopback import DataCentres, World
 from support.real_files import DATA
 from telethon_session_rust import RustSQLiteSession, RustStringSession
 
-PEOPLE = crowd(50)
+CROWD = crowd(50)
 KEY = bytes(range(256))
 
 
@@ -32,46 +34,46 @@ def logged_in(**options: str) -> RustStringSession:
     return session
 
 
-def test_people_come_back_and_the_key_is_nowhere() -> None:
+def test_entities_are_restored_and_the_key_is_not_in_the_file() -> None:
     session = logged_in(entity_file="people")
-    session.process_entities(PEOPLE)
+    session.process_entities(CROWD)
     session.set_update_state(0, State(1, 2, DATE, 3, 0))
     session.cache_file(b"digest", 10, types.InputPhoto(5, 6, b""))
     session.takeout_id = 7
     string = session.save()
     assert string == StringSession.save(session) == RustStringSession.save(logged_in())
-    # Outside an event loop all is on disk as soon as `save()` returns.
+    # Outside an event loop, everything is on disk when `save()` returns.
     stored = dump("people.session")
-    assert len(stored["entities"]) == len(PEOPLE)
+    assert len(stored["entities"]) == len(CROWD)
     assert stored["update_state"] and stored["sent_files"]
     session.close()
 
     file = Path("people.session")
     assert KEY not in file.read_bytes()
-    again = RustStringSession(string, entity_file=file)
-    assert again.auth_key.key == KEY and again.entity_file == "people.session"
-    for person in PEOPLE:
-        assert again.get_input_entity(person.id)
-    assert again.get_update_state(0).pts == 1 and [id for id, _ in again.get_update_states()] == [0]
-    assert len([*again.entities()]) == len(PEOPLE)
-    # Telethon finds a session without a login in it.
+    reopened = RustStringSession(string, entity_file=file)
+    assert reopened.auth_key.key == KEY and reopened.entity_file == "people.session"
+    for entity in CROWD:
+        assert reopened.get_input_entity(entity.id)
+    assert reopened.get_update_state(0).pts == 1 and [id for id, _ in reopened.get_update_states()] == [0]
+    assert len([*reopened.entities()]) == len(CROWD)
+    # Telethon reads the file as a session without a login.
     theirs = SQLiteSession("people")
-    assert not theirs.auth_key and theirs.get_input_entity(PEOPLE[0].id) == again.get_input_entity(PEOPLE[0].id)
+    assert not theirs.auth_key and theirs.get_input_entity(CROWD[0].id) == reopened.get_input_entity(CROWD[0].id)
     theirs.close()
-    assert again.delete() is True
+    assert reopened.delete() is True
     assert not file.exists()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
-def test_it_is_its_owners_alone() -> None:
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX file modes")
+def test_only_the_owner_can_read_it() -> None:
     RustStringSession(entity_file="people").close()
     assert stat.S_IMODE(Path("people.session").stat().st_mode) == 0o600
 
 
-def test_a_file_with_a_login_is_refused_and_left_as_it_was() -> None:
-    for ours in (True, False):
-        name = f"login_{ours}"
-        session = (RustSQLiteSession if ours else SQLiteSession)(name)
+def test_a_file_with_a_login_is_refused_and_unchanged() -> None:
+    for session_class in (RustSQLiteSession, SQLiteSession):
+        name = f"login_{session_class.__name__}"
+        session = session_class(name)
         session.set_dc(2, "149.154.167.51", 443)
         session.auth_key = AuthKey(KEY)
         session.save()
@@ -82,32 +84,32 @@ def test_a_file_with_a_login_is_refused_and_left_as_it_was() -> None:
         assert Path(f"{name}.session").read_bytes() == before
 
 
-def test_an_older_file_with_a_login_is_not_upgraded_either(folder: Path) -> None:
+def test_an_older_file_with_a_login_is_not_upgraded(folder: Path) -> None:
     for old in sorted(DATA.glob("*.session")):
-        copied = folder / old.name
-        copied.write_bytes(old.read_bytes())
+        copy_of_old = folder / old.name
+        copy_of_old.write_bytes(old.read_bytes())
         with pytest.raises(ValueError, match="holds a login"):
-            RustStringSession(entity_file=copied)
-        assert copied.read_bytes() == old.read_bytes()
+            RustStringSession(entity_file=copy_of_old)
+        assert copy_of_old.read_bytes() == old.read_bytes()
 
 
 def test_without_a_file_nothing_is_written(folder: Path) -> None:
     session = logged_in()
-    session.process_entities(PEOPLE)
+    session.process_entities(CROWD)
     session.save_entities = False
     session.process_entities(crowd(60))
     session.save()
     session.close()
     assert session.delete() is None and session.entity_file is None
-    assert len(session._entities) == len(PEOPLE)
-    assert copy.copy(session).get_input_entity(PEOPLE[0].id)
+    assert len(session._entities) == len(CROWD)
+    assert copy.copy(session).get_input_entity(CROWD[0].id)
     assert not list(folder.iterdir())
 
 
-def test_with_a_file_it_is_used_as_one() -> None:
+def test_with_a_file_it_behaves_like_a_file_session() -> None:
     session = RustStringSession(entity_file="people")
     session.save_entities = False
-    session.process_entities(PEOPLE)
+    session.process_entities(CROWD)
     assert not [*session.entities()]
     with pytest.raises(TypeError, match="use its string"):
         copy.copy(session)
@@ -115,25 +117,25 @@ def test_with_a_file_it_is_used_as_one() -> None:
 
     async def in_a_loop() -> None:
         session.save_entities = True
-        session.process_entities(PEOPLE)
+        session.process_entities(CROWD)
         assert session.save() == ""
         await session.flush()
-        assert len(dump("people.session")["entities"]) == len(PEOPLE)
+        assert len(dump("people.session")["entities"]) == len(CROWD)
 
     asyncio.run(in_a_loop())
 
 
-async def test_a_client_knows_everybody_at_its_next_start(telegram: DataCentres, new_client: MakeClient) -> None:
-    account, people = telegram.new_user(), World().crowd(200)
+async def test_a_client_knows_all_entities_after_a_restart(telegram: DataCentres, new_client: MakeClient) -> None:
+    account, received = telegram.new_user(), World().crowd(200)
     client = await sign_in(new_client(RustStringSession(entity_file="people")), account)
-    await meet(client, telegram, account, people)
+    await meet(client, telegram, account, received)
     string = client.session.save()
     await client.disconnect()
 
     client = new_client(RustStringSession(string, entity_file="people"))
     await client.connect()
     assert (await client.get_me()).id == account.id
-    for user in people.users:
+    for user in received.users:
         assert client.session.get_input_entity(user.id).access_hash == user.access_hash
     await client.log_out()
     assert not Path("people.session").exists()

@@ -1,4 +1,6 @@
-"""`filename` and `store_tmp_auth_key_on_disk`, when they are set after the session was made: as Telethon has it."""
+"""`filename` and `store_tmp_auth_key_on_disk` have Telethon's effect when they are set on an
+existing session.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from telethon_session_rust import RustSQLiteSession
 both = pytest.mark.parametrize("session_class", [SQLiteSession, RustSQLiteSession], ids=lambda cls: cls.__name__)
 
 
-def make(name: str, id: int, key: Any = None) -> None:
+def create_file(name: str, id: int, key: Any = None) -> None:
     session = RustSQLiteSession(name)
     session.auth_key = key
     session.process_entities([entities.user(id, 7, username=f"of_{name}")])
@@ -31,11 +33,11 @@ def make(name: str, id: int, key: Any = None) -> None:
 
 @pytest.mark.parametrize("keys", [(None, None), (KEY, KEY), (KEY, None), (KEY, OTHER_KEY), (None, OTHER_KEY)])
 @both
-def test_another_name_counts_from_the_next_use_after_closing(session_class: type, keys: tuple[Any, Any]) -> None:
-    make("anna", 1, keys[0])
-    make("boris", 2, keys[1])
+def test_a_new_name_takes_effect_after_close(session_class: type, keys: tuple[Any, Any]) -> None:
+    create_file("anna", 1, keys[0])
+    create_file("boris", 2, keys[1])
     session = session_class("anna")
-    # Until it is closed it is the file that it has opened.
+    # Until close(), it uses the open file.
     session.filename = "boris.session"
     assert session.get_input_entity("of_anna") == types.InputPeerUser(1, 7)
     session.process_entities([entities.user(3, 7)])
@@ -56,15 +58,15 @@ def test_another_name_counts_from_the_next_use_after_closing(session_class: type
         assert on_disk("sessions", path)[0][3] == (key.key if key else b"")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows renames no file that is open")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not rename open files")
 @both
-def test_a_file_that_is_renamed_with_its_session(session_class: type) -> None:
-    make("anna", 1, KEY)
+def test_renaming_the_file_and_the_session(session_class: type) -> None:
+    create_file("anna", 1, KEY)
     session = session_class("anna")
     session.close()
     Path("anna.session").rename("boris.session")
     session.filename = "boris.session"
-    # As a client does that connects again.
+    # A client does this when it reconnects.
     session.auth_key = session.auth_key
     session.process_entities([entities.user(2, 7)])
     session.save()
@@ -74,10 +76,10 @@ def test_a_file_that_is_renamed_with_its_session(session_class: type) -> None:
     assert len(on_disk(path="boris.session")) == 2
 
 
-def test_a_login_is_not_carried_over_another() -> None:
-    """Telethon writes it over the other."""
-    make("anna", 1, KEY)
-    make("boris", 2, OTHER_KEY)
+def test_another_login_is_not_overwritten() -> None:
+    """Telethon overwrites it."""
+    create_file("anna", 1, KEY)
+    create_file("boris", 2, OTHER_KEY)
     session = RustSQLiteSession("anna")
     session.close()
     session.filename = "boris.session"
@@ -85,7 +87,7 @@ def test_a_login_is_not_carried_over_another() -> None:
     with pytest.raises(sqlite3.OperationalError, match=r"boris\.session holds another login"):
         session.save()
     assert on_disk("sessions", "boris.session")[0][3] == OTHER_KEY.key
-    # Its own is where it was.
+    # The session keeps its own login, and still refuses the file.
     with pytest.raises(sqlite3.OperationalError):
         session.close()
     with closing(sqlite3.connect("boris.session")) as file, file:
@@ -94,7 +96,7 @@ def test_a_login_is_not_carried_over_another() -> None:
 
 
 @pytest.mark.skipif(not HAS_TMP_AUTH_KEY, reason="from 1.43 on")
-def test_whether_the_temporary_key_is_stored_may_be_said_later() -> None:
+def test_the_option_for_the_temporary_key_can_be_changed_later() -> None:
     for session_class in (ReferenceSQLiteSession, RustSQLiteSession):
         name = session_class.__name__
         session = session_class(name)
@@ -104,7 +106,7 @@ def test_whether_the_temporary_key_is_stored_may_be_said_later() -> None:
         session.store_tmp_auth_key_on_disk = True
         session.save()
         stored.append(on_disk("sessions", session.filename)[0][5])
-        # From the next change of the login on.
+        # It takes effect with the next change of the login.
         session.takeout_id = 7
         session.save()
         stored.append(on_disk("sessions", session.filename)[0][5])

@@ -1,4 +1,4 @@
-"""Where a wheel is to be tested, the wheel is: not the checkout beside these tests."""
+"""With INSTALLED_WHEEL, the tests import the installed wheel and not the checkout."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ import telethon_session_rust
 from telethon_session_rust import _core
 
 
-@pytest.mark.skipif(
-    "INSTALLED_WHEEL" not in os.environ, reason="the checkout is tested; make test-releases tests a wheel"
-)
-def test_what_is_tested_is_what_is_installed() -> None:
+@pytest.mark.skipif("INSTALLED_WHEEL" not in os.environ, reason="tests the checkout; make test-releases tests a wheel")
+def test_the_installed_wheel_is_tested() -> None:
     for module in (telethon_session_rust, _core):
         assert Path(str(module.__file__)).is_relative_to(sys.prefix)
     recorded = distribution("telethon-session-rust").files or []

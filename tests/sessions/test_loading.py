@@ -1,4 +1,4 @@
-"""A file with many entities is answered from at once, while it is still being read."""
+"""A file with many entities can be used at once, while it is still being loaded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def big_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def sessions(big_file: str) -> tuple[Any, Any]:
-    """Just opened: ours has read nothing of its file yet."""
+    """Both sessions, just opened; ours has not loaded its file yet."""
     for name in ("theirs", "ours"):
         shutil.copyfile(big_file, f"{name}.session")
     return ReferenceSQLiteSession("theirs"), RustSQLiteSession("ours")
@@ -48,42 +48,42 @@ def found(session: Any, key: Any) -> Any:
         return None
 
 
-def any_key(choice: random.Random) -> Any:
-    id = choice.randint(1, COUNT + 10)
-    return choice.choice(
+def any_key(rng: random.Random) -> Any:
+    id = rng.randint(1, COUNT + 10)
+    return rng.choice(
         [id, -id, -1000000000000 - id, f"User{id}", f"@channel_{id}", f"+7 999 {id:07}", f"Анна {id} П", f"Группа {id}"]
     )
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_the_same_answers_from_the_first_moment(sessions: tuple[Any, Any], seed: int) -> None:
+def test_lookups_while_loading(sessions: tuple[Any, Any], seed: int) -> None:
     theirs, ours = sessions
-    choice = random.Random(seed)
-    for key in [any_key(choice) for _ in range(300)]:
+    rng = random.Random(seed)
+    for key in [any_key(rng) for _ in range(300)]:
         assert found(ours, key) == found(theirs, key), key
 
 
-def changed(entity: Any, choice: random.Random) -> Any:
-    """Somebody who is known, as received later: renamed, or as an input peer, which tells no names."""
+def changed(entity: Any, rng: random.Random) -> Any:
+    """Returns a known entity as received later: renamed, or as an input peer, which has no names."""
     entity = deepcopy(entity)
-    if isinstance(entity, types.User) and choice.random() < 0.3:
-        return types.InputPeerUser(entity.id, choice.randint(1, 99))
+    if isinstance(entity, types.User) and rng.random() < 0.3:
+        return types.InputPeerUser(entity.id, rng.randint(1, 99))
     if isinstance(entity, types.User):
-        entity.username = choice.choice([None, entity.username, f"user{choice.randint(1, COUNT)}"])
-        entity.first_name = choice.choice([entity.first_name, "Anna"])
+        entity.username = rng.choice([None, entity.username, f"user{rng.randint(1, COUNT)}"])
+        entity.first_name = rng.choice([entity.first_name, "Anna"])
     return entity
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_what_is_received_meanwhile_wins(sessions: tuple[Any, Any], seed: int) -> None:
+def test_entities_received_while_loading_take_precedence(sessions: tuple[Any, Any], seed: int) -> None:
     theirs, ours = sessions
-    choice = random.Random(seed)
+    rng = random.Random(seed)
     for page in range(20):
-        received = [changed(entity, choice) for entity in choice.sample(CROWD, 10)]
+        received = [changed(entity, rng) for entity in rng.sample(CROWD, 10)]
         second = second_of(lambda received=received: ours.process_entities(received))
         with patch("time.time", lambda second=second: float(second)):
             theirs.process_entities(received)
-        keys = [any_key(choice) for _ in range(5)]
+        keys = [any_key(rng) for _ in range(5)]
         keys += [getattr(entity, "username", None) or entity.to_dict().get("id", 1) for entity in received]
         for key in keys:
             assert found(ours, key) == found(theirs, key), key
@@ -95,7 +95,7 @@ def test_what_is_received_meanwhile_wins(sessions: tuple[Any, Any], seed: int) -
     assert dump("ours.session") == dump("theirs.session")
 
 
-def test_it_may_be_closed_before_it_is_read(sessions: tuple[Any, Any]) -> None:
+def test_closing_before_it_is_loaded(sessions: tuple[Any, Any]) -> None:
     _, ours = sessions
     for _ in range(20):
         ours.process_entities([types.InputPeerUser(1, 5)])
@@ -104,7 +104,7 @@ def test_it_may_be_closed_before_it_is_read(sessions: tuple[Any, Any]) -> None:
         ours = RustSQLiteSession("ours")
 
 
-# A file that was upgraded from version 6 has no dates.
+# A file upgraded from version 6 has no dates.
 TIES = [
     (1, 10, "annika", 7, "Anna", None),
     (2, 20, "annika", 7, "Anna", None),
@@ -131,8 +131,8 @@ def test_ties_in_a_file() -> None:
         assert dump("ours.session") == dump("theirs.session")
 
 
-def test_what_cannot_be_used_does_not_end_the_reading() -> None:
-    """Rows are read a thousand at a time; some of these have a hash that is not a number."""
+def test_invalid_rows_do_not_stop_loading() -> None:
+    """Rows are read a thousand at a time. The access hash of some of these rows is not an integer."""
     RustSQLiteSession("anna").close()
     with closing(sqlite3.connect("anna.session")) as file, file:
         hashes = ((id, "x" if id % 700 == 0 else id, f"user{id}") for id in range(1, 3001))

@@ -1,7 +1,7 @@
-"""Whatever a person types is looked for as what Telethon takes it for: phone, username, invite link, id or name.
+"""Every lookup key is classified as Telethon does: as phone, username, invite link, ID or name.
 
-Telethon's class and ours are asked the same, both with `get_entity_rows_by_...` overridden, and must call the same of
-these with the same arguments, in the same order, however often and whatever they find.
+Both classes override `get_entity_rows_by_...` and look up one key. They must call identical
+methods, in identical order and with identical arguments, whatever the methods return.
 """
 
 from __future__ import annotations
@@ -21,31 +21,32 @@ from support import lookup_keys as keys
 from support.profile import PROFILE
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
 
-# A digit, a letter, those that are ASCII's to IGNORECASE (long s, Kelvin, dotted and dotless i), and two spaces.
+# A digit, a letter, letters that match ASCII with IGNORECASE (long s, Kelvin, dotted and dotless
+# i), and two spaces.
 FOREIGN = "\u0663\u0436\u017f\u212a\u0130\u0131\u200b\u3000"
 MANY = settings(max_examples=50 * settings().max_examples)
 
 
 class Recorder:
-    """Finds nobody, or (`finds`) whoever is asked for by that method, and remembers what it was asked."""
+    """Records its calls. Only the method named by `finds` finds an entity."""
 
     finds = ""
 
-    def asked(self, method: str, *arguments: Any) -> tuple[int, int] | None:
+    def record(self, method: str, *arguments: Any) -> tuple[int, int] | None:
         self.__dict__.setdefault("calls", []).append((method, *((type(value), value) for value in arguments)))
         return (-1000000000007, 8) if method == self.finds else None
 
     def get_entity_rows_by_phone(self, phone: str) -> Any:
-        return self.asked("phone", phone)
+        return self.record("phone", phone)
 
     def get_entity_rows_by_username(self, username: str) -> Any:
-        return self.asked("username", username)
+        return self.record("username", username)
 
     def get_entity_rows_by_name(self, name: str) -> Any:
-        return self.asked("name", name)
+        return self.record("name", name)
 
     def get_entity_rows_by_id(self, id: int, exact: bool = True) -> Any:
-        return self.asked("id", id, exact)
+        return self.record("id", id, exact)
 
 
 class Theirs(Recorder, MemorySession): ...
@@ -66,7 +67,7 @@ def calls(session: Any, key: Any, finds: str = "") -> list[Any]:
 def differences(texts: Iterable[str]) -> list[Any]:
     theirs, ours = Theirs(), Ours()
     found = ((text, calls(theirs, text), calls(ours, text)) for text in texts)
-    return [(text, expected, got) for text, expected, got in found if expected != got][:10]
+    return [(text, expected, actual) for text, expected, actual in found if expected != actual][:10]
 
 
 def is_assigned(code_point: int) -> bool:
@@ -74,14 +75,16 @@ def is_assigned(code_point: int) -> bool:
 
 
 @pytest.mark.parametrize("rest", ["", "abc", " x", "1234567", " " + "A" * 16])
-def test_every_character_comes_first(rest: str) -> None:
+def test_every_first_character(rest: str) -> None:
     characters = filter(is_assigned, range(sys.maxunicode + 1))
     assert differences(chr(character) + rest for character in characters) == []
 
 
 @pytest.mark.parametrize("before", ["abc", "79991234567", "@abc", "t.me/abc", "0123456789abcdef0123456"])
-def test_every_character_comes_last(before: str) -> None:
-    """The last may be white space, a digit or a letter in Python's sense, or cased like an ASCII letter."""
+def test_every_last_character(before: str) -> None:
+    """It may be white space, a digit or a letter as Python defines them, or match an ASCII letter
+    in another case.
+    """
     characters = filter(is_assigned, range(sys.maxunicode + 1))
     assert differences(before + chr(character) for character in characters) == []
 
@@ -94,7 +97,9 @@ def test_every_ascii_text_of_three_characters() -> None:
 
 @pytest.mark.parametrize("length", [*range(36), 63, 64, 65, 255])
 def test_every_length(length: int) -> None:
-    """Usernames have 3 to 32 letters; 16 and 22 letters are base64, 24 and 32 digits hexadecimal, of an invite link."""
+    """Usernames have 3 to 32 characters. Invite links have 16 or 22 of base64, or 24 or 32
+    hexadecimal digits.
+    """
     prefixes = ["", "@", "t.me/", "t.me/+", "https://www.telegram.dog/joinchat/", "tg://join?invite=", "+", " "]
     bodies = [letter * length for letter in "a0f_Ag-+=" + FOREIGN]
     bodies += [("a_" * length)[:length], ("AAAABQ" * length)[:length], ("0a 1" * length)[:length]]
@@ -126,27 +131,27 @@ def test_any_link(prefix: str, rest: str, end: str) -> None:
     assert differences([prefix + rest + end]) == []
 
 
-def with_own(base: type, *methods: str) -> type:
-    """A subclass that records some of the methods only."""
+def overriding(base: type, *methods: str) -> type:
+    """Returns a subclass that records some of the methods only."""
     return type(
         f"Own{base.__name__}",
         (base,),
-        {"asked": Recorder.asked, "finds": ""} | {name: getattr(Recorder, name) for name in methods},
+        {"record": Recorder.record, "finds": ""} | {name: getattr(Recorder, name) for name in methods},
     )
 
 
 @pytest.mark.parametrize("method", ["id", "username", "phone", "name"])
 @pytest.mark.parametrize("bases", [(MemorySession, RustMemorySession), (SQLiteSession, RustSQLiteSession)])
 @given(key=keys.keys, finds=st.booleans())
-def test_one_method_may_be_overridden(method: str, bases: tuple[type, type], key: Any, finds: bool) -> None:
-    theirs, ours = (with_own(base, f"get_entity_rows_by_{method}")() for base in bases)
+def test_one_overridden_method(method: str, bases: tuple[type, type], key: Any, finds: bool) -> None:
+    theirs, ours = (overriding(base, f"get_entity_rows_by_{method}")() for base in bases)
     found = method if finds else ""
     assert calls(ours, key, found) == calls(theirs, key, found)
 
 
 @pytest.mark.parametrize("text", ["\ud800", "abc\udfff", "@\ud800", "t.me/joinchat/\ud800", "+7999\udc80"])
 @pytest.mark.parametrize("session", [MemorySession, RustMemorySession, RustSQLiteSession, RustStringSession])
-def test_half_a_character_is_nobody(session: Any, text: str) -> None:
-    """Telethon's file raises what `sqlite3` does."""
+def test_a_lone_surrogate_matches_nothing(session: Any, text: str) -> None:
+    """Telethon's SQLite session raises the error of `sqlite3`."""
     assert calls(session(), text) == [ValueError]
     assert differences([text]) == []

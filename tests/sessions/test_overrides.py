@@ -1,6 +1,7 @@
-"""Subclasses: what is overridden is called where Telethon's base would call it, with the same arguments.
+"""Overridden methods and properties are called where Telethon's base class calls them, with equal
+arguments.
 
-"Use MemorySession as the base" is the documented way to a storage of one's own.
+Telethon documents `MemorySession` as the base class for custom storages.
 """
 
 from __future__ import annotations
@@ -49,9 +50,11 @@ if HAS_TMP_AUTH_KEY:
     PROPERTIES.append("tmp_auth_key")
 
 
-def everything(session: Any) -> list[Any]:
-    """Every call that a client, or another session class, makes of a session."""
-    somebody = [
+def call_everything(session: Any) -> list[Any]:
+    """Makes every call that a client, or another session class, makes to a session, and returns the
+    results.
+    """
+    page = [
         entities.user(1, 2, username="Annika", phone="7", first_name="Anna"),
         entities.chat(3),
         entities.channel(4),
@@ -59,14 +62,14 @@ def everything(session: Any) -> list[Any]:
     session.set_dc(2, "149.154.167.51", 443)
     session.auth_key = KEY
     session.takeout_id = 5
-    session.process_entities(somebody)
-    session.process_entities(entities.resolved_peer([entities.channel(5, 6, username="fifth")], somebody[:1]))
+    session.process_entities(page)
+    session.process_entities(entities.resolved_peer([entities.channel(5, 6, username="fifth")], page[:1]))
     session.process_entities(None)
     found = [
         session.get_input_entity(key)
         for key in ("annika", "@fifth", "t.me/annika", "+7", "Anna", 1, types.PeerChannel(5), INVITE.format("AAAAAQ"))
     ]
-    for key in ("nobody", 99, INVITE.format("AAAACQ"), "No Body"):
+    for key in ("unknown", 99, INVITE.format("AAAACQ"), "Not Known"):
         with pytest.raises(ValueError):
             session.get_input_entity(key)
     session.set_update_state(0, types.updates.State(1, 2, entities.DATE, 3, 0))
@@ -84,7 +87,7 @@ def everything(session: Any) -> list[Any]:
 
 
 def recording(base: type, name: str) -> Any:
-    """A subclass that overrides `name` to remember its calls."""
+    """Returns a subclass that overrides `name` and records its calls."""
     calls: list[Any] = []
     overridden = inspect.getattr_static(base, name)
     if isinstance(overridden, property):
@@ -115,7 +118,7 @@ def recording(base: type, name: str) -> Any:
     else:
 
         def override(self: Any, *args: Any, **kwargs: Any) -> Any:
-            # What Telethon passes by keyword, `exact`, may be passed by place.
+            # Telethon passes `exact` by keyword; a positional argument is allowed too.
             calls.append((*args, *kwargs.values()))
             return getattr(super(subclass, self), name)(*args, **kwargs)
 
@@ -125,33 +128,33 @@ def recording(base: type, name: str) -> Any:
 
 @pytest.mark.parametrize("name", [*METHODS, *PROPERTIES])
 def test_it_is_called_as_telethon_calls_it(pair: tuple[type, type], name: str) -> None:
-    calls, answers = [], []
+    calls, results = [], []
     for base in pair:
         session = recording(base, name)()
-        # Who makes the file's tables, and how, is nobody else's business.
+        # How a class creates the tables is an implementation detail.
         session.calls.clear()
-        answers.append(everything(session))
+        results.append(call_everything(session))
         calls.append(session.calls[:])
     assert len(calls[0]) > 0
     assert calls[1] == calls[0]
-    assert answers[1] == answers[0]
+    assert results[1] == results[0]
 
 
-def test_rows_of_ones_own_making() -> None:
-    class Shouts(RustMemorySession):
+def test_overridden_rows() -> None:
+    class UpperCase(RustMemorySession):
         def _entity_to_row(self, e: Any) -> Any:
             row = super()._entity_to_row(e)
             return row and (*row[:4], row[4].upper())
 
-    session = Shouts()
+    session = UpperCase()
     session.process_entities([entities.user(1, 2, first_name="Anna"), None, entities.user(3, 4, first_name="Bob")])
     assert session.get_input_entity("ANNA") == types.InputPeerUser(1, 2)
     assert session._entities == {(1, 2, None, None, "ANNA"), (3, 4, None, None, "BOB")}
 
 
 @pytest.mark.parametrize("base", [RustMemorySession, RustSQLiteSession])
-def test_nobody_is_stored(base: Any) -> None:
-    session = type("Forgets", (base,), {"_entities_to_rows": lambda self, tlo: []})()
+def test_no_rows_store_no_entities(base: Any) -> None:
+    session = type("NoRows", (base,), {"_entities_to_rows": lambda self, tlo: []})()
     session.process_entities([entities.user(1, 2)])
     assert session.get_entity_rows_by_id(1) is None
 
@@ -171,7 +174,7 @@ def test_a_property_is_overridden_by_its_setter() -> None:
 
 
 def storage(base: Any) -> Any:
-    """A storage of one's own, made as telethon-session-sqlalchemy, teleredis and telemongo make theirs."""
+    """Returns a custom storage like those of telethon-session-sqlalchemy, teleredis and telemongo."""
 
     class Storage(base):
         def __init__(self, name: str, *, rows: dict[str, Any] | None = None) -> None:
@@ -242,19 +245,19 @@ def storage(base: Any) -> Any:
     return Storage
 
 
-def test_a_storage_of_ones_own_works_unchanged() -> None:
+def test_a_custom_storage_works_unchanged() -> None:
     theirs, ours = (storage(base)("anna") for base in (MemorySession, RustMemorySession))
-    assert everything(ours)[:-1] == everything(theirs)[:-1]
+    assert call_everything(ours)[:-1] == call_everything(theirs)[:-1]
     assert ours.rows == theirs.rows
     assert len(ours.rows) == 6
-    again = storage(RustMemorySession)("anna", rows=ours.rows)
-    assert again.get_input_entity("annika") == types.InputPeerUser(1, 2)
-    assert (again.dc_id, again.auth_key) == (2, KEY)
+    reopened = storage(RustMemorySession)("anna", rows=ours.rows)
+    assert reopened.get_input_entity("annika") == types.InputPeerUser(1, 2)
+    assert (reopened.dc_id, reopened.auth_key) == (2, KEY)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("mine"), sqlite3.OperationalError("mine"), KeyboardInterrupt("mine")])
 @pytest.mark.parametrize("name", ["_entity_to_row", "_entities_to_rows", "_entity_values_to_row"])
-def test_an_error_in_an_override_is_the_callers(name: str, error: BaseException) -> None:
+def test_an_error_in_an_override_is_raised_to_the_caller(name: str, error: BaseException) -> None:
     def fail(*_args: Any) -> Any:
         raise error
 

@@ -1,4 +1,4 @@
-"""String sessions are Telethon's, both ways; what is none is refused."""
+"""Session strings are compatible with Telethon's in both directions; invalid strings are refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MANY = settings(max_examples=20 * settings().max_examples)
 addresses = st.one_of(
     st.ip_addresses(v=4),
     st.ip_addresses(v=6),
-    # The lengths of a run of zeros decide how it is written, and so does an IPv4 address inside.
+    # The notation depends on the longest run of zeros and on an embedded IPv4 address.
     st.sampled_from(["::", "::1", "1::", "0:0:1::", "1:0:0:2:0:0:0:3", "::ffff:1.2.3.4", "64:ff9b::1.2.3.4"]).map(
         ipaddress.ip_address
     ),
@@ -57,7 +57,7 @@ GOOD = text_of(packed(2, LOGIN[1].packed, 443, LOGIN[3]))
 
 @MANY
 @given(logins)
-def test_the_same_string_and_the_same_login(login: tuple[Any, ...]) -> None:
+def test_round_trip_matches_telethon(login: tuple[Any, ...]) -> None:
     strings = {
         save(logged_in(session(), login))
         for session in (StringSession, RustStringSession)
@@ -97,13 +97,13 @@ def test_no_string_is_a_new_session(string: str | None) -> None:
     assert login_of(RustStringSession(string)) == login_of(StringSession(string)) == (0, None, None, None)
 
 
-def test_a_key_of_zeros_is_no_key() -> None:
+def test_a_key_of_zeros_is_read_as_none() -> None:
     string = text_of(packed(2, LOGIN[1].packed, 443, bytes(256)))
     assert login_of(RustStringSession(string)) == login_of(StringSession(string))
     assert RustStringSession(string).auth_key is None
 
 
-def refused_by_both(string: str) -> None:
+def assert_both_refuse(string: str) -> None:
     for session in (StringSession, RustStringSession):
         with pytest.raises((ValueError, struct.error)):
             session(string)
@@ -113,24 +113,24 @@ def refused_by_both(string: str) -> None:
 
 @pytest.mark.parametrize("length", [*range(1, len(GOOD)), len(GOOD) + 4])
 def test_truncated_or_extended(length: int) -> None:
-    refused_by_both((GOOD + "AAAA")[:length])
+    assert_both_refuse((GOOD + "AAAA")[:length])
 
 
 @pytest.mark.parametrize("version", ["0", "2", "A", " ", "\n", "\u00b9", "\uff11"])
 def test_another_version(version: str) -> None:
-    refused_by_both(version + GOOD[1:])
+    assert_both_refuse(version + GOOD[1:])
 
 
 @pytest.mark.parametrize("letter", [" ", "\n", "'", "=", "%", "é", "\u0410", "\0", "\\"])
 @pytest.mark.parametrize("place", [1, 100, 351])
-def test_another_letter_in_the_place_of_one(letter: str, place: int) -> None:
-    """Telethon's decoder passes over letters that are not base64, which must not make another key of it."""
+def test_an_invalid_character(letter: str, place: int) -> None:
+    """Telethon's decoder skips characters that are not base64, which would yield another key."""
     string = GOOD[:place] + letter + GOOD[place + 1 :]
     with pytest.raises(ValueError, match="Not a valid string"):
         RustStringSession(string)
 
 
-# By the key every letter of base64 comes up, also those in which the two alphabets differ.
+# The key contains every letter of base64, including those in which the two alphabets differ.
 V6 = text_of(packed(2, ipaddress.ip_address("2001:67c:4e8:f002::a").packed, 443, bytes(range(256))))
 
 
@@ -161,12 +161,12 @@ PASTED = {
     "French quotes": lambda string: f"\xab\xa0{string}\xa0\xbb",
     "single typographic quotes": lambda string: f"\u2018{string}\u2019",
     "line breaks": lambda string: wrapped(string, after="\n"),
-    "Windows' line breaks": lambda string: wrapped(string, after="\r\n"),
-    "as in Python": lambda string: wrapped(string, "    '", "'\n"),
-    "as in a paragraph": lambda string: wrapped(string, after="\u2028"),
+    "Windows line breaks": lambda string: wrapped(string, after="\r\n"),
+    "Python source": lambda string: wrapped(string, "    '", "'\n"),
+    "paragraph separators": lambda string: wrapped(string, after="\u2028"),
     "a byte order mark": lambda string: f"\ufeff{string}",
-    "zero width": lambda string: "\u200b".join(string),
-    "in a document of two directions": lambda string: f"\u202a{string}\u202c",
+    "zero-width spaces": lambda string: "\u200b".join(string),
+    "directional marks": lambda string: f"\u202a{string}\u202c",
 }
 
 
@@ -179,8 +179,8 @@ def test_a_pasted_string(paste: Callable[[str], str], string: str) -> None:
 
 
 @given(logins, st.data())
-def test_where_telethon_takes_a_string_so_does_ours(login: tuple[Any, ...], data: Any) -> None:
-    """Of either alphabet, with more padding than it needs, and with white space."""
+def test_every_string_that_telethon_accepts_is_accepted(login: tuple[Any, ...], data: Any) -> None:
+    """With either alphabet, excess padding and white space."""
     string = logged_in(StringSession(), login).save()
     letters = [data.draw(st.sampled_from([letter, standard_letter(letter)])) for letter in string]
     for at in data.draw(st.lists(st.integers(1, len(letters)), max_size=3)):
@@ -200,21 +200,21 @@ def standard_letter(letter: str) -> str:
 
 
 def refusal(string: str) -> str:
-    """What is said, which repeats nothing of it."""
+    """Returns the error message, which must not quote any part of the string."""
     with pytest.raises(ValueError, match="Not a valid string") as caught:
         RustStringSession(string)
-    words = str(caught.value)
-    assert not any(string[at : at + 6] in words for at in range(len(string) - 5) if string[at : at + 6].strip())
-    return words
+    message = str(caught.value)
+    assert not any(string[at : at + 6] in message for at in range(len(string) - 5) if string[at : at + 6].strip())
+    return message
 
 
-WRONG = {
+INVALID = {
     "a character is missing": [GOOD[:100] + GOOD[101:], GOOD[:-1], V6[:200] + V6[201:], V6[:-1], f" '{GOOD[:-1]}' "],
     "3 characters are missing": [GOOD[:100] + GOOD[103:]],
     "first character, '1', is missing": [GOOD[1:], V6[1:], f"'{GOOD[1:]}'"],
     "a character is too many": [f"{GOOD[:100]}A{GOOD[100:]}"],
     "goes on after its end": [GOOD + GOOD, f"{GOOD}\n{V6}", f"{GOOD}AAAA"],
-    "character 101 is none": [
+    "character 101 is not valid in a string session": [
         f"{GOOD[:100]}\u0410{GOOD[101:]}",
         f"{GOOD[:100]}%{GOOD[100:]}",
         f"{V6[:100]}\0{V6[100:]}",
@@ -224,17 +224,17 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("words", "string"), [(words, string) for words in WRONG for string in WRONG[words]])
-def test_what_is_wrong_is_said(words: str, string: str) -> None:
-    assert words in refusal(string)
+@pytest.mark.parametrize(("reason", "string"), [(reason, string) for reason in INVALID for string in INVALID[reason]])
+def test_the_message_has_the_reason(reason: str, string: str) -> None:
+    assert reason in refusal(string)
 
 
-def pyrogram(form: str, *before: int) -> str:
-    data = struct.pack(form, 2, *before, False, bytes(range(256)), 777_000, True)
+def pyrogram(format: str, *before: int) -> str:
+    data = struct.pack(format, 2, *before, False, bytes(range(256)), 777_000, True)
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-# Made by the formats of Pyrogram's and kurigram's `storage.py`, and as mtcute's `string-session.ts` does it.
+# In the formats of Pyrogram's and kurigram's `storage.py` and of mtcute's `string-session.ts`.
 FOREIGN = {
     "Pyrogram 1": ("Pyrogram", pyrogram(">B?256sI?")),
     "Pyrogram 1, long ids": ("Pyrogram", pyrogram(">B?256sQ?")),
@@ -258,7 +258,7 @@ def test_the_lengths_of_pyrogram() -> None:
     assert [len(string) for library, string in FOREIGN.values() if library == "Pyrogram"] == [351, 356, 362]
 
 
-# GramJS 2.26 itself made these: `new StringSession()`, `setDC`, a key of the bytes 0 to 255, `save()`.
+# Created by GramJS 2.26: `new StringSession()`, `setDC`, a key of the bytes 0 to 255, `save()`.
 REAL_GRAM_JS = (Path(__file__).parents[1] / "data" / "gramjs-strings.txt").read_text().split()
 
 
@@ -270,15 +270,15 @@ def test_a_real_string_of_gram_js(string: str, change: Callable[[str], str]) -> 
 
 
 @pytest.mark.parametrize("string", ["1\ud800", GOOD[:50] + "\ud800" + GOOD[50:]])
-def test_half_a_character_tells_nothing_of_the_string(string: str) -> None:
-    """Python's own error holds all of it."""
+def test_the_error_for_a_lone_surrogate_does_not_contain_the_string(string: str) -> None:
+    """Python's own error would contain all of it."""
     with pytest.raises(ValueError, match="Not a valid string") as caught:
         RustStringSession(string)
     assert not isinstance(caught.value, UnicodeError)
 
 
 @pytest.mark.parametrize("string", [b"1" + GOOD[1:].encode(), 1, object(), "1\ud800"])
-def test_no_text_at_all(string: Any) -> None:
+def test_a_string_of_another_type(string: Any) -> None:
     for session in (StringSession, RustStringSession):
         with pytest.raises((TypeError, ValueError)):
             session(string)
@@ -286,7 +286,9 @@ def test_no_text_at_all(string: Any) -> None:
 
 @pytest.mark.parametrize("address", ["149.154.167.51", "149.154.175.100", "91.108.56.1", "venus.web.telegram.org"])
 def test_a_string_of_gram_js(address: str) -> None:
-    """An address of 14 characters makes it as long as one of ours with IPv6: Telethon reads a wrong address and key."""
+    """With an address of 14 characters it is as long as ours with IPv6: Telethon reads a wrong
+    address and key.
+    """
     text = struct.pack(">H", len(address)) + address.encode()
     string = text_of(packed(2, text, 443, LOGIN[3]))
     if len(address) == 14:
@@ -296,7 +298,7 @@ def test_a_string_of_gram_js(address: str) -> None:
 
 
 @given(st.text(max_size=400) | st.binary(max_size=400).map(text_of))
-def test_whatever_is_given_it_is_a_session_or_a_value_error(string: str) -> None:
+def test_any_text_is_a_session_or_a_value_error(string: str) -> None:
     try:
         session = RustStringSession(string)
     except ValueError:
@@ -304,7 +306,7 @@ def test_whatever_is_given_it_is_a_session_or_a_value_error(string: str) -> None
     assert login_of(session) == login_of(StringSession(string))
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_values_that_do_not_fit_are_refused() -> None:
     for login in [(256, *LOGIN[1:]), (-1, *LOGIN[1:]), (*LOGIN[:2], 65536, LOGIN[3]), (*LOGIN[:2], -1, LOGIN[3])]:
         with pytest.raises(struct.error):
             StringSession.save(logged_in(StringSession(), login))
@@ -333,17 +335,17 @@ def test_encode_and_decode_can_be_overridden() -> None:
     assert StringSession.save(Hexadecimal(string)) == GOOD
 
 
-def test_an_overridden_decode_gets_the_text_as_it_is() -> None:
-    seen = []
+def test_an_overridden_decode_receives_the_unmodified_text() -> None:
+    received = []
 
     class Own(RustStringSession):
         def decode(self, x: str) -> bytes:  # type: ignore[override]
-            seen.append(x)
+            received.append(x)
             return RustStringSession.decode(x)
 
     pasted = f"{GOOD[0]} '{GOOD[1:]}'\n"
     assert login_of(Own(pasted)) == login_of(StringSession(GOOD))
-    assert seen == [pasted[1:]]
+    assert received == [pasted[1:]]
     with pytest.raises(ValueError, match="begins with '1'"):
         Own(f" {GOOD}")
 

@@ -1,4 +1,4 @@
-"""One session used by several threads, many by many, and one file opened by many."""
+"""One session, many sessions and one file, each used by several threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from telethon.sessions.sqlite import CURRENT_VERSION
 from telethon.tl import types
 
 from support import entities
-from support.counters import tried
+from support.counters import tally
 from support.files import dump, on_disk
 from support.real_files import FILES, version_of
 from support.threads import THREADS, Thread, check, in_threads
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.any_release
 
 
 @pytest.fixture(autouse=True)
-def hurry() -> Iterator[None]:
-    """Has the interpreter go from thread to thread more often than it likes to."""
+def frequent_switches() -> Iterator[None]:
+    """Makes the interpreter switch threads more often than by default."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     yield
@@ -39,11 +39,11 @@ CROWD = entities.crowd(4000)
 BY_ID = {entity.id: entity for entity in CROWD}
 
 
-def live(session: Any, seed: int) -> None:
-    """Whoever has been told of is found at once, whatever the other threads do."""
-    choice = random.Random(seed)
+def use(session: Any, seed: int) -> None:
+    """Checks that received entities are found at once, whatever the other threads do."""
+    rng = random.Random(seed)
     for n in range(300):
-        page = choice.sample(CROWD, 10)
+        page = rng.sample(CROWD, 10)
         session.process_entities(page)
         for entity in page:
             peer = session.get_input_entity(entity.id)
@@ -60,28 +60,28 @@ def live(session: Any, seed: int) -> None:
 @pytest.mark.parametrize("session", [RustMemorySession, RustSQLiteSession])
 def test_eight_threads(session: Any) -> None:
     session = session()
-    in_threads(lambda seed: live(session, seed))
+    in_threads(lambda seed: use(session, seed))
 
 
-def test_eight_threads_and_the_file() -> None:
+def test_eight_threads_with_a_file() -> None:
     session = RustSQLiteSession("anna")
-    in_threads(lambda seed: live(session, seed))
+    in_threads(lambda seed: use(session, seed))
     session.process_entities(CROWD)
     session.close()
     rows = dump("anna.session")
     assert [len(rows[table]) for table in ("entities", "update_state", "sent_files")] == [4000, 8, 2400]
 
 
-def test_a_hundred_sessions_are_closed_by_threads() -> None:
-    def visit(n: int) -> None:
+def test_a_hundred_sessions_in_threads() -> None:
+    def use_session(n: int) -> None:
         session = RustSQLiteSession(f"session_{n}")
         session.process_entities(CROWD[n * 10 : n * 10 + 10])
         session.save()
         session.close()
 
-    tried("threads", THREADS)
+    tally("threads", THREADS)
     with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(visit, range(100)))
+        list(threads.map(use_session, range(100)))
     assert all(len(dump(f"session_{n}.session")["entities"]) == 10 for n in range(100))
 
 
@@ -90,27 +90,29 @@ def test_a_hundred_sessions_are_closed_by_threads() -> None:
     [RustMemorySession, RustSQLiteSession, lambda: RustSQLiteSession("anna")],
     ids=["memory", "no file", "file"],
 )
-def test_everything_at_once(make: Callable[[], Any]) -> None:
+def test_all_operations_at_once(make: Callable[[], Any]) -> None:
     session = make()
-    lives = in_threads(lambda number: Thread(number, [session]).live(600))
-    for life in lives:
-        life.find(session)
+    users = in_threads(lambda number: Thread(number, [session]).run(600))
+    for user in users:
+        user.find_known(session)
     session.save()
     session.close()
     if session.__class__ is RustSQLiteSession and session.filename != ":memory:":
-        check(lives, session)
+        check(users, session)
 
 
-def test_everything_at_once_with_many_sessions() -> None:
+def test_all_operations_at_once_with_many_sessions() -> None:
     sessions = [RustSQLiteSession(f"session_{n}") for n in range(20)]
-    lives = in_threads(lambda number: Thread(number, sessions).live(600))
+    users = in_threads(lambda number: Thread(number, sessions).run(600))
     for session in sessions:
         session.close()
-        check(lives, session)
+        check(users, session)
 
 
 def wait_for(session: Any, username: str) -> None:
-    """A lookup does not wait long for a file that others are writing, so it may take more than one."""
+    """Repeats a lookup until it succeeds, because it does not wait long for a file that others are
+    writing.
+    """
 
     def is_found() -> bool:
         try:
@@ -121,27 +123,27 @@ def wait_for(session: Any, username: str) -> None:
     until(is_found)
 
 
-def test_one_file_is_opened_by_all() -> None:
-    def visit(number: int) -> None:
+def test_all_threads_open_one_file() -> None:
+    def use_file(number: int) -> None:
         for turn in range(20):
             session = RustSQLiteSession("anna")
-            somebody = entities.user(100 * number + turn + 1, 5, username=f"of_{number}_{turn}")
-            session.process_entities([somebody])
+            user = entities.user(100 * number + turn + 1, 5, username=f"of_{number}_{turn}")
+            session.process_entities([user])
             session.save()
             for earlier in range(turn + 1):
                 wait_for(session, f"of_{number}_{earlier}")
             session.close()
 
-    in_threads(visit)
+    in_threads(use_file)
     assert len(dump("anna.session")["entities"]) == THREADS * 20
 
 
 def open_at_once(names: list[str]) -> None:
-    """All threads open each, together."""
+    """Opens each file in all threads at once."""
     barrier = Barrier(THREADS)
     errors = []
 
-    def visit(number: int) -> None:
+    def open_each(number: int) -> None:
         for name in names:
             barrier.wait()
             try:
@@ -149,16 +151,16 @@ def open_at_once(names: list[str]) -> None:
             except sqlite3.Error as error:
                 errors.append(str(error))
 
-    in_threads(visit)
+    in_threads(open_each)
     assert errors == []
 
 
-def test_new_files_are_made_by_all_at_once() -> None:
-    """The first makes the tables, and whoever comes meanwhile waits for them."""
+def test_all_threads_create_one_file_at_once() -> None:
+    """The first thread creates the tables, and the others wait for them."""
     open_at_once([f"session_{n}" for n in range(300)])
 
 
-def test_old_files_are_upgraded_by_all_at_once() -> None:
+def test_all_threads_upgrade_one_file_at_once() -> None:
     names = [f"{path.stem}_{n}" for path in FILES for n in range(5)]
     for path in FILES:
         for n in range(5):
@@ -167,43 +169,43 @@ def test_old_files_are_upgraded_by_all_at_once() -> None:
     assert {version_of(f"{name}.session") for name in names} <= {CURRENT_VERSION, 8}
 
 
-def test_lookups_while_one_saves() -> None:
+def test_lookups_while_another_thread_saves() -> None:
     session = RustSQLiteSession("anna")
     session.process_entities(CROWD)
     saved = Event()
 
-    def visit(number: int) -> int:
+    def save_or_look_up(number: int) -> int:
         if number == 0:
             for _ in range(5):
                 session.process_entities(CROWD)
                 session.save()
             saved.set()
             return 1
-        choice = random.Random(number)
+        rng = random.Random(number)
         count = 0
         while not saved.is_set() or not count:
-            entity = choice.choice(CROWD)
+            entity = rng.choice(CROWD)
             assert session.get_input_entity(types.PeerChat(entity.id) if isinstance(entity, types.Chat) else entity)
             count += 1
         return count
 
-    assert all(in_threads(visit))
+    assert all(in_threads(save_or_look_up))
     assert len(on_disk()) == len(CROWD)
 
 
 class Broken(entities.TLObject):
-    """What raises when it is looked at."""
+    """Raises when its users are read."""
 
     @property
     def users(self) -> Any:
         raise RuntimeError("broken")
 
 
-def test_errors_of_one_thread_are_its_own() -> None:
+def test_errors_of_one_thread_do_not_affect_others() -> None:
     session = RustSQLiteSession("anna")
 
-    def visit(number: int) -> Any:
-        life = Thread(number, [session])
+    def use_or_fail(number: int) -> Any:
+        user = Thread(number, [session])
         for _ in range(100):
             if number % 2:
                 with pytest.raises(RuntimeError, match="broken"):
@@ -215,9 +217,9 @@ def test_errors_of_one_thread_are_its_own() -> None:
                 with pytest.raises(ValueError):
                     session.get_input_entity([])
             else:
-                life.live(5)
-        return life
+                user.run(5)
+        return user
 
-    lives = in_threads(visit)
+    users = in_threads(use_or_fail)
     session.close()
-    check(lives, session)
+    check(users, session)

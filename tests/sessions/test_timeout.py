@@ -1,4 +1,4 @@
-"""`timeout=`: how long a file that another program holds is waited for."""
+"""`timeout=`: how long a session waits for a file that another program has locked."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import pytest
 
 from support import entities
 from support.contents import KEY
-from support.locks import held_by_another_program
+from support.locks import locked_by_another_process
 from support.waiting import until
 from telethon_session_rust import RustSQLiteSession, RustStringSession
 
-WRONG = [
+INVALID = [
     ("5", TypeError),
     (None, TypeError),
     (True, TypeError),
@@ -32,8 +32,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("timeout", "error"), WRONG, ids=lambda value: repr(value))
-def test_what_is_not_a_number_of_seconds_is_refused(timeout: Any, error: type[Exception]) -> None:
+@pytest.mark.parametrize(("timeout", "error"), INVALID, ids=lambda value: repr(value))
+def test_an_invalid_timeout_is_refused(timeout: Any, error: type[Exception]) -> None:
     for make in (
         lambda: RustSQLiteSession("anna", timeout=timeout),
         lambda: RustStringSession(entity_file="anna", timeout=timeout),
@@ -44,7 +44,7 @@ def test_what_is_not_a_number_of_seconds_is_refused(timeout: Any, error: type[Ex
 
 
 @pytest.mark.parametrize("timeout", [0, 1, 0.25, Fraction(1, 3), 1e300, 5e-324])
-def test_numbers_are_taken(timeout: Any) -> None:
+def test_valid_timeouts(timeout: Any) -> None:
     session = RustSQLiteSession("anna", timeout=timeout)
     session.auth_key = KEY
     session.close()
@@ -52,72 +52,76 @@ def test_numbers_are_taken(timeout: Any) -> None:
     session.close()
 
 
-def opens(session: Any) -> None:
+def open_session(session: Any) -> None:
     RustSQLiteSession(session.filename, timeout=session._timeout)
 
 
-def opens_for_entities(session: Any) -> None:
+def open_entity_file(session: Any) -> None:
     RustStringSession(entity_file=session.filename, timeout=session._timeout)
 
 
-def saves_the_login(session: Any) -> None:
+def save_login(session: Any) -> None:
     session.auth_key = KEY
     session.save()
 
 
-def executes(session: Any) -> None:
+def execute(session: Any) -> None:
     session._execute("select * from entities")
 
 
-def connects(session: Any) -> None:
+def connect(session: Any) -> None:
     session.process_entities([entities.user(1, 1)])
     session._cursor()
 
 
-def looks_up(session: Any) -> None:
+def look_up(session: Any) -> None:
     try:
         session.get_input_entity("older")
     except ValueError as error:
         raise sqlite3.OperationalError("database is locked") from error
 
 
-WAITS = [opens, opens_for_entities, saves_the_login, executes, connects, looks_up]
+WAITING_CALLS = [open_session, open_entity_file, save_login, execute, connect, look_up]
 
 
-def test_each_wait_is_as_long_as_it_is_told() -> None:
-    """One that does not wait is told before one that waits as ever, and that before one that waits longer."""
-    told: list[tuple[Callable[[Any], None], float, bool]] = []
+def test_each_call_waits_as_long_as_its_timeout() -> None:
+    """Calls with a timeout of 0 fail first, then those with the default, while the longest ones
+    still wait.
+    """
+    results: list[tuple[Callable[[Any], None], float, bool]] = []
 
     def wait(call: Callable[[Any], None], session: Any) -> None:
         try:
             call(session)
         except sqlite3.OperationalError as error:
             assert "locked" in str(error)
-            told.append((call, session._timeout, False))
+            results.append((call, session._timeout, False))
         else:
-            told.append((call, session._timeout, True))
+            results.append((call, session._timeout, True))
 
     sessions = []
-    for number, call in enumerate(WAITS):
+    for number, call in enumerate(WAITING_CALLS):
         RustSQLiteSession(f"anna_{number}").close()
         for timeout in (0, 5, 600):
             sessions.append((call, RustSQLiteSession(f"anna_{number}", timeout=timeout)))
-    # Memory knows all, and the file knows more then.
+    # The cache is loaded; then another program adds a row to the file.
     for _, session in sessions:
         until(session._is_loaded)
-    for number in range(len(WAITS)):
+    for number in range(len(WAITING_CALLS)):
         with closing(sqlite3.connect(f"anna_{number}.session")) as file, file:
             file.execute("insert into entities values (1, 2, 'older', null, null, 1)")
     with ExitStack() as stack:
-        for number in range(len(WAITS)):
-            stack.enter_context(held_by_another_program(f"anna_{number}.session"))
+        for number in range(len(WAITING_CALLS)):
+            stack.enter_context(locked_by_another_process(f"anna_{number}.session"))
         threads = [Thread(target=wait, args=arguments) for arguments in sessions]
         for thread in threads:
             thread.start()
-        until(lambda: len(told) >= 2 * len(WAITS))
-        # The file is held still, and the longest wait on.
-        assert {timeout for _, timeout, _ in told} == {0, 5}
+        until(lambda: len(results) >= 2 * len(WAITING_CALLS))
+        # The files are still locked, and the longest calls still wait.
+        assert {timeout for _, timeout, _ in results} == {0, 5}
     for thread in threads:
         thread.join()
-    for call in WAITS:
-        assert [said[1:] for said in told if said[0] is call] == [(0, False), (5, False), (600, True)], call.__name__
+    for call in WAITING_CALLS:
+        assert [result[1:] for result in results if result[0] is call] == [(0, False), (5, False), (600, True)], (
+            call.__name__
+        )

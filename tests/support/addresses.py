@@ -13,7 +13,9 @@ ADDRESSES = {
 }
 
 
-def completed(login: list[Any]) -> list[Any]:
-    """Key, data centre, address and port as Telethon reads them, with an address that is missing filled in."""
-    key, dc_id, address, port = login
-    return login if address or dc_id not in ADDRESSES else [key, dc_id, ADDRESSES[dc_id], port or 443]
+def completed(credentials: list[Any]) -> list[Any]:
+    """Returns key, data centre ID, address and port as Telethon reads them, with a missing address
+    filled in.
+    """
+    key, dc_id, address, port = credentials
+    return credentials if address or dc_id not in ADDRESSES else [key, dc_id, ADDRESSES[dc_id], port or 443]

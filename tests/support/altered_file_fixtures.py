@@ -1,4 +1,6 @@
-"""Fixtures for what is strange in files: a sound one to begin with, and somebody who lives with what becomes of it."""
+"""Fixtures for tests that alter a file: a valid file to start with, and a worker that opens the
+altered one.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from support.altered_files import sound_file
-from support.file_client import Lives, fast_folder
+from support.altered_files import create_valid_file
+from support.file_client import FileWorker, fast_folder
 
 
 @pytest.fixture(scope="module")
-def lives() -> Iterator[Lives]:
-    with fast_folder() as folder, Lives(folder) as lives:
-        yield lives
+def worker() -> Iterator[FileWorker]:
+    with fast_folder() as folder, FileWorker(folder) as worker:
+        yield worker
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return sound_file(tmp_path_factory.mktemp("sound") / "anna.session")
+def valid_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return create_valid_file(tmp_path_factory.mktemp("sound") / "anna.session")
 
 
 @pytest.fixture
-def path(lives: Lives, sound: bytes) -> Path:
-    path = lives.new_path()
-    path.write_bytes(sound)
+def path(worker: FileWorker, valid_file: bytes) -> Path:
+    path = worker.new_path()
+    path.write_bytes(valid_file)
     return path

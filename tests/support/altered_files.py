@@ -1,4 +1,4 @@
-"""A sound session file, and what a script may do to it."""
+"""A valid session file, and ways to alter it as a script might."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telethon.sessions.sqlite import CURRENT_VERSION
 from telethon.tl import types
 
 from support import entities
-from support.contents import OTHER_KEY, tell_everything
+from support.contents import OTHER_KEY, populate
 from telethon_session_rust import RustSQLiteSession
 
 TABLES = {
@@ -21,17 +21,17 @@ TABLES = {
     "sent_files": ["md5_digest", "file_size", "type", "id", "hash"],
     "update_state": ["id", "pts", "qts", "date", "seq"],
 }
-# By these the second of the crowd is found.
+# Keys by which the second entity of the crowd is found.
 KEYS = [2, "+79990000002", "Анна 2 Π"]
 SECOND = types.InputPeerUser(2, -2 * 104729).to_dict()
 
 
-def sound_file(path: Path) -> bytes:
-    """With a login and everything else."""
+def create_valid_file(path: Path) -> bytes:
+    """Creates a file with a login, entities, update states and sent files, and returns its bytes."""
     session = RustSQLiteSession(path)
     session.set_dc(2, "149.154.167.51", 443)
     session.auth_key = OTHER_KEY
-    tell_everything(session)
+    populate(session)
     session.set_update_state(5, types.updates.State(1, 2, entities.DATE, 3, 0))
     session.cache_file(b"2" * 16, 1, types.InputPhoto(1, 2, b""))
     session.close()
@@ -39,16 +39,20 @@ def sound_file(path: Path) -> bytes:
 
 
 def changed(path: Path, *statements: Any) -> Path:
-    """Each a statement, or one with its values. They may use a collation that nobody else knows."""
+    """Executes statements, or pairs of a statement and its values. They may use the collation
+    `odd`, which is not known to other connections.
+    """
     with closing(sqlite3.connect(path)) as file, file:
-        file.create_collation("odd", lambda one, other: (one > other) - (one < other))
+        file.create_collation("odd", lambda left, right: (left > right) - (left < right))
         for statement in statements:
             file.execute(*((statement,) if isinstance(statement, str) else statement))
     return path
 
 
 def loosened(table: str, columns: list[str]) -> list[str]:
-    """Statements that make a table anew, of these of its columns, without types, keys and other constraints."""
+    """Returns statements that recreate a table with these columns, without types, keys and other
+    constraints.
+    """
     names = ", ".join(columns)
     return [
         f"create table loose ({names})",
@@ -59,10 +63,10 @@ def loosened(table: str, columns: list[str]) -> list[str]:
 
 
 def columns_of(table: str) -> list[str]:
-    more = table == "sessions" and CURRENT_VERSION > 7
-    return [*TABLES[table], *(["tmp_auth_key"] if more else [])]
+    has_tmp_key = table == "sessions" and CURRENT_VERSION > 7
+    return [*TABLES[table], *(["tmp_auth_key"] if has_tmp_key else [])]
 
 
-def rows_of(path: Path, what: str) -> list[Any]:
+def rows_of(path: Path, columns: str) -> list[Any]:
     with closing(sqlite3.connect(path)) as file:
-        return file.execute(f"select {what}").fetchall()
+        return file.execute(f"select {columns}").fetchall()

@@ -1,4 +1,4 @@
-"""Real clients against the loopback data centres: fixtures and small helpers for the tests that use them."""
+"""Fixtures and helpers for tests with real clients and the loopback data centres."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from telethon import TelegramClient, events, functions, types, utils
 from telethon.sessions import MemorySession
 
 from support.loopback import Account, Crowd, DataCentres
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT
 
-# Since 1.26 or so a client catches up by itself if asked to; before, one calls `catch_up`.
-CATCHES_UP_ALONE = "catch_up" in inspect.signature(TelegramClient.__init__).parameters
-CATCH_UP = {"catch_up": True} if CATCHES_UP_ALONE else {}
+# Since about 1.26, a client has an option to catch up when it connects. Before, the caller calls
+# `catch_up`.
+CATCHES_UP_BY_ITSELF = "catch_up" in inspect.signature(TelegramClient.__init__).parameters
+CATCH_UP = {"catch_up": True} if CATCHES_UP_BY_ITSELF else {}
 
-# From 1.28 or so to 1.38 a client kept whom it met in updates to itself, and gave its session only what requests
-# returned.
+# From about 1.28 to 1.38, a client did not pass the entities of updates to its session, but only
+# those of responses.
 HANDLES_UPDATES = next(
     getattr(TelegramClient, name) for name in ("_preprocess_updates", "_handle_update") if hasattr(TelegramClient, name)
 )
-STORES_WHOM_UPDATES_BRING = "process_entities" in inspect.getsource(HANDLES_UPDATES)
+STORES_ENTITIES_OF_UPDATES = "process_entities" in inspect.getsource(HANDLES_UPDATES)
 
 MakeClient = Callable[..., TelegramClient]
 
@@ -36,7 +37,9 @@ async def telegram() -> AsyncIterator[DataCentres]:
 
 @pytest_asyncio.fixture
 async def new_client(telegram: DataCentres) -> AsyncIterator[MakeClient]:
-    """Make clients that begin at home and are disconnected when the test ends."""
+    """Creates clients that connect to the home data centre first and are disconnected when the test
+    ends.
+    """
     clients: list[TelegramClient] = []
 
     def make(session: Any = None, **options: Any) -> TelegramClient:
@@ -57,21 +60,21 @@ async def sign_in(client: TelegramClient, account: Account) -> TelegramClient:
 
 
 async def catch_up(client: TelegramClient) -> None:
-    """Connect a client made with the options CATCH_UP."""
+    """Connects a client that was created with the options `CATCH_UP`, and catches up."""
     await client.connect()
-    if not CATCHES_UP_ALONE:
+    if not CATCHES_UP_BY_ITSELF:
         await client.catch_up()
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    deadline = asyncio.get_running_loop().time() + PATIENCE
+    deadline = asyncio.get_running_loop().time() + TIMEOUT
     while not condition():
-        assert asyncio.get_running_loop().time() < deadline, "nothing came"
+        assert asyncio.get_running_loop().time() < deadline, "timed out"
         await asyncio.sleep(0.01)
 
 
 class Inbox:
-    """Collects what a client's handlers are given."""
+    """Collects the messages that a client's handlers receive."""
 
     def __init__(self, client: TelegramClient) -> None:
         self.messages: list[Any] = []
@@ -89,13 +92,15 @@ class Inbox:
 
 
 async def meet(client: TelegramClient, telegram: DataCentres, account: Account, crowd: Crowd) -> None:
-    """Have an update bring users and chats to the client's session; where it does not get that far, requests."""
+    """Sends users and chats to the client's session by an update, and also by requests where
+    updates are not enough.
+    """
     inbox = Inbox(client)
     await telegram.push_crowd(account, *crowd)
     await inbox.wait_for(6)
-    if not STORES_WHOM_UPDATES_BRING:
+    if not STORES_ENTITIES_OF_UPDATES:
         channels = [chat for chat in crowd.chats if isinstance(chat, types.Channel)]
         groups = [chat.id for chat in crowd.chats if isinstance(chat, types.Chat)]
         await client(functions.users.GetUsersRequest([utils.get_input_user(user) for user in crowd.users]))
-        await client(functions.channels.GetChannelsRequest([utils.get_input_channel(one) for one in channels]))
+        await client(functions.channels.GetChannelsRequest([utils.get_input_channel(channel) for channel in channels]))
         await client(functions.messages.GetChatsRequest(groups))

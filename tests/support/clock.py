@@ -1,4 +1,4 @@
-"""The second in which something is done, for certain and on any machine."""
+"""Determines the second in which a call ran, reliably on any machine."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 
 def second_of(call: Callable[[], object]) -> int:
-    """Calls, and once more whenever the clock has gone on meanwhile, and answers which second it was.
+    """Calls until a call begins and ends in one second, and returns that second.
 
-    Sessions stamp entities with the second in which they get them; getting the same ones again changes nothing else.
+    Sessions store the second in which they receive an entity. Receiving it again changes nothing
+    else.
     """
     while True:
         second = int(time.time())

@@ -1,4 +1,4 @@
-"""The community's sessions with their stores, on either base: what is `MemorySession` to them is Telethon's or ours."""
+"""Sessions of other packages with their stores, based on either Telethon's `MemorySession` or ours."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from support.files import dump
 
 
 class Store(Protocol):
-    """One package's store, empty at first."""
+    """A package's store, initially empty."""
 
     def open(self) -> Any:
-        """The session, as a program finds it that begins now."""
+        """Returns the session as a newly started program would load it."""
 
     def content(self) -> Any:
-        """All that lies in the store."""
+        """Returns everything in the store."""
 
 
 class OpenStore(Protocol):
@@ -42,23 +42,27 @@ class OpenStore(Protocol):
 
 @functools.cache
 def on_base(package: str, base: type) -> ModuleType:
-    """The package, imported while `base` is Telethon's `MemorySession`. Nobody else gets this copy of it."""
-    others = forgotten(package)
+    """Returns a private copy of the package, imported while `base` replaces Telethon's
+    `MemorySession`.
+    """
+    others = unload(package)
     with patch("telethon.sessions.MemorySession", base), patch("telethon.sessions.memory.MemorySession", base):
         try:
             return importlib.import_module(package)
         finally:
-            forgotten(package)
+            unload(package)
             sys.modules.update(others)
 
 
-def forgotten(package: str) -> dict[str, ModuleType]:
-    """The package's modules, which the next import makes anew."""
+def unload(package: str) -> dict[str, ModuleType]:
+    """Removes the package's modules, so that the next import loads them again, and returns them."""
     return {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == package}
 
 
 class AlchemyStore:
-    """telethon-session-sqlalchemy, by way of SQLAlchemy's ORM or, in core mode, without it; in a file of SQLite."""
+    """telethon-session-sqlalchemy with an SQLite file, using SQLAlchemy's ORM or, in core mode, not
+    using it.
+    """
 
     def __init__(self, base: type, path: Path, core_mode: bool) -> None:
         self._package = on_base("alchemysession", base)
@@ -77,7 +81,7 @@ class AlchemyStore:
         return dump(self._path)
 
     def close(self) -> None:
-        """What was not saved is lost, as at the end of a program."""
+        """Drops unsaved changes, as the end of a program does."""
         if self._container:
             self._container.db.remove()
 
@@ -88,24 +92,26 @@ def alchemy(base: type, *, core_mode: bool = False) -> Iterator[Store]:
         yield store
 
 
-class _InOrder:
-    """Redis tells keys in any order, and teleredis takes the first one that fits, or the last."""
+class _SortedKeys:
+    """Sorts keys, because Redis returns them in any order and teleredis takes the first or last
+    match.
+    """
 
     def keys(self, *args: Any) -> Any:
         return sorted(super().keys(*args))  # type: ignore[misc]
 
 
-class Redis(_InOrder, redis.Redis):
+class Redis(_SortedKeys, redis.Redis):
     pass
 
 
-class FakeRedis(_InOrder, fakeredis.FakeRedis):
+class FakeRedis(_SortedKeys, fakeredis.FakeRedis):
     pass
 
 
 @contextmanager
 def redis_server() -> Iterator[redis.Redis]:
-    """A Redis of our own; where none is installed, one that is made of Python."""
+    """Yields a client of a new Redis server, or of a fake one where Redis is not installed."""
     program = shutil.which("redis-server")
     if program is None:
         yield FakeRedis()
@@ -134,7 +140,7 @@ def _start_redis(program: str, folder: Path) -> tuple[subprocess.Popen[bytes], R
                 time.sleep(0.01)
         client.close()
         log = (folder / "log").read_text()
-        # Somebody else may take the port before it does.
+        # Another process may take the port first.
         assert "Address already in use" in log, log
 
 
@@ -163,7 +169,7 @@ def teleredis(base: type, *, server: redis.Redis) -> Iterator[Store]:
 
 
 class TelemongoStore:
-    """In a MongoDB that is made of Python, and connected to twice, as telemongo's README has it."""
+    """telemongo with a mock MongoDB, which is connected to twice, as in telemongo's README."""
 
     def __init__(self, base: type) -> None:
         self._package = on_base("telemongo", base)
@@ -186,7 +192,7 @@ class TelemongoStore:
 
 
 def _without_id(row: dict[str, Any]) -> dict[str, Any]:
-    """What has no id of its own has a random one."""
+    """Returns the row without object IDs, which are random."""
     return {key: value for key, value in row.items() if not isinstance(value, mongoengine.fields.ObjectId)}
 
 

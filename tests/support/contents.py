@@ -1,4 +1,4 @@
-"""What tests put into a session, and whether it is on disk."""
+"""Data that tests put into a session, and checks that it is on disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEY, OTHER_KEY = (AuthKey(bytes((seed * n + 1) % 256 for n in range(256))) for s
 STATE = types.updates.State(1, 2, entities.DATE, 3, 0)
 
 
-def tell_everything(session: Any) -> None:
+def populate(session: Any) -> None:
     session.process_entities(entities.crowd(100))
     session.set_update_state(0, STATE)
     session.cache_file(b"1" * 16, 1, types.InputDocument(1, 2, b""))
@@ -24,8 +24,8 @@ def everything_is_on_disk(path: str = "anna.session") -> bool:
     return [len(on_disk(table, path)) for table in ("entities", "update_state", "sent_files")] == [100, 1, 1]
 
 
-def give_number(session: Any, number: int) -> None:
-    """An entity, an update state and a sent file that differ by a number."""
-    session.process_entities([entities.user(1, number, username="somebody")])
+def add_numbered(session: Any, number: int) -> None:
+    """Adds an entity, an update state and a sent file that contain this number."""
+    session.process_entities([entities.user(1, number, username="numbered")])
     session.set_update_state(0, types.updates.State(number, 1, entities.DATE, 1, 0))
     session.cache_file(b"1" * 16, 1, types.InputDocument(1, number, b""))

@@ -1,4 +1,4 @@
-"""What the tests tried, counted, for the line at the end of the run."""
+"""Counts of tested cases, printed at the end of the run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from collections import Counter
 COUNTS: Counter[str] = Counter()
 
 
-def tried(what: str, count: int = 1) -> None:
-    """Counts what was tried; `conftest.py` prints all of it when the run ends."""
+def tally(what: str, count: int = 1) -> None:
+    """Adds to the count of a kind of case. `conftest.py` prints all counts."""
     COUNTS[what] += count

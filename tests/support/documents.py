@@ -1,9 +1,12 @@
-"""The pages of the documentation as programs: their blocks of Python and of shell, in the order of the page.
+"""Runs the pages of the documentation as programs: their blocks of Python and shell, in the order
+of the page.
 
-Sybil finds the blocks: it knows Markdown, runs those of a page in one namespace, and names the page's own lines in
-tracebacks; pytest-examples and mktestdocs have each block begin anew, or know Python only.
+Sybil finds the blocks: it parses Markdown, runs the blocks of a page in one namespace, and shows
+the page's line numbers in tracebacks. pytest-examples and mktestdocs run each block in a new
+namespace, or support Python only.
 
-`python -m support.documents FOLDER` writes the Python of each page to a file there, for type checkers.
+`python -m support.documents FOLDER` writes the Python of each page to a file there, for type
+checkers.
 """
 
 from __future__ import annotations
@@ -21,38 +24,40 @@ from sybil.parsers.markdown import CodeBlockParser
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-# What every reader has, and no page gives.
-GIVEN: dict[str, Any] = {"api_id": 12345, "api_hash": "hash"}
+# Names that the pages use but do not define.
+NAMES: dict[str, Any] = {"api_id": 12345, "api_hash": "hash"}
 
 FUTURE = "from __future__ import annotations"
-# As mkdocs has it: a line that stands for a file of Python.
-_INCLUDED = re.compile(r'^--8<-- "(.+\.py)"$', re.MULTILINE)
+# The include directive of mkdocs, with a Python file.
+_INCLUDE = re.compile(r'^--8<-- "(.+\.py)"$', re.MULTILINE)
 
 
 def fences(page: Path) -> list[str]:
-    """The language of each block of a page."""
+    """Returns the language of each block of a page."""
     return re.findall(r"^ *(?:```|~~~)+ *([^\n`~]+)$", page.read_text("utf-8"), re.MULTILINE)
 
 
-def parsed(page: Path, **runs: Callable[[Example], Any]) -> Document:
-    """A page with a way to run the blocks of each language."""
-    text = _INCLUDED.sub(lambda line: (ROOT / line[1]).read_text("utf-8"), page.read_text("utf-8"))
+def parsed(page: Path, **evaluators: Callable[[Example], Any]) -> Document:
+    """Parses a page, with an evaluator for the blocks of each language."""
+    text = _INCLUDE.sub(lambda line: (ROOT / line[1]).read_text("utf-8"), page.read_text("utf-8"))
     document = Document(text, str(page))
-    for language, run in runs.items():
-        for region in CodeBlockParser(language=language, evaluator=run)(document):
+    for language, evaluator in evaluators.items():
+        for region in CodeBlockParser(language=language, evaluator=evaluator)(document):
             document.add(region)
     return document
 
 
 def run_page(page: Path, run_line: Callable[[str], None]) -> int:
-    """Runs a page from top to bottom, the lines of its shell blocks by `run_line`; answers how many blocks it has."""
+    """Runs a page from top to bottom, with `run_line` for each line of shell, and returns the
+    number of blocks.
+    """
 
     def run_lines(example: Example) -> None:
         for line in example.parsed.splitlines():
             run_line(line)
 
     document = parsed(page, python=PythonEvaluator(), sh=run_lines)
-    document.namespace.update(GIVEN)
+    document.namespace.update(NAMES)
     examples = list(document.examples())
     for example in examples:
         example.evaluate()
@@ -60,10 +65,11 @@ def run_page(page: Path, run_line: Callable[[str], None]) -> int:
 
 
 def program(page: Path) -> str:
-    """All Python of a page. Its lines are where they are on the page, but below an included file; the first one, where
-    the title is, gives what is given.
+    """Returns all Python of a page, with the page's line numbers up to the first included file.
+
+    The first line, where the page has its title, defines `NAMES`.
     """
-    lines = [f"{FUTURE}; " + "; ".join(f"{name} = {value!r}" for name, value in GIVEN.items())]
+    lines = [f"{FUTURE}; " + "; ".join(f"{name} = {value!r}" for name, value in NAMES.items())]
     for example in parsed(page, python=PythonEvaluator()).examples():
         first = example.line + example.parsed.line_offset
         lines += [""] * (first - len(lines))

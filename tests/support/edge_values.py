@@ -1,4 +1,6 @@
-"""What nobody should pass, and somebody will: a hypothesis strategy, and how to make each value as often as needed."""
+"""Unusual arguments: a hypothesis strategy, and functions that create each value as often as
+needed.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ KEY = AuthKey(bytes(range(256)))
 
 
 class OwnError(Exception):
-    """What an odd object raises itself, whoever asks it."""
+    """Raised by the objects of this module themselves."""
 
 
 def raising(method: str, base: type = object, *arguments: Any) -> Any:
@@ -36,8 +38,8 @@ def raising(method: str, base: type = object, *arguments: Any) -> Any:
     )
 
 
-class NoAttributes:
-    """Whose attributes raise an error of any class."""
+class RaisesOnAttributes:
+    """Raises the given error when an attribute is read."""
 
     def __init__(self, error: type[Exception]) -> None:
         self.__dict__["error"] = error
@@ -48,12 +50,12 @@ class NoAttributes:
         raise object.__getattribute__(self, "__dict__")["error"](name)
 
 
-class SaysItIsAUser:
+class PretendsToBeUser:
     __class__ = types.User  # type: ignore[assignment]
 
 
 class Text(str):
-    """Answers otherwise than the text it is."""
+    """A text whose methods return something else than its value."""
 
     def lower(self) -> str:
         return "low"
@@ -78,8 +80,8 @@ class Number(int):
         return "7"
 
 
-class LikeANumber:
-    """As numpy's numbers are."""
+class HasIndex:
+    """Not an `int`, but usable as an index, as numpy's numbers are."""
 
     def __index__(self) -> int:
         return 5
@@ -89,19 +91,21 @@ class Numbers(enum.IntEnum):
     ONE = 1
 
 
-def a_generator(ends_well: bool) -> Iterator[Any]:
+def generator(completes: bool) -> Iterator[Any]:
     yield entities.user(5, 5)
-    if not ends_well:
+    if not completes:
         raise OwnError("in the middle")
 
 
-def a_cycle() -> list[Any]:
+def cyclic_list() -> list[Any]:
     cycle: list[Any] = []
     cycle += [entities.user(5, 5), cycle, (cycle,), {"users": cycle}]
     return cycle
 
 
-METHODS = [f"__{name}__" for name in ("class", "dict", "iter", "len", "eq", "bool", "hash", "str", "repr", "index")]
+METHODS_TO_RAISE = [
+    f"__{name}__" for name in ("class", "dict", "iter", "len", "eq", "bool", "hash", "str", "repr", "index")
+]
 MAKERS: dict[str, Callable[[], Any]] = {
     "an object": object,
     "a class": lambda: types.User,
@@ -115,14 +119,14 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "a memoryview with gaps": lambda: memoryview(b"abcdef")[::2],
     "an array": lambda: array.array("i", [1, 2]),
     "a range": lambda: range(3),
-    "a cycle": a_cycle,
-    "a generator": lambda: a_generator(ends_well=True),
-    "a generator that raises": lambda: a_generator(ends_well=False),
+    "a cycle": cyclic_list,
+    "a generator": lambda: generator(completes=True),
+    "a generator that raises": lambda: generator(completes=False),
     "a text with overrides": lambda: Text("anna"),
     "a number with overrides": lambda: Number(1),
     "an enum's number": lambda: Numbers.ONE,
-    "like a number": LikeANumber,
-    "says it is a User": SaysItIsAUser,
+    "like a number": HasIndex,
+    "pretends to be a User": PretendsToBeUser,
     "a User": lambda: entities.user(5, 6, username="Uu"),
     "a Channel": lambda: entities.channel(5, 6),
     "a Chat": lambda: entities.chat(5),
@@ -138,10 +142,10 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "InputPhoto": lambda: types.InputPhoto,
     "an AuthKey": lambda: deepcopy(KEY),
     **{
-        f"raises {error.__name__} for attributes": lambda error=error: NoAttributes(error)
+        f"raises {error.__name__} for attributes": lambda error=error: RaisesOnAttributes(error)
         for error in (AttributeError, TypeError, ValueError, KeyError, OwnError)
     },
-    **{f"raises for {method}": lambda method=method: raising(method) for method in METHODS},
+    **{f"raises for {method}": lambda method=method: raising(method) for method in METHODS_TO_RAISE},
     "a text that raises for lower": lambda: raising("lower", str, "anna"),
     "a text that raises for __len__": lambda: raising("__len__", str, "anna"),
     "a number that raises for __index__": lambda: raising("__index__", int, 1),
@@ -159,7 +163,7 @@ class Made:
 
 
 def fresh(value: Any) -> Any:
-    """The value itself, for one who may use it up or change it."""
+    """Returns a new copy of the value, which the caller may consume or change."""
     return MAKERS[value.name]() if isinstance(value, Made) else deepcopy(value)
 
 

@@ -1,4 +1,6 @@
-"""Telethon's own users, chats and channels, as a client would receive them: a few makers, and hypothesis strategies."""
+"""Telethon's users, chats and channels as a client receives them: constructors and hypothesis
+strategies.
+"""
 
 from __future__ import annotations
 
@@ -35,35 +37,36 @@ def resolved_peer(chats: Any, users: Any) -> types.contacts.ResolvedPeer:
 
 
 def crowd(count: int) -> list[TLObject]:
-    """Users, channels and chats, all different, some of them without username, phone or in another alphabet."""
-    everybody = []
+    """Returns different users, channels and chats, some without a username or phone, some with
+    non-Latin names.
+    """
+    result = []
     for n in range(1, count + 1):
         if n % 7 == 0:
-            everybody.append(chat(n, f"Группа {n}"))
+            result.append(chat(n, f"Группа {n}"))
         elif n % 5 == 0:
-            everybody.append(channel(n, n * 7919, f"Channel {n}", username=f"Channel_{n}"))
+            result.append(channel(n, n * 7919, f"Channel {n}", username=f"Channel_{n}"))
         else:
             phone = f"7999{n:07}" if n % 3 else None
             username = f"User{n}" if n % 2 else None
-            everybody.append(
-                user(n, -n * 104729, first_name=f"Анна {n}", last_name="Π", phone=phone, username=username)
-            )
-    return everybody
+            result.append(user(n, -n * 104729, first_name=f"Анна {n}", last_name="Π", phone=phone, username=username))
+    return result
 
 
-# Few of each, so that different entities come to share them.
+# A few values of each kind, so that different entities share them.
 ids = st.one_of(
     st.integers(1, 6),
-    # Chats' and channels' ids outside 1..=9999999999 are taken for marked ones.
+    # IDs of chats and channels outside 1..=9999999999 are treated as marked IDs.
     st.sampled_from([0, -3, 9999999999, 10000000000, 1000000000003, -1000000000003, 2**40, 2**62]),
 )
 hashes = st.one_of(st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1))
 usernames = st.sampled_from(["anna", "Anna", "ANNA", "bob_1", "abc", "gif", "İstanbul", "", "a" * 32])
 phones = st.sampled_from(
-    # The column has integer affinity: "007" is stored as 7, 20 digits as a float, "888 0000" as text.
+    # The column has integer affinity: "007" is stored as 7, 20 digits as a float, "888 0000" as
+    # text.
     ["79991234567", "+79991234567", "7", "007", "", "888 0000", "1.50", "1e3", "٣٤", "9" * 19, "1" * 20, "0x10", " 7 "]
 )
-# Texts of a TL object come out of UTF-8, so surrogates cannot be in them.
+# Texts of TL objects are decoded from UTF-8, so they contain no surrogates.
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 names = st.one_of(
     st.sampled_from(

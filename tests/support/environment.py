@@ -1,4 +1,4 @@
-"""The environment that tests run in, whatever that of their caller is."""
+"""Isolates the tests from their caller's environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-# Variables through which a caller's terminal, language or interpreter would change what a test sees.
+# Variables by which a caller's terminal, language or interpreter would change the behaviour of a
+# test.
 _PREFIXES = ("PYTHON", "LC_", "PYTEST_ADDOPTS")
 _NAMES = ("CLICOLOR", "CLICOLOR_FORCE", "COLORTERM", "COLUMNS", "FORCE_COLOR", "LANGUAGE", "LINES", "NO_COLOR")
 _SET = {
@@ -24,7 +25,9 @@ _UMASK = 0o022
 
 
 def isolate() -> None:
-    """Sets up the environment for this process and all that it starts. Call before the tests are collected."""
+    """Sets up the environment for this process and its children. Call it before the tests are
+    collected.
+    """
     for name in list(os.environ):
         if name.startswith(_PREFIXES) or name in _NAMES:
             del os.environ[name]

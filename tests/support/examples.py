@@ -1,4 +1,6 @@
-"""The programs in `examples/`, run as they are, each in a process of its own that takes loopback for Telegram."""
+"""Runs the programs in `examples/` unchanged, each in its own process with the loopback data
+centres as Telegram.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from support.clients import Inbox, until
 from support.loopback import Account, DataCentres
 from support.loopback.data_centre import HOST
 from support.programs import command
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT
 
 TESTS = Path(__file__).resolve().parents[1]
 EXAMPLES = TESTS.parent / "examples"
@@ -27,18 +29,20 @@ class Program:
         self.lines: list[str] = []
 
     async def says(self, text: str) -> str:
-        """Waits until it says something with this text in it, and answers the line."""
-        while not (said := [line for line in self.lines if text in line]):
-            line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
-            assert line, f"it ended and did not say {text!r}: {self.lines}"
+        """Waits for an output line that contains this text, and returns it."""
+        while not (matches := [line for line in self.lines if text in line]):
+            line = await asyncio.wait_for(self.process.stdout.readline(), TIMEOUT)
+            assert line, f"the program ended without printing {text!r}: {self.lines}"
             self.lines.append(line.decode().rstrip())
-        return said[0]
+        return matches[0]
 
     async def end(self, signal_number: int | None = None) -> tuple[int, str]:
-        """Its status when it has ended, by a signal or by itself, and what it said since one last listened."""
+        """Sends the signal, if any, and waits for the program's end. Returns its exit status and
+        the unread output.
+        """
         if signal_number:
             self.process.send_signal(signal_number)
-        rest, _ = await asyncio.wait_for(self.process.communicate(), PATIENCE)
+        rest, _ = await asyncio.wait_for(self.process.communicate(), TIMEOUT)
         return self.process.returncode, rest.decode()
 
 
@@ -46,7 +50,7 @@ class Program:
 async def example(
     name: str, telegram: DataCentres, *arguments: str, typed: str = "", **environment: str
 ) -> AsyncIterator[Program]:
-    where = {"dc_id": telegram.home.dc_id, "host": HOST, "port": telegram.home.port}
+    address = {"dc_id": telegram.home.dc_id, "host": HOST, "port": telegram.home.port}
     process = await asyncio.create_subprocess_exec(
         *command("on_loopback", EXAMPLES / name, *arguments),
         stdin=asyncio.subprocess.PIPE,
@@ -55,9 +59,9 @@ async def example(
         env={
             **os.environ,
             "PYTHONUNBUFFERED": "1",
-            # 1.40 warns of a coroutine of its own.
+            # Telethon 1.40 causes this warning itself.
             "PYTHONWARNINGS": "ignore:Using async sessions support:UserWarning",
-            "LOOPBACK": json.dumps({**where, "public_key": telegram.rsa_key.public_pem}),
+            "LOOPBACK": json.dumps({**address, "public_key": telegram.rsa_key.public_pem}),
             "API_ID": "1",
             "API_HASH": "hash",
             **environment,
@@ -72,13 +76,13 @@ async def example(
             await process.wait()
 
 
-async def ask(client: TelegramClient, whom: str, text: str, answer: str) -> None:
-    """Says something, and waits until somebody answers this."""
+async def ask(client: TelegramClient, recipient: str, text: str, answer: str) -> None:
+    """Sends a message, and waits for a message with this answer."""
     inbox = Inbox(client)
-    await client.send_message(whom, text)
+    await client.send_message(recipient, text)
     await until(lambda: answer in inbox.texts)
 
 
 def signed_in(telegram: DataCentres, account: Account) -> int:
-    """How often the account has signed in: each time it got a key."""
+    """Returns how often the account has signed in, which creates a key each time."""
     return sum(key.account is account for key in telegram.home.keys.values())

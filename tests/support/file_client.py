@@ -1,4 +1,4 @@
-"""Sessions that live with one file after the other, whatever it is, in a process of their own: a crash is seen."""
+"""Runs sessions on arbitrary files in a worker process, so that a crash is noticed."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ from support.addresses import completed
 
 
 @dataclass
-class Life:
-    """What came of a file."""
+class Report:
+    """What happened when a session used a file."""
 
     name: str
-    # Each with the step, the class and the text.
+    # The step, the error's class and its text.
     errors: list[tuple[str, str, str]] = field(default_factory=list)
-    # Those of them that are no `DatabaseError`, `ValueError` or `OSError`.
-    wrong: list[str] = field(default_factory=list)
-    # What the constructor said.
+    # Errors that are not a `DatabaseError`, `ValueError` or `OSError`.
+    unexpected: list[str] = field(default_factory=list)
+    # The error of the constructor.
     refused: str | None = None
-    # What of it is not as it was before: content, mode, time, or what is beside it.
+    # What has changed although the file was refused: content, mode, time, or the files beside it.
     changed: list[str] = field(default_factory=list)
-    # What Telethon and ours read: digest of the key, data centre, address, port.
+    # What Telethon and ours read: digest of the key, data centre ID, address, port.
     theirs: list[Any] | None = None
     ours: list[Any] | None = None
-    # By each key, at once and when the background has read.
+    # The entities found by each key, first at once, then after the file was loaded.
     found: list[list[Any]] = field(default_factory=list)
 
     @property
     def faults(self) -> list[str]:
-        """What must not be, whatever the file."""
-        faults = [f"wrong class of error: {error}" for error in self.wrong]
+        """What must not happen with any file."""
+        faults = [f"wrong class of error: {error}" for error in self.unexpected]
         faults += [
-            f"does not name its file: {error}" for error in self.errors if f"{self.name}.session" not in error[2]
+            f"does not name the file: {error}" for error in self.errors if f"{self.name}.session" not in error[2]
         ]
-        # The time alone is another where an upgrade was begun and taken back.
+        # An upgrade that was rolled back changes the time only.
         if self.changed not in ([], ["time"]):
-            faults.append(f"refused ({self.refused}) and yet changed in {self.changed}")
+            faults.append(f"refused ({self.refused}), but changed: {self.changed}")
         if self.theirs and self.theirs[0] and self.ours and self.ours != completed(self.theirs):
-            faults.append(f"another login than Telethon reads: {self.ours}, not {self.theirs}")
+            faults.append(f"login differs from Telethon's: {self.ours}, not {self.theirs}")
         return faults
 
 
 @contextmanager
 def fast_folder() -> Iterator[Path]:
-    """For what is not about the disk: in memory, where memory can be had for a disk."""
+    """Yields a temporary folder for tests that do not depend on the disk, in memory where possible."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield Path(folder)
 
 
-class Lives:
-    """The process, seen from outside. Its files are in `folder`."""
+class FileWorker:
+    """A process that runs `support.file_worker`. Its files are in `folder`."""
 
     def __init__(self, folder: Path, user: int | None = None) -> None:
         self.folder = folder
@@ -74,23 +74,25 @@ class Lives:
     def new_path(self) -> Path:
         return self.folder / f"anna_{next(self._numbers)}.session"
 
-    def __enter__(self) -> Lives:
+    def __enter__(self) -> FileWorker:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.process.communicate()
         log = self.log.read_text(errors="replace")
         assert self.process.returncode == 0, log[-3000:]
-        # Of threads in the background, and of a session that goes, the log alone tells.
-        assert not any(trouble in log for trouble in ("panicked", "a fault in", "Exception ignored")), log
+        # Errors in background threads and in destructors are in the log only.
+        assert not any(sign in log for sign in ("panicked", "a bug in telethon-session-rust", "Exception ignored")), log
 
-    def of(self, *paths: Path, **options: Any) -> list[Life]:
-        """A life with each; the options are `Living`'s."""
+    def run(self, *paths: Path, **options: Any) -> list[Report]:
+        """Runs a session on each file and returns the reports. The options are those of
+        `file_worker.Job`.
+        """
         print(json.dumps([{"name": path.stem, **options} for path in paths]), file=self.process.stdin, flush=True)
-        at = ""
+        last_step = ""
         for line in self.process.stdout:
-            told = json.loads(line)
-            if isinstance(told, list):
-                return [Life(**life) for life in told]
-            at = told
-        raise AssertionError(f"the process ended in {at}: {self.log.read_text(errors='replace')[-3000:]}")
+            reply = json.loads(line)
+            if isinstance(reply, list):
+                return [Report(**report) for report in reply]
+            last_step = reply
+        raise AssertionError(f"the process ended during {last_step}: {self.log.read_text(errors='replace')[-3000:]}")

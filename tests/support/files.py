@@ -1,4 +1,4 @@
-"""What is in a session file: as rows, and as bytes with only that left out which says nothing."""
+"""Reads a session file: as rows, and as bytes without those that hold no data."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ INTERIORS = (0x02, 0x05)
 
 
 def on_disk(table: str = "entities", path: str = "anna.session") -> list[Any]:
-    """The rows of a table, read by another process: the session may be writing, and Python's SQLite and ours are two
-    copies, which in one process do not see each other's locks.
+    """Returns the rows of a table, read by another process because the session may be writing.
+
+    Python's SQLite and ours are two copies, which in one process do not see each other's locks.
     """
     return _another_process().submit(_rows, table, Path(path).absolute()).result()
 
@@ -33,7 +34,9 @@ def _rows(table: str, path: Path) -> list[Any]:
 
 
 def dump(path: str | Path) -> dict[str, list[Any]]:
-    """The schema, every row of every table with the types that SQLite stored, and the settings in the header."""
+    """Returns the schema, all rows with the types that SQLite stored, and the settings in the
+    header.
+    """
     with closing(sqlite3.connect(path)) as file:
         rows = {"schema": file.execute("select type, name, tbl_name, sql from sqlite_master").fetchall()}
         for (table,) in file.execute("select name from sqlite_master where type = 'table'").fetchall():
@@ -45,17 +48,18 @@ def dump(path: str | Path) -> dict[str, list[Any]]:
 
 
 def vacuumed(path: str | Path) -> bytes:
-    """The file's bytes after `vacuum`: no trace is left of the order in which things were written."""
+    """Returns the file's bytes after `vacuum`, which do not depend on the order of the writes."""
     with closing(sqlite3.connect(path)) as file:
         file.execute("vacuum")
     return normalised(path)
 
 
 def normalised(path: str | Path) -> bytes:
-    """The file's bytes, with zeros for SQLite's version and change counters and wherever no data is.
+    """Returns the file's bytes, with zeros for SQLite's version and change counters and wherever
+    there is no data.
 
-    No data is in the unallocated middle of a b-tree page, in its free blocks, and in free pages: which bytes of
-    deleted rows are left there depends on how the SQLite was compiled.
+    There is no data in the unallocated middle of a b-tree page, in its free blocks, and in free
+    pages. Which bytes of deleted rows are left there depends on how SQLite was compiled.
     """
     data = bytearray(Path(path).read_bytes())
     size = int.from_bytes(data[16:18], "big")
@@ -90,7 +94,7 @@ def _clear_unused(page: memoryview, header: int) -> None:
 
 
 def _free_pages(data: bytearray, size: int) -> dict[int, int]:
-    """Each free page, and where in it the part begins that says nothing."""
+    """Returns the number of each free page, and the offset at which its unused part starts."""
 
     def number(at: int) -> int:
         return int.from_bytes(data[at : at + 4], "big")
@@ -98,11 +102,11 @@ def _free_pages(data: bytearray, size: int) -> dict[int, int]:
     free = {}
     trunk = number(32)
     while trunk:
-        begin = (trunk - 1) * size
-        leaves = number(begin + 4)
+        start = (trunk - 1) * size
+        leaves = number(start + 4)
         free[trunk] = 8 + 4 * leaves
-        free.update((number(begin + 8 + 4 * leaf), 0) for leaf in range(leaves))
-        trunk = number(begin)
+        free.update((number(start + 8 + 4 * leaf), 0) for leaf in range(leaves))
+        trunk = number(start)
     return free
 
 

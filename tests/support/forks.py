@@ -1,4 +1,4 @@
-"""Children that are forked, and waited for with a limit that only ends a hang."""
+"""Forks children and waits for them, with a timeout that only ends a hang."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from support.counters import tried
-from support.waiting import PATIENCE
+from support.counters import tally
+from support.waiting import TIMEOUT
 
 
 def fork(call: Callable[[], Any]) -> int:
-    """Calls in a forked process, which then ends without any of the interpreter's own last words. Answers its pid."""
+    """Runs a function in a forked process, which then exits without the interpreter's cleanup.
+    Returns its PID.
+    """
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -28,8 +30,8 @@ def fork(call: Callable[[], Any]) -> int:
     return pid
 
 
-def ends_well(pid: int) -> None:
-    deadline = time.monotonic() + PATIENCE
+def wait_for_success(pid: int) -> None:
+    deadline = time.monotonic() + TIMEOUT
     while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
@@ -37,15 +39,15 @@ def ends_well(pid: int) -> None:
             raise AssertionError("the child hangs")
         time.sleep(0.002)
     assert ended == (pid, 0)
-    tried("forks")
+    tally("forks")
 
 
 def in_a_child(call: Callable[[], Any]) -> None:
-    ends_well(fork(call))
+    wait_for_success(fork(call))
 
 
 class Gate:
-    """A child waits here until its parent opens it, or has ended."""
+    """Makes a child wait until its parent opens the gate or ends."""
 
     def __init__(self) -> None:
         self.exit, self.entrance = os.pipe()

@@ -1,4 +1,4 @@
-"""Whether a text gives a key away."""
+"""Finds traces of a key in a text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import base64
 
 
 def traces(key: bytes) -> list[str]:
-    """What would give eight bytes of a key away, wherever in a text, in the ways in which bytes are printed."""
+    """Returns pieces of the key in the usual formats for bytes. A text that contains any of them
+    reveals the key.
+    """
     found = []
     for at in range(0, 256 - 24, 8):
         piece = key[at : at + 24]

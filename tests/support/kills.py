@@ -1,7 +1,8 @@
-"""A program that uses a session under load and tells what it does, until it is killed with SIGKILL.
+"""A program that uses a session under load and reports what it does, until it is killed with
+SIGKILL.
 
-A nursery has everything imported and forks one such program after the other, so that a kill costs little more than the
-life before it.
+A spawner process has all modules imported and forks one such program after the other, which makes a
+kill cheap.
 """
 
 from __future__ import annotations
@@ -29,18 +30,20 @@ from telethon.tl import TLObject, types
 from support import entities
 from telethon_session_rust import RustSQLiteSession
 
-# What is told of; a key is done when its `save()` has returned, anything else when the call that gave it has.
-ENTITIES, STATE, KEY, BEAT = b"E", b"U", b"K", b"."
-# Seconds from one beat to the next, if nothing holds it up.
-BEAT_EVERY = 0.01
-# Small enough to be written to a pipe whole or not at all.
+# Kinds of events. A key is done when `save()` has returned, anything else when the call that set it
+# has.
+ENTITIES, STATE, KEY, HEARTBEAT = b"E", b"U", b"K", b"."
+# Seconds between two heartbeats, if nothing delays them.
+HEARTBEAT_INTERVAL = 0.01
+# Small enough for an atomic write to a pipe.
 RECORD = struct.Struct("=c?dqqq")
-# A nursery that has waited so long for a transaction kills without one. No test ends this way.
-PATIENCE = 60
+# After waiting this long for a transaction, the spawner kills the program without one. No test
+# depends on it.
+TIMEOUT = 60
 
 
-class Told(NamedTuple):
-    """Said just before something is done, and again when it is."""
+class Event(NamedTuple):
+    """Reported before each action, and again when it is done."""
 
     what: bytes
     is_done: bool
@@ -51,28 +54,30 @@ class Told(NamedTuple):
     serial: int
 
 
-class Life(NamedTuple):
-    """How a program shall live and die."""
+class Plan(NamedTuple):
+    """How a program runs, and when it is killed."""
 
     path: Path
     seed: int
-    # Whoever has this id, or a higher one, is not known yet.
+    # The lowest ID that the file does not contain yet.
     new_id: int
-    # Whatever is given has a higher number than what was given before.
+    # The number of the first change. Later changes have higher numbers.
     serial: int
     seconds: float
-    # Whether it is killed when the next transaction is seen after that time.
+    # If true, the kill waits for the next transaction after that time.
     in_transaction: bool
 
 
 class Death(NamedTuple):
-    told: list[Told]
+    events: list[Event]
     at: float
     status: int
 
 
-def somebody(id: int, serial: int) -> TLObject:
-    """Another hash, username and name with each serial number; who is what never changes."""
+def entity(id: int, serial: int) -> TLObject:
+    """Returns an entity whose access hash, username and name depend on the serial number, and its
+    type on the ID.
+    """
     access_hash = id * 104729 - serial
     if id % 7 == 0:
         return entities.chat(id, f"Группа {serial}")
@@ -81,8 +86,8 @@ def somebody(id: int, serial: int) -> TLObject:
     return entities.user(id, access_hash, username=f"User_{id}_{serial}", first_name=f"Анна {serial}", phone=f"7{id}")
 
 
-def page(first_id: int, count: int, serial: int) -> list[TLObject]:
-    return [somebody(id, serial) for id in range(first_id, first_id + count)]
+def batch(first_id: int, count: int, serial: int) -> list[TLObject]:
+    return [entity(id, serial) for id in range(first_id, first_id + count)]
 
 
 def state(serial: int) -> types.updates.State:
@@ -93,109 +98,109 @@ def key(serial: int) -> AuthKey:
     return AuthKey(hashlib.sha512(b"%d" % serial).digest() * 4)
 
 
-Tell = Callable[..., None]
+Report = Callable[..., None]
 
 
-def _use(session: Any, life: Life, random: Random, tell: Tell) -> Iterator[float]:
-    """Uses a session for ever; yields how long to rest."""
-    new_id = life.new_id
-    # Whoever never saves leaves all to the writer; a `save()` would write everything early.
+def _use(session: Any, plan: Plan, random: Random, report: Report) -> Iterator[float]:
+    """Uses a session forever, and yields how long to pause."""
+    new_id = plan.new_id
+    # A program that never calls `save()` leaves all writing to the writer thread.
     saves = random.choice((0, 0.01, 0.1))
-    for serial in count(life.serial):
+    for serial in count(plan.serial):
         length = random.choice((1, 5, 20, 100))
         is_new = new_id == 1 or random.random() < 0.15
         first_id = new_id if is_new else random.randrange(1, new_id)
         new_id = max(new_id, first_id + length)
-        told = (ENTITIES, first_id, length, serial)
-        tell(*told)
-        session.process_entities(page(first_id, length, serial))
-        tell(*told, is_done=True)
+        event = (ENTITIES, first_id, length, serial)
+        report(*event)
+        session.process_entities(batch(first_id, length, serial))
+        report(*event, is_done=True)
         if random.random() < 0.3:
-            told = (STATE, random.randrange(4), 1, serial)
-            tell(*told)
-            session.set_update_state(told[1], state(serial))
-            tell(*told, is_done=True)
+            event = (STATE, random.randrange(4), 1, serial)
+            report(*event)
+            session.set_update_state(event[1], state(serial))
+            report(*event, is_done=True)
         if random.random() < saves:
-            told = (KEY, 0, 1, serial)
-            tell(*told)
+            event = (KEY, 0, 1, serial)
+            report(*event)
             session.auth_key = key(serial)
             session.save()
-            tell(*told, is_done=True)
+            report(*event, is_done=True)
         yield random.random() * 0.02
 
 
-def _beat(path: Path, tell: Tell) -> None:
-    """Says every now and then that the machine, its disk and this process go on."""
+def _send_heartbeats(path: Path, report: Report) -> None:
+    """Reports regularly that the machine, its disk and this process are running."""
     if hasattr(os, "SCHED_BATCH"):
-        # The session's thread does not push in either.
+        # The session's writer thread has the same scheduling policy.
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     disk = os.open(path, os.O_CREAT | os.O_WRONLY)
-    for beat in count():
-        tell(BEAT, 0, 0, beat)
-        time.sleep(BEAT_EVERY)
-        if beat % 5 == 0:
-            os.pwrite(disk, b"%20d" % beat, 0)
+    for number in count():
+        report(HEARTBEAT, 0, 0, number)
+        time.sleep(HEARTBEAT_INTERVAL)
+        if number % 5 == 0:
+            os.pwrite(disk, b"%20d" % number, 0)
             os.fsync(disk)
 
 
-def _live(life: Life, pipe: int) -> None:
-    def tell(what: bytes, first_id: int, count: int, serial: int, is_done: bool = False) -> None:
+def _run(plan: Plan, pipe: int) -> None:
+    def report(what: bytes, first_id: int, count: int, serial: int, is_done: bool = False) -> None:
         os.write(pipe, RECORD.pack(what, is_done, time.monotonic(), first_id, count, serial))
 
-    random = Random(life.seed)
-    session = RustSQLiteSession(life.path)
-    Thread(target=_beat, args=(life.path.with_suffix(".beat"), tell), daemon=True).start()
-    rests = _use(session, life, random, tell)
+    random = Random(plan.seed)
+    session = RustSQLiteSession(plan.path)
+    Thread(target=_send_heartbeats, args=(plan.path.with_suffix(".beat"), report), daemon=True).start()
+    pauses = _use(session, plan, random, report)
 
-    async def live_in_a_loop() -> None:
-        for seconds in rests:
+    async def run_in_loop() -> None:
+        for seconds in pauses:
             await asyncio.sleep(seconds)
 
     if random.random() < 0.5:
-        asyncio.run(live_in_a_loop())
-    for seconds in rests:
+        asyncio.run(run_in_loop())
+    for seconds in pauses:
         time.sleep(seconds)
 
 
-def _live_and_die(life: Life) -> Death:
-    begun = time.monotonic()
+def _run_and_kill(plan: Plan) -> Death:
+    started_at = time.monotonic()
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.close(reading)
-            _live(life, writing)
+            _run(plan, writing)
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(1)
     os.close(writing)
-    told = bytearray()
+    records = bytearray()
 
-    def listen(until: float) -> bool:
-        """Answers whether there may be more to hear."""
+    def read_events(until: float) -> bool:
+        """Reads events until a deadline. Returns `False` at the end of the pipe."""
         is_ready, *_ = select.select([reading], [], [], max(0, until - time.monotonic()))
-        heard = os.read(reading, 2**16) if is_ready else None
-        told.extend(heard or b"")
-        return heard != b""
+        data = os.read(reading, 2**16) if is_ready else None
+        records.extend(data or b"")
+        return data != b""
 
-    deadline = begun + life.seconds
-    while time.monotonic() < deadline and listen(deadline):
+    deadline = started_at + plan.seconds
+    while time.monotonic() < deadline and read_events(deadline):
         pass
-    if life.in_transaction:
-        journal = f"{life.path}-journal"
-        while not os.path.exists(journal) and time.monotonic() < deadline + PATIENCE and listen(0):  # noqa: PTH110
+    if plan.in_transaction:
+        journal = f"{plan.path}-journal"
+        while not os.path.exists(journal) and time.monotonic() < deadline + TIMEOUT and read_events(0):  # noqa: PTH110
             pass
     at = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    while listen(at + PATIENCE):
+    while read_events(at + TIMEOUT):
         pass
     os.close(reading)
-    return Death([Told(*told) for told in RECORD.iter_unpack(told)], at, os.waitpid(pid, 0)[1])
+    return Death([Event(*event) for event in RECORD.iter_unpack(records)], at, os.waitpid(pid, 0)[1])
 
 
-def nursery(requests: Connection) -> None:
-    """Answers each `Life` with a `Death`, until nobody asks any more."""
+def spawner(requests: Connection) -> None:
+    """Answers each `Plan` with a `Death`, until the connection is closed."""
     with suppress(EOFError, BrokenPipeError):
         while True:
-            requests.send(_live_and_die(requests.recv()))
+            requests.send(_run_and_kill(requests.recv()))

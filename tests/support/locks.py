@@ -1,4 +1,4 @@
-"""A file that another program holds."""
+"""Locks a file in another process."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from support.programs import command
 
 
 @contextmanager
-def held_by_another_program(path: str = "anna.session") -> Iterator[Callable[[], Any]]:
-    """The file is locked until the block ends, or until what it is given is called."""
-    held = command("hold_exclusively", path)
+def locked_by_another_process(path: str = "anna.session") -> Iterator[Callable[[], Any]]:
+    """Locks the file until the block ends, or until the yielded function is called."""
+    lock_command = command("lock_file", path)
     lock = threading.Lock()
-    with subprocess.Popen(held, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
-        assert program.stdout.readline() == "held\n"
+    with subprocess.Popen(lock_command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout.readline() == "locked\n"
 
-        def let_go() -> None:
-            # A test may have a timer call this just when the block ends.
+        def release() -> None:
+            # A test's timer may call this just when the block ends.
             with lock:
                 if program.returncode is None:
-                    # A line, because a child that this process has forked meanwhile keeps the pipe open.
+                    # Sends a line, because a child forked meanwhile may keep the pipe open.
                     program.communicate("\n")
 
-        yield let_go
-        let_go()
+        yield release
+        release()

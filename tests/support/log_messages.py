@@ -1,4 +1,4 @@
-"""What the package says in the log."""
+"""Log messages of the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody may be asked for by: hypothesis strategies for the argument of `get_input_entity`."""
+"""Hypothesis strategies for the argument of `get_input_entity`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ ids = st.one_of(
     st.integers(-6, 6),
     st.integers(1, 6).map(lambda id: -1000000000000 - id),
     entities.ids,
-    # Above 2**63 - 10**12, Telethon raises for what no channel can have; ours has not found anybody.
+    # Above 2**63 - 10**12, which is too large for a channel, Telethon raises an error and ours
+    # finds nothing.
     st.sampled_from([True, -1000000000000, 9999999999, -(2**63), 2**63 - 10**12 - 1, -(2**63) - 1, 2**63, 2**200]),
 )
 
-# Base64 and hexadecimal of 12 and of 16 bytes, with the ids that `entities` has where a chat's id would be.
+# 12 and 16 bytes as Base64 and hexadecimal, with IDs of `entities` in place of a chat's ID.
 HASHES = [
     "AAAABQAAAAAAAAAA",
     "AAAAAAAAAAUAAAAAAAAAAA",

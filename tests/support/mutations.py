@@ -1,4 +1,6 @@
-"""Session files made malformed: cut, overwritten, mixed up, and with anything in their header."""
+"""Makes session files malformed: truncates, overwrites and shuffles them, and changes fields of
+their header.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,9 @@ import random
 from collections.abc import Iterator
 
 SECTOR = 512
-# Where in the header, how many bytes, and what: page size; file format versions, of which 2 is WAL; reserved bytes;
-# payload fractions; change counter; size in pages; freelist; schema cookie and format; cache size; vacuum; encoding.
+# Offset in the header, size in bytes, and values. In order: page size; file format versions, of
+# which 2 is WAL; reserved bytes; payload fractions; change counter; size in pages; freelist; schema
+# cookie and format; cache size; vacuum; encoding.
 FIELDS: list[tuple[int, int, list[int]]] = [
     (16, 2, [0, 1, 2, 256, 512, 1000, 1024, 2048, 8192, 32768, 65535]),
     (18, 1, [0, 1, 2, 3, 255]),
@@ -32,7 +35,8 @@ FIELDS: list[tuple[int, int, list[int]]] = [
     (72, 4, [1, 2**32 - 1]),
     (92, 4, [0, 2**32 - 1]),
     (96, 4, [0, 2**32 - 1]),
-    # The b-tree of the schema: kind, first free block, cells, beginning of the content, fragments.
+    # The root page of the schema: type, first free block, number of cells, start of the content,
+    # fragments.
     (100, 1, [0, 2, 5, 10, 255]),
     (101, 2, [1, 108, 4094, 65535]),
     (103, 2, [0, 1, 1000, 65535]),
@@ -42,7 +46,9 @@ FIELDS: list[tuple[int, int, list[int]]] = [
 
 
 def one_by_one(data: bytes) -> Iterator[bytes]:
-    """What is wrong in one thing: cut at each sector, and each extreme of the header."""
+    """Yields the data with one defect each: truncated at each sector, and with each value of
+    `FIELDS`.
+    """
     for length in range(0, len(data), SECTOR):
         yield data[:length]
     for at, size, values in FIELDS:
@@ -51,9 +57,9 @@ def one_by_one(data: bytes) -> Iterator[bytes]:
 
 
 def at_random(data: bytes, choice: random.Random) -> bytes:
-    """What is wrong in one, two or three things."""
+    """Returns the data with one, two or three random defects."""
     for _ in range(choice.choice([1, 1, 2, 3])):
-        data = choice.choice(KINDS)(data, choice)
+        data = choice.choice(MUTATIONS)(data, choice)
     return data
 
 
@@ -66,17 +72,19 @@ def page_size(data: bytes) -> int:
     return size if size >= SECTOR else 65536
 
 
-def a_page(data: bytes, choice: random.Random) -> tuple[int, int]:
-    """Its first byte and the one after its last."""
+def random_page(data: bytes, choice: random.Random) -> tuple[int, int]:
+    """Returns the start and the end of a random page."""
     size = page_size(data)
     begin = choice.randrange(max(len(data) // size, 1)) * size
     return begin, begin + size
 
 
 def changed_bytes(data: bytes, choice: random.Random) -> bytes:
-    """In the header, the schema's text, the head of a page with its pointers to cells, at the end of one, anywhere."""
+    """Changes bytes in the header, the schema's text, a page's header and cell pointers, a page's
+    end, or anywhere.
+    """
     for _ in range(choice.choice([1, 1, 2, 3, 10])):
-        begin, end = a_page(data, choice)
+        begin, end = random_page(data, choice)
         somewhere = [(begin, begin + 60), (end - 400, end), (0, len(data))]
         first, last = choice.choice([(0, 100), (3000, 4096), *somewhere * 3])
         at = choice.randrange(first, last)
@@ -85,7 +93,7 @@ def changed_bytes(data: bytes, choice: random.Random) -> bytes:
 
 
 def changed_letters(data: bytes, choice: random.Random) -> bytes:
-    """In the statements of the schema, which SQLite reads again."""
+    """Changes letters in the statements of the schema, which SQLite parses again."""
     letters = [at for at in range(100, min(page_size(data), len(data))) if chr(data[at]).isalpha()]
     for at in choice.sample(letters, min(len(letters), choice.randint(1, 3))):
         data = overwritten(data, at, choice.choice([b"x", b"'", b'"', b"(", b")", b",", b" ", b"\0", b"\xc3"]))
@@ -101,39 +109,39 @@ def cut(data: bytes, choice: random.Random) -> bytes:
     return data[: choice.randrange(len(data) + 1)]
 
 
-def run(data: bytes, choice: random.Random) -> bytes:
+def run_of_bytes(data: bytes, choice: random.Random) -> bytes:
     byte = choice.choice([b"\0", b"\xff"])
     return overwritten(data, choice.randrange(len(data) + 1), byte * choice.randint(1, 5000))
 
 
 def swapped_pages(data: bytes, choice: random.Random) -> bytes:
-    one, other = a_page(data, choice), a_page(data, choice)
-    copy = data[slice(*one)]
-    return overwritten(overwritten(data, one[0], data[slice(*other)]), other[0], copy)
+    first, second = random_page(data, choice), random_page(data, choice)
+    copy = data[slice(*first)]
+    return overwritten(overwritten(data, first[0], data[slice(*second)]), second[0], copy)
 
 
 def copied_page(data: bytes, choice: random.Random) -> bytes:
-    return overwritten(data, a_page(data, choice)[0], data[slice(*a_page(data, choice))])
+    return overwritten(data, random_page(data, choice)[0], data[slice(*random_page(data, choice))])
 
 
-def doubled_page(data: bytes, choice: random.Random) -> bytes:
-    """All that come after it are one later."""
-    begin, end = a_page(data, choice)
+def duplicated_page(data: bytes, choice: random.Random) -> bytes:
+    """Duplicates a page, which moves all later pages by one."""
+    begin, end = random_page(data, choice)
     return data[:end] + data[begin:]
 
 
-def more_at_the_end(data: bytes, choice: random.Random) -> bytes:
+def appended_bytes(data: bytes, choice: random.Random) -> bytes:
     return data + choice.randbytes(choice.choice([1, 100, SECTOR, page_size(data), 3 * page_size(data)]))
 
 
-KINDS = [
+MUTATIONS = [
     *[changed_bytes] * 5,
     *[changed_letters] * 2,
     changed_field,
     cut,
-    run,
+    run_of_bytes,
     swapped_pages,
     copied_page,
-    doubled_page,
-    more_at_the_end,
+    duplicated_page,
+    appended_bytes,
 ]

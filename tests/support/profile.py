@@ -1,4 +1,4 @@
-"""How long tests look for trouble: `HYPOTHESIS_PROFILE` is `quick`, `default` or `long`."""
+"""How many cases tests try: `HYPOTHESIS_PROFILE` is `quick`, `default` or `long`."""
 
 from __future__ import annotations
 

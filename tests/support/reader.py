@@ -1,4 +1,6 @@
-"""Who reads the documentation: somebody with an account at the loopback data centre, and an `anon.session`."""
+"""Fixtures for the documentation's code: an account at the loopback data centres, and an
+`anon.session`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ PEOPLE = [ANNIKA, *entities.crowd(100)]
 
 @contextmanager
 def in_a_thread(telegram: DataCentres) -> Iterator[asyncio.AbstractEventLoop]:
-    """The data centres with a loop of their own, for the pages' programs make theirs."""
+    """Runs the data centres in a thread with its own event loop, because the pages' programs create
+    theirs.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -41,7 +45,9 @@ def in_a_thread(telegram: DataCentres) -> Iterator[asyncio.AbstractEventLoop]:
 
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    """Telethon's clients find the loopback, and the keyboard answers when they ask for number and code."""
+    """Makes Telethon's clients connect to the loopback data centres, and answers prompts for phone
+    number and code.
+    """
     telegram = DataCentres()
     with in_a_thread(telegram) as loop:
         monkeypatch.setattr(telegrambaseclient, "DEFAULT_DC_ID", telegram.home.dc_id)
@@ -50,20 +56,20 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         account = telegram.new_user()
         telegram.directory.add_all(PEOPLE)
         monkeypatch.setattr("builtins.input", lambda prompt: account.code if "code" in prompt else account.phone)
-        monkeypatch.setenv("SESSION", asyncio.run_coroutine_threadsafe(first_visit(account), loop).result())
-        # As a program finds it.
-        of_the_page = asyncio.new_event_loop()
-        asyncio.set_event_loop(of_the_page)
+        monkeypatch.setenv("SESSION", asyncio.run_coroutine_threadsafe(create_session(account), loop).result())
+        # A program starts with a current event loop.
+        loop_of_page = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop_of_page)
         yield account
-        of_the_page.close()
+        loop_of_page.close()
         asyncio.set_event_loop(None)
-        # What the page has changed for the whole program.
+        # Undoes the page's changes to global state.
         telethon_session_rust.uninstall()
         logging.getLogger("telethon_session_rust").setLevel(logging.NOTSET)
 
 
-async def first_visit(account: Account) -> str:
-    """Leaves `anon.session` in the folder, made by Telethon; answers the same login as a string."""
+async def create_session(account: Account) -> str:
+    """Creates `anon.session` with Telethon, and returns its login as a string."""
     session = SQLiteSession("anon")
     client = await sign_in(TelegramClient(session, 1, "hash"), account)
     session.process_entities(PEOPLE)

@@ -1,4 +1,4 @@
-"""Session files that releases of Telethon wrote, one of each database version and more."""
+"""Session files that releases of Telethon wrote, with at least one of each database version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ def version_of(path: str | Path) -> int:
 
 
 def telethon_can_open(path: Path) -> bool:
-    """No release can upgrade version 1 (it drops a table that was never there), nor read one newer than its own."""
+    """Returns `True` if the installed release can open the file.
+
+    No release can upgrade version 1, because the upgrade drops a table that version 1 does not
+    have. Nor can a release read a newer version than its own.
+    """
     return 1 < version_of(path) <= CURRENT_VERSION
 
 

@@ -1,6 +1,7 @@
-"""Telethon's session classes, corrected in what `RustMemorySession` and `RustSQLiteSession` do otherwise on purpose.
+"""Telethon's session classes, changed where `RustMemorySession` and `RustSQLiteSession` differ on
+purpose.
 
-Whatever is not overridden here is Telethon's own code, and answers for Telethon.
+Everything that is not overridden here is Telethon's own code, and defines the expected behaviour.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ BARE_PEERS = (types.InputPeerUser, types.InputPeerChannel, types.InputUser, type
 
 
 class _Bare(tuple):
-    """The row of an input peer, which tells no names."""
+    """The row of an input peer, which has no names."""
 
 
 class _KeepsNames(MemorySession):
-    """An input peer refreshes hash and date, and leaves the names alone; Telethon writes NULL over them."""
+    """An input peer updates the access hash and the date, and keeps the names. Telethon overwrites
+    them with NULL.
+    """
 
     def _entity_to_row(self, e: Any) -> Any:
         row = super()._entity_to_row(e)
@@ -45,7 +48,7 @@ class _KeepsNames(MemorySession):
 
     @property
     def tmp_auth_key(self) -> Any:
-        """From 1.43 to 1.45 this answers the permanent key."""
+        """From 1.43 to 1.45, Telethon's property returns the permanent key."""
         return self._tmp_auth_key
 
     @tmp_auth_key.setter
@@ -54,10 +57,12 @@ class _KeepsNames(MemorySession):
 
 
 class ReferenceMemorySession(_KeepsNames):
-    """One row an id, the newest; Telethon keeps the old ones too, in a set, and answers with any of them."""
+    """Keeps only the newest row of each ID. Telethon keeps old ones too, in a set, and returns any
+    of them.
+    """
 
     _entities: Any
-    # Telethon's file session has it, all of ours do.
+    # Telethon has it in the file session only, ours in all classes.
     save_entities = True
 
     def __init__(self) -> None:
@@ -80,11 +85,13 @@ class ReferenceMemorySession(_KeepsNames):
         new = {row[0]: row for row in self._entities_to_rows(tlo)}
         self._dates |= dict.fromkeys(new, int(time.time()))
         rows = {row[0]: row for row in self._entities} | new
-        # Telethon answers with the first, so now with the lowest marked id.
+        # Telethon returns the first match, which is now the one with the lowest marked ID.
         self._entities = sorted(rows.values(), key=lambda row: row[0])
 
     def get_entity_rows_by_username(self, username: str) -> Any:
-        """Of several the newest has it, and the others lose it, as in Telethon's files."""
+        """Returns the newest of several matches, and removes the username from the others, as in
+        Telethon's files.
+        """
         rows = [row for row in self._entities if row[2] == username]
         if not rows:
             return None
@@ -95,7 +102,7 @@ class ReferenceMemorySession(_KeepsNames):
         return newest[:2]
 
     def get_entity_rows_by_id(self, id: int, exact: bool = True) -> Any:
-        """In 1.24 this answers the id that was asked, not the marked one that was found."""
+        """Returns the marked ID that was found. Telethon 1.24 returns the ID that was passed."""
         found = super().get_entity_rows_by_id(id, exact)
         if found is None:
             return None
@@ -106,8 +113,10 @@ class ReferenceMemorySession(_KeepsNames):
 
 
 class ReferenceSQLiteSession(_KeepsNames, SQLiteSession):
-    """1.43 and 1.44 read the last two columns of `sessions` swapped, and fail over a takeout ID. All releases use a key
-    without an address at data centre 2.
+    """Reads the last two columns of `sessions` correctly, and fills in missing addresses.
+
+    Telethon 1.43 and 1.44 swap the two columns, and fail if there is a takeout ID. All releases use
+    a key without an address at data centre 2.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -121,8 +130,8 @@ class ReferenceSQLiteSession(_KeepsNames, SQLiteSession):
             self._takeout_id, tmp_key = self._execute("select takeout_id, tmp_auth_key from sessions")
             self._tmp_auth_key = AuthKey(tmp_key)
         if not is_new and self._auth_key.key:
-            login = [self._auth_key.key, self._dc_id, self._server_address, self._port]
-            *_, self._server_address, self._port = completed(login)
+            credentials = [self._auth_key.key, self._dc_id, self._server_address, self._port]
+            *_, self._server_address, self._port = completed(credentials)
 
     def _names_of(self, id: int) -> tuple[Any, ...]:
         return self._execute("select username, phone, name from entities where id = ?", id) or (None, None, None)

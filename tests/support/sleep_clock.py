@@ -1,7 +1,8 @@
-"""How long a thread was asleep, which is how long it waited for a lock or a timer, whatever the machine was doing.
+"""Measures how long a thread slept, that is, waited for a lock or a timer, independently of the
+machine's load.
 
-What the machine takes is taken off: the kernel says how long a thread waited for a processor, and canaries, processes
-that do nothing but sleep on each processor, notice when it stood still.
+Delays of the machine are subtracted: the kernel reports how long a thread waited for a processor,
+and canaries, which are processes that only sleep on each processor, notice when it stalled.
 """
 
 from __future__ import annotations
@@ -17,50 +18,52 @@ from typing import NamedTuple
 from support.programs import command
 
 TASKS = Path("/proc/self/task")
-# Linux says of each thread how long it ran and how long it waited for a processor.
-CAN_TELL = any(TASKS.glob("*/schedstat"))
+# Linux reports for each thread how long it ran and how long it waited for a processor.
+IS_SUPPORTED = any(TASKS.glob("*/schedstat"))
 
 
 class Sleep(NamedTuple):
-    """A block of code, by `time.monotonic()`, and for how long the thread was asleep in it."""
+    """A block of code, by `time.monotonic()`, and how long the thread slept in it."""
 
-    begun: float
-    ended: float
-    asleep: float
+    begin: float
+    end: float
+    seconds: float
 
 
-def waited() -> float:
-    """The seconds that the threads of this process have waited for a processor. It is all of them because a thread
-    that waits for a lock waits for its holder's processor too.
+def processor_wait() -> float:
+    """Returns how many seconds all threads of this process have waited for a processor.
+
+    It includes all threads, because a thread that waits for a lock also waits for its holder's
+    processor.
     """
     waits = 0
     for file in TASKS.glob("*/schedstat"):
-        # A thread may have ended meanwhile.
+        # The thread may have ended meanwhile.
         with suppress(OSError):
             waits += int(file.read_text().split()[1])
     return waits / 1e9
 
 
 @contextmanager
-def asleep(sleeps: list[Sleep]) -> Iterator[None]:
-    """Adds to `sleeps` for how long the thread neither ran nor waited for a processor in this block."""
-    queue = waited()
-    ran = time.thread_time()
-    begun = time.monotonic()
+def measure_sleep(sleeps: list[Sleep]) -> Iterator[None]:
+    """Appends to `sleeps` how long the thread neither ran nor waited for a processor in this block."""
+    wait = processor_wait()
+    cpu = time.thread_time()
+    begin = time.monotonic()
     yield
-    ended = time.monotonic()
-    ran = time.thread_time() - ran
-    sleeps.append(Sleep(begun, ended, ended - begun - ran - (waited() - queue)))
+    end = time.monotonic()
+    cpu = time.thread_time() - cpu
+    sleeps.append(Sleep(begin, end, end - begin - cpu - (processor_wait() - wait)))
 
 
 class Canaries:
-    """A canary on each processor while the block lasts."""
+    """Runs a canary on each processor within a `with` block."""
 
     def __enter__(self) -> Canaries:
         pipe = subprocess.PIPE
         self._programs = [
             subprocess.Popen(command("canary", processor), stdin=pipe, stdout=pipe, text=True)
-            for processor in (sorted(os.sched_getaffinity(0)) if CAN_TELL else [])
+            for processor in (sorted(os.sched_getaffinity(0)) if IS_SUPPORTED else [])
         ]
         for program in self._programs:
             assert program.stdout.readline() == "ready\n"
@@ -73,13 +76,15 @@ class Canaries:
             for due, woken in (map(float, line.split()) for line in program.communicate()[0].splitlines())
         ]
 
-    def own(self, sleep: Sleep) -> float:
-        """The seconds of a sleep that were not the machine's. Call after the block."""
-        stalls = (min(woken, sleep.ended) - max(due, sleep.begun) for due, woken in self._stalls)
-        return sleep.asleep - sum(seconds for seconds in stalls if seconds > 0)
+    def own_seconds(self, sleep: Sleep) -> float:
+        """Returns the seconds of a sleep that the machine did not cause. Call it after the block."""
+        stalls = (min(woken, sleep.end) - max(due, sleep.begin) for due, woken in self._stalls)
+        return sleep.seconds - sum(seconds for seconds in stalls if seconds > 0)
 
 
 def switches() -> int:
-    """How often this thread has gone to sleep, on Linux: each wait for a lock or a timer is one."""
+    """Returns how often this thread has gone to sleep, on Linux. Each wait for a lock or a timer
+    counts.
+    """
     status = Path("/proc/thread-self/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("voluntary"))

@@ -1,4 +1,6 @@
-"""Hypothesis strategies for what a session is given besides entities, and answers in a form to compare."""
+"""Hypothesis strategies for arguments of sessions other than entities, and a comparable form of
+results.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,12 @@ md5_digests = st.sampled_from([b"1" * 16, b"2" * 16, b""])
 file_classes = st.sampled_from([types.InputDocument, types.InputPhoto])
 
 
-def told(answer: Any) -> Any:
-    """An answer in a form that can be compared."""
+def comparable(answer: Any) -> Any:
+    """Returns a result in a form that can be compared."""
     if isinstance(answer, TLObject):
         return type(answer), answer.to_dict()
     if isinstance(answer, AuthKey):
         return AuthKey, answer.key, answer.key_id
     if isinstance(answer, list):
-        return [told(item) for item in answer]
-    return tuple(map(told, answer)) if isinstance(answer, tuple) else answer
+        return [comparable(item) for item in answer]
+    return tuple(map(comparable, answer)) if isinstance(answer, tuple) else answer

@@ -1,4 +1,4 @@
-"""A user to whom modes of files matter, as they do not to root."""
+"""A user for whom file modes apply, unlike root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A Telegram on the loopback interface, for tests and demos: real MTProto, made-up people.
+"""A simulated Telegram on the loopback interface, for tests and demos: real MTProto with made-up
+users.
 
 async with DataCentres() as telegram:
     account = telegram.new_user()

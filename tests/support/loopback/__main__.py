@@ -1,6 +1,7 @@
-"""`python -m loopback`: the data centres as a process of their own, driven by JSON lines on stdin.
+"""Runs the data centres in a separate process, driven by JSON lines on stdin: `python -m
+support.loopback`.
 
-The first line it prints says where the data centres are and which key they have. Then it answers every
+The first line of output has the data centres' address and public key. Then the process answers each
 command (see `commands.py`) with a line, until stdin closes.
 """
 
@@ -19,7 +20,7 @@ from .data_centres import DataCentres
 from .world import World
 
 
-def say(line: dict[str, Any]) -> None:
+def write_line(line: dict[str, Any]) -> None:
     print(json.dumps(line), flush=True)
 
 
@@ -34,13 +35,13 @@ async def main(seed: int) -> None:
     async with DataCentres() as telegram:
         commands = Commands(telegram, World(seed))
         ports = {dc.dc_id: dc.port for dc in telegram.dcs.values()}
-        say({"host": HOST, "ports": ports, "public_key": telegram.rsa_key.public_pem})
+        write_line({"host": HOST, "ports": ports, "public_key": telegram.rsa_key.public_pem})
         async for line in await stdin_lines():
-            say(await commands.run(line))
+            write_line(await commands.run(line))
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    parser = argparse.ArgumentParser(prog="python -m loopback", description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=1, help="of the made-up world")
+    parser = argparse.ArgumentParser(prog="python -m support.loopback", description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1, help="seed of the made-up world")
     asyncio.run(main(parser.parse_args().seed))

@@ -1,4 +1,4 @@
-"""The accounts that can sign in, and the states on the way there."""
+"""The accounts that can sign in, and the state of their sign-ins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .mailbox import Mailbox
 
 
 class Account:
-    """A user or bot with its home data centre and its mailbox."""
+    """A user or bot, with its home data centre and its mailbox."""
 
     def __init__(self, user: types.User, dc_id: int, token: str | None = None) -> None:
         self.user = user
@@ -40,11 +40,11 @@ class Account:
 
     @property
     def code(self) -> str:
-        """The login code: the number of the data centre five times, as on Telegram's test servers."""
+        """Returns the login code: the data centre ID five times, as on Telegram's test servers."""
         return str(self.dc_id) * 5
 
     def sees(self, known: Known) -> Known:
-        """An entity as this account is shown it: itself it sees with the mark `is_self`."""
+        """Returns an entity as this account sees it: its own with the flag `is_self`."""
         return self.known_to_itself if known.peer_id == self.id else known
 
 
@@ -57,10 +57,12 @@ class Accounts:
         self._exported: dict[bytes, Account] = {}
 
     def new_user(self, dc_id: int, phone: str | None, **fields: Any) -> Account:
-        """A person. Numbers begin with 99966 and the data centre's id, as on Telegram's test servers."""
+        """Creates a user. Phone numbers start with 99966 and the data centre ID, as on Telegram's
+        test servers.
+        """
         serial = len(self._by_id) + 1
         phone = phone or f"99966{dc_id}{serial:04}"
-        fields.setdefault("first_name", f"Person {serial}")
+        fields.setdefault("first_name", f"User {serial}")
         account = Account(self._user(serial, phone=phone, **fields), dc_id)
         self._by_phone[phone] = account
         return self._add(account)
@@ -87,7 +89,7 @@ class Accounts:
         return self._by_token.get(token)
 
     def send_code(self, phone: str) -> str:
-        """Begin a sign-in; answers its phone_code_hash."""
+        """Starts a sign-in, and returns its `phone_code_hash`."""
         code_hash = secrets.token_hex(9)
         self._phone_of_code_hash[code_hash] = phone
         return code_hash
@@ -96,7 +98,7 @@ class Accounts:
         return self._phone_of_code_hash.get(code_hash)
 
     def export(self, account: Account) -> bytes:
-        """A secret with which the account can sign in at another data centre, once."""
+        """Returns a secret with which the account can sign in once at another data centre."""
         secret = secrets.token_bytes(32)
         self._exported[secret] = account
         return secret
@@ -110,5 +112,5 @@ class Accounts:
 
     @staticmethod
     def _user(serial: int, **fields: Any) -> types.User:
-        # Below the ids of the made-up world, so that nobody of it is ever met twice.
+        # Lower than the IDs of the made-up world, so that no two entities have the same ID.
         return tl.build(types.User, id=100_000_000 + serial, access_hash=secrets.randbits(63), **fields)

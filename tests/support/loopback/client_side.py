@@ -1,4 +1,4 @@
-"""What a process needs in order to talk to loopback data centres with Telethon."""
+"""Prepares Telethon's clients for the loopback data centres."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ S = TypeVar("S", bound=Session)
 
 
 def trust(public_key_pem: str) -> None:
-    """Let Telethon accept these data centres, and forget where it found others before.
+    """Makes Telethon accept the data centres' key, and forget the addresses of other data centres.
 
-    Telethon keeps the addresses of data centres for the whole process, in the class.
+    Telethon stores the addresses in a class attribute, for the whole process.
     """
     options = {"old": False} if "old" in inspect.signature(rsa.add_key).parameters else {}
     rsa.add_key(public_key_pem, **options)
@@ -23,7 +23,7 @@ def trust(public_key_pem: str) -> None:
 
 
 def at_home(session: S, dc_id: int, host: str, port: int) -> S:
-    """Point a session that knows no data centre yet to the one it should first connect to."""
+    """Sets the data centre of a session that has none yet."""
     if not session.server_address:
         session.set_dc(dc_id, host, port)
     return session

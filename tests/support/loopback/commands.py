@@ -1,4 +1,6 @@
-"""What `python -m loopback` can be told to do, a JSON object a line: `{"prepare_crowd": {"count": 9}}`."""
+"""The commands of `python -m support.loopback`, one JSON object per line: `{"prepare_crowd":
+{"count": 9}}`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ Reply = dict[str, Any]
 
 
 class Commands:
-    """Each public method is a command; its arguments and its answer are what JSON can say."""
+    """Each public method is a command. Its arguments and its result are JSON values."""
 
     def __init__(self, telegram: DataCentres, world: World) -> None:
         self._telegram = telegram
@@ -41,7 +43,7 @@ class Commands:
         return _described(self._telegram.new_bot(dc_id=dc_id))
 
     async def prepare_crowd(self, count: int, first: int = 0) -> Reply:
-        """Make a crowd ahead of its pushes, so that they take no time but for sending."""
+        """Creates a crowd in advance, so that pushing it later takes only the time to send it."""
         return {name: len(entities) for name, entities in self._crowd(count, first).items()}
 
     async def push_crowd(self, account: int, count: int, first: int = 0, messages: int = 3) -> Reply:
@@ -51,7 +53,7 @@ class Commands:
         return {"pts": packet.pts, "updates": len(packet.events), "listeners": listeners}
 
     async def gather(self, channel: int, count: int, first: int = 0) -> Reply:
-        """Put users of the world into one of its channels."""
+        """Makes users of the world the members of one of its channels."""
         members = map(self._world.user, range(first, first + count))
         known = self._telegram.gather(self._world.channel(channel), members)
         return {"id": known.id, "access_hash": known.access_hash, "username": known.username}

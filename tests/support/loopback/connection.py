@@ -1,4 +1,4 @@
-"""One TCP connection of one client: packets in, answers and updates out."""
+"""A TCP connection of a client: receives packets, and sends answers and updates."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHORTEST_PACKET = 24
 class Connection:
     def __init__(self, dc: DataCentre, reader: StreamReader, writer: StreamWriter) -> None:
         self.dc = dc
-        # Set by signing in, or by the first request of an account that is signed in.
+        # Set when the client signs in, or by the first request of an account that is signed in.
         self.receives_updates = False
         self._reader = reader
         self._writer = writer
@@ -50,14 +50,14 @@ class Connection:
         return not self._writer.is_closing()
 
     async def serve(self) -> None:
-        """Answer packets until the client goes away, or sends what cannot be understood."""
+        """Answers packets until the client disconnects or sends an invalid packet."""
         try:
             self._transport = await detect(self._reader)
             while True:
                 self._receive(await self._transport.read(self._reader))
                 await self._writer.drain()
         except IncompleteReadError:
-            pass  # the client hung up
+            pass  # the client disconnected
         except ConnectionError as error:
             log.info("closing a connection: %s", error)
         finally:
@@ -67,12 +67,12 @@ class Connection:
         self._writer.close()
 
     async def drain(self) -> None:
-        """Wait until the client has taken most of what was sent, or is gone."""
+        """Waits until the client has received most of what was sent, or has disconnected."""
         with suppress(ConnectionError):
             await self._writer.drain()
 
     def send_updates(self, updates: bytes) -> None:
-        """Send updates; the caller waits for `drain` when it suits."""
+        """Sends updates without waiting. The caller awaits `drain()`."""
         if self._session:
             self._send(self._session, [Outgoing(updates, is_content=True, is_answer=False)])
 
@@ -128,7 +128,7 @@ class Connection:
         except RpcError as error:
             result = bytes(types.RpcError(error.code, error.message))
         except Exception:
-            # Not a 500, which clients would try again and again.
+            # Not a 500, because clients would retry.
             log.exception("the method for %s failed", type(message.obj).__name__)
             result = bytes(types.RpcError(400, "METHOD_FAILED"))
         body = struct.pack("<Iq", RPC_RESULT, message.msg_id) + result

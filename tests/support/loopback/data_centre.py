@@ -1,4 +1,6 @@
-"""One data centre: a TCP server on the loopback interface, its connections and its authorization keys."""
+"""A data centre: a TCP server on the loopback interface, its connections and its authorization
+keys.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ class DataCentre:
         self.telegram = telegram
         self.rsa_key = rsa_key
         self.port = 0
-        # Keys outlive connections: a client that comes back with its key is still signed in.
+        # Keys outlive connections: a client that reconnects with its key is still signed in.
         self.keys: dict[int, AuthorizationKey] = {}
         self.connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -1,4 +1,4 @@
-"""The loopback Telegram as a test sees it: data centres, accounts, and calls that make things happen."""
+"""The simulated Telegram as a test uses it: data centres, accounts, and methods that send updates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ DC_IDS = (2, 4)
 
 
 class DataCentres:
-    """Use it as `async with DataCentres() as telegram`; all of it ends with the block."""
+    """Use it as `async with DataCentres() as telegram`. The data centres stop at the end of the
+    block.
+    """
 
     def __init__(self, dc_ids: Sequence[int] = DC_IDS) -> None:
         self.rsa_key = rsa_key()
@@ -43,22 +45,22 @@ class DataCentres:
 
     @property
     def home(self) -> DataCentre:
-        """Where clients connect that do not know better."""
+        """Returns the data centre to which new clients connect."""
         return next(iter(self.dcs.values()))
 
     def at_home(self, session: client_side.S) -> client_side.S:
         return client_side.at_home(session, self.home.dc_id, HOST, self.home.port)
 
     def new_user(self, phone: str | None = None, *, dc_id: int | None = None, **fields: Any) -> Account:
-        """Make a person who can sign in with `account.phone` and `account.code`."""
+        """Creates a user that can sign in with `account.phone` and `account.code`."""
         return self._introduce(self.accounts.new_user(dc_id or self.home.dc_id, phone, **fields))
 
     def new_bot(self, *, dc_id: int | None = None, **fields: Any) -> Account:
-        """Make a bot that can sign in with `account.token`."""
+        """Creates a bot that can sign in with `account.token`."""
         return self._introduce(self.accounts.new_bot(dc_id or self.home.dc_id, **fields))
 
     def gather(self, channel: Entity | Known, members: Iterable[Entity | Known]) -> Known:
-        """Make these users the members of the channel or group."""
+        """Makes these users the members of the channel or group."""
         known = self.directory.add(channel)
         self.rosters.set(known.peer_id, self.directory.add_all(members))
         return known
@@ -67,7 +69,7 @@ class DataCentres:
         account.contacts += self.directory.add_all(users)
 
     def hang_up(self) -> None:
-        """Close every connection, as a failing network would; clients connect again by themselves."""
+        """Closes all connections, as a failing network would. Clients reconnect by themselves."""
         for dc in self.dcs.values():
             dc.hang_up()
 
@@ -78,9 +80,10 @@ class DataCentres:
         users: Iterable[Entity | Known] = (),
         chats: Iterable[Entity | Known] = (),
     ) -> Packet:
-        """Send updates to every connection of the account, or keep them until it asks for the difference.
+        """Sends updates to all connections of the account, or stores them until it requests the
+        difference.
 
-        Message ids and dates that are missing, and all `pts`, are filled in.
+        Fills in missing message IDs and dates, and all `pts`.
         """
         packet = self.deliver(account, updates, [*users, *chats])
         await asyncio.gather(*(connection.drain() for connection in self.listeners(account)))
@@ -93,12 +96,12 @@ class DataCentres:
         chats: Sequence[Entity | Known],
         messages: int = 3,
     ) -> Packet:
-        """Push one `Updates` with all of these users and chats, and a few messages from among them."""
+        """Sends one `Updates` with all of these users and chats, and messages from a few of them."""
         users, chats = self.directory.add_all(users), self.directory.add_all(chats)
         updates = [types.UpdateNewMessage(text_message(user, "hello"), 0, 1) for user in users[:messages]]
         channels = (chat for chat in chats if isinstance(chat.peer, types.PeerChannel))
         for number, channel in enumerate(islice(channels, messages)):
-            # In a broadcast channel the channel itself speaks.
+            # In a broadcast channel, the channel itself is the sender.
             is_discussion = users and channel.entity().megagroup
             sender = users[number % len(users)] if is_discussion else None
             updates.append(types.UpdateNewChannelMessage(text_message(channel, "news", sender), 0, 1))
@@ -111,8 +114,10 @@ class DataCentres:
         entities: Iterable[Entity | Known],
         skip: Connection | None = None,
     ) -> Packet:
-        """`push` without waiting. The connection to skip is the one that gets the packet as an answer."""
-        known = [account.sees(one) for one in self.directory.add_all(entities)]
+        """Sends updates as `push` does, without waiting. Skips the connection that gets the packet
+        as its answer.
+        """
+        known = [account.sees(entity) for entity in self.directory.add_all(entities)]
         packet = account.mailbox.put(updates, **split(known))
         listeners = [connection for connection in self.listeners(account) if connection is not skip]
         if listeners:
@@ -122,9 +127,15 @@ class DataCentres:
         return packet
 
     def listeners(self, account: Account) -> list[Connection]:
-        """The account's connections to its home; elsewhere it only fetches files."""
+        """Returns the account's connections to its home data centre. At others, clients only fetch
+        files.
+        """
         connections = self.dcs[account.dc_id].connections
-        return [one for one in connections if one.account is account and one.receives_updates and one.is_open]
+        return [
+            connection
+            for connection in connections
+            if connection.account is account and connection.receives_updates and connection.is_open
+        ]
 
     def _introduce(self, account: Account) -> Account:
         self.directory.add(account.known)

@@ -1,4 +1,4 @@
-"""All users and chats the data centres know, each serialised once."""
+"""All users and chats that the data centres know, each serialised once."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Entity = types.User | types.Channel | types.Chat
 
 
 class Known(tl.Serialized):
-    """A user or chat as it goes over the wire, and the little the server itself asks of it.
+    """A serialised user or chat, with the few attributes that the server needs.
 
-    The object it was made of is let go: its bytes take a tenth of the memory.
+    The original object is dropped, because its bytes take a tenth of the memory.
     """
 
     __slots__ = ("access_hash", "is_user", "peer_id", "username")
 
     def __init__(self, entity: Entity) -> None:
         super().__init__(entity._bytes())
-        # The marked id: it tells users, chats and channels apart.
+        # The marked ID, which distinguishes users, chats and channels.
         self.peer_id = utils.get_peer_id(entity)
         self.access_hash = getattr(entity, "access_hash", None) or 0
         self.username = getattr(entity, "username", None)
@@ -38,7 +38,7 @@ class Known(tl.Serialized):
         return peer_type(bare_id)
 
     def entity(self) -> Entity:
-        """Read it back, for the rare method that looks inside."""
+        """Deserialises the entity, for the few methods that need its fields."""
         return tl.read(self.data)
 
 
@@ -48,7 +48,7 @@ class Directory:
         self._by_username: dict[str, Known] = {}
 
     def add(self, entity: Entity | Known) -> Known:
-        """Get to know an entity, or that it has changed. One that is `Known` is not serialised again."""
+        """Adds or updates an entity. A `Known` entity is not serialised again."""
         known = entity if isinstance(entity, Known) else Known(entity)
         before = self._by_peer_id.get(known.peer_id)
         if before is known:
@@ -71,8 +71,8 @@ class Directory:
 
 
 def split(known: Iterable[Known]) -> dict[str, list[Known]]:
-    """The lists `users` and `chats` that go with so many answers."""
+    """Returns the lists `users` and `chats`, which many answers contain."""
     lists: dict[str, list[Known]] = {"users": [], "chats": []}
-    for one in known:
-        lists["users" if one.is_user else "chats"].append(one)
+    for entity in known:
+        lists["users" if entity.is_user else "chats"].append(entity)
     return lists

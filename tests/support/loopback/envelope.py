@@ -1,4 +1,4 @@
-"""Encrypted packets of MTProto 2.0, seen from the server.
+"""Encrypted packets of MTProto 2.0, as the server reads and writes them.
 
 https://core.telegram.org/mtproto/description
 """
@@ -16,13 +16,13 @@ from telethon.tl.core import MessageContainer
 
 from . import tl
 
-# Where in the authorization key the secrets of each direction begin.
+# Offsets in the authorization key of each direction's secrets.
 FROM_CLIENT, FROM_SERVER = 0, 8
 UNENCRYPTED = bytes(8)
 
 
 class EnvelopeError(ConnectionError):
-    """A packet that was not made with the key it names."""
+    """A packet was not encrypted with the key that it names."""
 
 
 class Received(NamedTuple):
@@ -34,7 +34,9 @@ class Received(NamedTuple):
 
     @property
     def is_content(self) -> bool:
-        """Content-related messages have an odd seqno and want an acknowledgment."""
+        """Returns `True` for content-related messages, which have an odd seqno and need an
+        acknowledgment.
+        """
         return self.seq_no % 2 == 1
 
 
@@ -57,7 +59,7 @@ class Envelope(NamedTuple):
 
 
 def key_id_of(packet: bytes) -> int:
-    """The id of the authorization key; 0 for an unencrypted message."""
+    """Returns the ID of the authorization key, or 0 for an unencrypted message."""
     return struct.unpack_from("<Q", packet)[0]
 
 
@@ -74,13 +76,13 @@ def open_encrypted(key: AuthKey, packet: bytes) -> Envelope:
     msg_key = packet[8:24]
     plain = AES.decrypt_ige(packet[24:], *_aes_key(key.key, msg_key, FROM_CLIENT))
     if _msg_key(key.key, plain, FROM_CLIENT) != msg_key:
-        raise EnvelopeError("msg_key does not fit the message")
+        raise EnvelopeError("msg_key does not match the message")
     salt, session_id, msg_id, seq_no, length = struct.unpack_from("<qqqii", plain)
     return Envelope(salt, session_id, msg_id, seq_no, plain[32 : 32 + length])
 
 
 def seal_encrypted(key: AuthKey, salt: int, session_id: int, message: bytes) -> bytes:
-    """Encrypt a message that already has its head (msg_id, seqno, length)."""
+    """Encrypts a message that already has its header (msg_id, seqno, length)."""
     plain = struct.pack("<qq", salt, session_id) + message
     # At least 12 bytes of padding, up to the next whole block.
     plain += os.urandom(-(len(plain) + 12) % 16 + 12)

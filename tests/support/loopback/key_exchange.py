@@ -1,6 +1,6 @@
 """The server's side of creating an authorization key.
 
-https://core.telegram.org/mtproto/auth_key; the steps carry the names of the methods.
+https://core.telegram.org/mtproto/auth_key. The steps are named after the methods.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .rsa_key import RsaKey
 if TYPE_CHECKING:
     from .accounts import Account
 
-# The safe prime Telegram itself hands out (clients are free to know it by heart), with its generator.
+# The safe prime that Telegram uses (clients may have it built in), with its generator.
 DH_PRIME = int(
     "C71CAEB9C6B1C9048E6C522F70F13F73980D40238E3E21C14934D037563D930F48198A0AA7C14058229493D22530F4DB"
     "FA336F6E0AC925139543AED44CCE7C3720FD51F69458705AC68CD4FE6B6B13ABDC9746512969328454F18FAF8C595F64"
@@ -35,19 +35,19 @@ DH_PRIME = int(
 DH_GENERATOR = 3
 KEY_LENGTH = 256
 
-# The client has to factorise their product: a proof of work, kept small because tests pay for it, but
-# not tiny, because Telethon's factorisation now and then fails on tiny numbers. The product's highest
-# bit must be clear, because Telethon reads it as a signed number.
+# The client must factorise their product, as a proof of work. They are small to keep tests fast,
+# but not tiny, because Telethon's factorisation sometimes fails on tiny numbers. The product's
+# highest bit must be clear, because Telethon reads it as a signed number.
 P, Q = 67_108_879, 134_217_757
 
 
 class KeyExchangeError(ConnectionError):
-    """A step came out of order or does not fit the ones before it."""
+    """A step is out of order or does not match the previous ones."""
 
 
 @dataclass(eq=False)
 class AuthorizationKey:
-    """A key both sides know, and what the server remembers under it."""
+    """A key that both sides have, and the server's data about it."""
 
     key: AuthKey
     salt: int
@@ -55,7 +55,7 @@ class AuthorizationKey:
 
 
 class KeyExchange:
-    """One exchange on one connection. `made` holds the key when the last step has been answered."""
+    """A key exchange on a connection. `made` is the key once the last step has been answered."""
 
     def __init__(self, rsa_key: RsaKey) -> None:
         self.made: AuthorizationKey | None = None
@@ -74,7 +74,7 @@ class KeyExchange:
             return self._req_dh_params(request)
         if isinstance(request, functions.SetClientDHParamsRequest):
             return self._set_client_dh_params(request)
-        raise KeyExchangeError(f"{type(request).__name__} is no step of a key exchange")
+        raise KeyExchangeError(f"{type(request).__name__} is not a step of a key exchange")
 
     def _req_pq_multi(self, request: functions.ReqPqMultiRequest) -> types.ResPQ:
         self._nonce = request.nonce
@@ -94,7 +94,7 @@ class KeyExchange:
             raise KeyExchangeError("p_q_inner_data is damaged")
         self._new_nonce = inner.new_nonce
         if (inner.p, inner.q) != (_big_endian(P), _big_endian(Q)):
-            # The client begins again.
+            # The client restarts the exchange.
             new_nonce = self._new_nonce.to_bytes(32, "little", signed=True)
             new_nonce_hash = int.from_bytes(sha1(new_nonce).digest()[4:], "little", signed=True)
             return types.ServerDHParamsFail(self._nonce, self._server_nonce, new_nonce_hash)
@@ -123,7 +123,8 @@ class KeyExchange:
         secret = _big_endian(pow(int.from_bytes(inner.g_b, "big"), self._a, DH_PRIME))
         key = AuthKey(secret)
         if len(secret) < KEY_LENGTH:
-            # One key in 256 begins with a zero, which Telethon would drop. The client begins again.
+            # One key in 256 starts with a zero byte, which Telethon would drop. The client restarts
+            # the exchange.
             new_nonce_hash = key.calc_new_nonce_hash(self._new_nonce, 2)
             return types.DhGenRetry(self._nonce, self._server_nonce, new_nonce_hash)
         self.made = AuthorizationKey(key, salt=self._first_salt())
@@ -134,7 +135,7 @@ class KeyExchange:
         return generate_key_data_from_nonce(self._server_nonce, self._new_nonce)
 
     def _first_salt(self) -> int:
-        """The lower 64 bits of both nonces, xored."""
+        """Returns the lower 64 bits of both nonces, xored."""
         mixed = (self._new_nonce ^ self._server_nonce) & (2**64 - 1)
         return struct.unpack("<q", struct.pack("<Q", mixed))[0]
 

@@ -1,8 +1,9 @@
-"""What has happened to an account, in order, with Telegram's bookkeeping of it (`pts` and `date`).
+"""The updates of an account, in order, numbered as Telegram does (`pts` and `date`).
 
-https://core.telegram.org/api/updates. Every account has a mailbox with one sequence of its own (private
-chats and basic groups) and one for each channel it hears of. Telegram shares a channel's sequence among
-its members; here each account has its own, so that pushing to one leaves no gap in another's.
+https://core.telegram.org/api/updates. Each account has a mailbox, with a sequence for private chats
+and basic groups, and one for each channel. Telegram shares a channel's sequence among its members.
+Here each account has its own, so that sending an update to one account leaves no gap in another's
+sequence.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from .directory import Known
 
 NEW_MESSAGE = (types.UpdateNewMessage, types.UpdateNewChannelMessage)
 
-# Neither secret chats nor the numbering of whole Updates are part of this Telegram: both stay at 0.
+# Secret chats and the numbering of whole `Updates` are not implemented: both stay at 0.
 NO_QTS = NO_SEQ = 0
 
 
 class Event(NamedTuple):
-    """An update and its place in its sequence; `pts` is 0 for updates that are not counted."""
+    """An update and its position in its sequence. `pts` is 0 for updates that are not counted."""
 
     pts: int
     channel_id: int | None
@@ -36,7 +37,9 @@ class Event(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """What was sent at once. `pts` is the account's after it, and no two packets share a date."""
+    """Updates that were sent together. `pts` is the account's afterwards, and each packet has
+    another date.
+    """
 
     pts: int
     date: int
@@ -78,12 +81,13 @@ class Mailbox:
         self._date = 0
 
     def state(self) -> types.updates.State:
-        # A date once told must not be that of a later packet, or a client could not tell the two apart.
+        # A later packet must not have a date that was already sent, because clients could not
+        # distinguish them.
         self._date = max(self._date, int(time.time()))
         return types.updates.State(self.own.pts, NO_QTS, self._date, NO_SEQ, unread_count=0)
 
     def put(self, updates: Iterable[Any], users: Sequence[Known], chats: Sequence[Known]) -> Packet:
-        """Number the updates, in place, and keep them for whoever asks for a difference later."""
+        """Numbers the updates, in place, and stores them for later requests of the difference."""
         self._date = max(self._date + 1, int(time.time()))
         events = [self._place(update) for update in updates]
         packet = Packet(self.own.pts, self._date, events, users, chats)
@@ -91,7 +95,7 @@ class Mailbox:
         return packet
 
     def after(self, pts: int, date: int) -> list[Packet]:
-        """The packets a client has not seen that knows the account up to `pts` and `date`."""
+        """Returns the packets after `pts` and `date`."""
         return self._packets[bisect_right(self._packets, (pts, date), key=lambda packet: packet[:2]) :]
 
     def next_message_id(self, chat: Known) -> int:
@@ -99,7 +103,7 @@ class Mailbox:
         return (self.channels[chat.id] if in_channel else self.own).last_message_id + 1
 
     def _place(self, update: Any) -> Event:
-        """Give an update its numbers and its place in its sequence."""
+        """Assigns an update its numbers, and appends it to its sequence."""
         peer = getattr(getattr(update, "message", None), "peer_id", None)
         channel_id = getattr(peer or update, "channel_id", None)
         sequence = self.channels[channel_id] if channel_id else self.own
@@ -120,7 +124,7 @@ class Mailbox:
         return event
 
     def _take_in(self, message: types.Message, sequence: EventSequence) -> tl.Serialized:
-        """Give a message its id and date, and its dialog a new end."""
+        """Assigns a message its ID and date, and makes it the last one of its dialog."""
         message.id = message.id or sequence.last_message_id + 1
         message.date = message.date or tl.to_datetime(self._date)
         sequence.last_message_id = max(sequence.last_message_id, message.id)
@@ -131,9 +135,9 @@ class Mailbox:
 
 
 def text_message(chat: Known, text: str, sender: Known | None = None) -> types.Message:
-    """A message as its receivers get it; their mailboxes give it id and date.
+    """Returns a message as its receivers get it. Their mailboxes assign its ID and date.
 
-    Without a sender the chat itself speaks: a user in a private chat, or a channel posting.
+    Without a sender, the chat itself is the sender: the user of a private chat, or a channel.
     """
     return tl.build(
         types.Message,

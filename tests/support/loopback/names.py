@@ -1,4 +1,4 @@
-"""What made-up people and chats are called: a word as it is written, and a Latin handle made of it."""
+"""Names of made-up users and chats: each is a word and a Latin handle derived from it."""
 
 # ruff: noqa: RUF001 (Cyrillic letters that look Latin are the point)
 

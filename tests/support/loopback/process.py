@@ -1,9 +1,8 @@
-"""Start `python -m loopback` as a process of its own, and tell it what to do.
+"""Runs `python -m support.loopback` as a separate process, and sends it commands.
 
-async with LoopbackProcess() as telegram:
-    bot = await telegram.new_bot()
-    client = await TelegramClient(telegram.at_home(MemorySession()), 1, "hash").start(bot_token=bot.token)
-    await telegram.push_crowd(bot, 50_000)
+async with LoopbackProcess() as telegram: bot = await telegram.new_bot() client = await
+    TelegramClient(telegram.at_home(MemorySession()), 1, "hash").start(bot_token=bot.token) await
+    telegram.push_crowd(bot, 50_000)
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class RemoteAccount(NamedTuple):
 
 
 class CommandError(Exception):
-    """The process could not do what it was told; its log, on stderr, says why."""
+    """A command failed. The process logs the reason on stderr."""
 
 
 class LoopbackProcess:
@@ -38,7 +37,7 @@ class LoopbackProcess:
         self.ports: dict[int, int] = {}
         self.public_key = ""
         self._process: asyncio.subprocess.Process
-        # One command at a time, so that every answer meets its own.
+        # Serialises commands, so that each gets its own answer.
         self._lock = asyncio.Lock()
 
     async def __aenter__(self) -> LoopbackProcess:
@@ -47,7 +46,7 @@ class LoopbackProcess:
             cwd=TESTS,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            # An interrupt from the keyboard is for this process; the other ends when its stdin closes.
+            # Keyboard interrupts are for this process only. The other exits when its stdin closes.
             start_new_session=True,
         )
         ready = await self._read_line()
@@ -66,30 +65,34 @@ class LoopbackProcess:
         return client_side.at_home(session, dc_id, self.host, port)
 
     async def new_user(self, phone: str | None = None, dc_id: int | None = None) -> RemoteAccount:
-        return RemoteAccount(**await self.tell("new_user", phone=phone, dc_id=dc_id))
+        return RemoteAccount(**await self.send("new_user", phone=phone, dc_id=dc_id))
 
     async def new_bot(self, dc_id: int | None = None) -> RemoteAccount:
-        return RemoteAccount(**await self.tell("new_bot", dc_id=dc_id))
+        return RemoteAccount(**await self.send("new_bot", dc_id=dc_id))
 
     async def prepare_crowd(self, count: int, first: int = 0) -> None:
-        await self.tell("prepare_crowd", count=count, first=first)
+        await self.send("prepare_crowd", count=count, first=first)
 
     async def push_crowd(self, account: RemoteAccount, count: int, first: int = 0, messages: int = 3) -> int:
-        """Push entities `first` to `first + count` of the world; answers how many connections got them."""
+        """Sends entities `first` to `first + count` of the world, and returns how many connections
+        got them.
+        """
         arguments = {"account": account.id, "count": count, "first": first, "messages": messages}
-        return (await self.tell("push_crowd", **arguments))["listeners"]
+        return (await self.send("push_crowd", **arguments))["listeners"]
 
     async def gather(self, channel: int, count: int, first: int = 0) -> None:
-        """Make users `first` to `first + count` of the world the members of its channel of that number."""
-        await self.tell("gather", channel=channel, count=count, first=first)
+        """Makes users `first` to `first + count` of the world the members of its channel of that
+        number.
+        """
+        await self.send("gather", channel=channel, count=count, first=first)
 
     async def add_contacts(self, account: RemoteAccount, count: int, first: int = 0) -> None:
-        await self.tell("add_contacts", account=account.id, count=count, first=first)
+        await self.send("add_contacts", account=account.id, count=count, first=first)
 
     async def hang_up(self) -> None:
-        await self.tell("hang_up")
+        await self.send("hang_up")
 
-    async def tell(self, command: str, **arguments: Any) -> dict[str, Any]:
+    async def send(self, command: str, **arguments: Any) -> dict[str, Any]:
         async with self._lock:
             self._process.stdin.write(json.dumps({command: arguments}).encode() + b"\n")
             await self._process.stdin.drain()

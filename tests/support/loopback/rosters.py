@@ -1,4 +1,4 @@
-"""Who belongs to which channel or group."""
+"""The members of channels and groups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Roster:
         self.ids = {member.peer_id for member in members}
 
     def search(self, query: str) -> Sequence[Known]:
-        """The members whose name or username has the query in it."""
+        """Returns the members whose name or username contains the query."""
         if not query:
             return self.members
         query = query.casefold()
@@ -24,7 +24,9 @@ class Roster:
 
     @cached_property
     def _texts(self) -> list[str]:
-        """What is searched; made at the first search, because it means reading every member back."""
+        """Returns the searchable texts, built at the first search because each member must be
+        deserialised.
+        """
         return [
             f"{utils.get_display_name(member.entity())} {member.username or ''}".casefold() for member in self.members
         ]
@@ -38,7 +40,7 @@ class Rosters:
         self._by_peer_id[peer_id] = Roster(members)
 
     def get(self, peer_id: int) -> Roster:
-        return self._by_peer_id.get(peer_id, NOBODY)
+        return self._by_peer_id.get(peer_id, EMPTY)
 
 
-NOBODY = Roster(())
+EMPTY = Roster(())

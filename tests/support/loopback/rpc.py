@@ -1,4 +1,4 @@
-"""From a request to its answer: the table of methods, and the wrappers around requests."""
+"""Answers requests: the table of methods, and the wrappers around requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 Method = Callable[["Call", Any], Any]
 
-# Wrappers that change nothing here. Messages are answered in order: invokeAfterMsg need not wait.
+# Wrappers without effect here. Messages are answered in order, so invokeAfterMsg need not wait.
 _TRANSPARENT = (
     functions.InvokeWithLayerRequest,
     functions.InitConnectionRequest,
@@ -31,7 +31,7 @@ _TRANSPARENT = (
 
 
 class RpcError(Exception):
-    """What the client gets as rpc_error."""
+    """Sent to the client as rpc_error."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(code, message)
@@ -41,7 +41,7 @@ class RpcError(Exception):
 
 @dataclass
 class Call:
-    """Who asks, and where."""
+    """The context of a request: the connection, the key and the request's wrappers."""
 
     telegram: DataCentres
     connection: Connection
@@ -59,9 +59,10 @@ class Call:
         return self.key.account
 
     def known(self, peer: Any) -> Known | None:
-        """Whom an input peer, user or channel means, if the account may know it: the hash has to be right.
+        """Returns the entity of an input peer, user or channel, or `None` if its access hash is
+        wrong.
 
-        Bots get away without a hash for those who have written to them.
+        Bots need no access hash for users that have written to them.
         """
         account = self.account
         if isinstance(peer, types.InputPeerSelf | types.InputUserSelf):
@@ -82,7 +83,9 @@ _methods: dict[type, tuple[Method, bool]] = {}
 
 
 def method(*requests: type, anonymous: bool = False) -> Callable[[Method], Method]:
-    """Register a function as the method for these requests; `anonymous` ones need nobody signed in."""
+    """Registers a function as the method for these requests. `anonymous` methods do not require a
+    signed-in account.
+    """
 
     def register(function: Method) -> Method:
         for request in requests:
@@ -93,11 +96,13 @@ def method(*requests: type, anonymous: bool = False) -> Callable[[Method], Metho
 
 
 def answer(call: Call, request: Any) -> Any:
-    """Unwrap the request and let its method answer it; raises `RpcError` where Telegram refuses."""
+    """Unwraps the request and returns its method's answer. Raises `RpcError` where Telegram returns
+    an error.
+    """
     request = _unwrap(call, request)
     function, anonymous = _methods.get(type(request), (None, True))
     if function is None:
-        log.warning("no method is built for %s", type(request).__name__)
+        log.warning("no method is implemented for %s", type(request).__name__)
         raise RpcError(400, "METHOD_NOT_BUILT")
     if not anonymous:
         call.require_account()
@@ -106,7 +111,7 @@ def answer(call: Call, request: Any) -> Any:
 
 
 def _unwrap(call: Call, request: Any) -> Any:
-    """Take the wrappers off, and note what they say."""
+    """Removes the wrappers, and stores their options in the call."""
     while True:
         if isinstance(request, functions.InvokeWithTakeoutRequest):
             if request.takeout_id not in call.account.takeouts:

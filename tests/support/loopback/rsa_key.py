@@ -1,4 +1,6 @@
-"""The data centres' RSA key: made at start, held in memory, given to clients as a public PEM."""
+"""The data centres' RSA key, which is generated at start and kept in memory. Clients get its public
+part as PEM.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class RsaKey:
 
     @property
     def fingerprint(self) -> int:
-        """The lower 64 bits of the SHA1 of the bare rsa_public_key, as Telegram names keys."""
+        """Returns the lower 64 bits of the SHA1 of the bare rsa_public_key, as Telegram identifies
+        keys.
+        """
         parts = (
             TLObject.serialize_bytes(number.to_bytes((number.bit_length() + 7) // 8, "big"))
             for number in (self._public.n, self._public.e)
@@ -41,17 +45,20 @@ class RsaKey:
         return struct.unpack("<q", sha1(b"".join(parts)).digest()[-8:])[0]
 
     def decrypt(self, block: bytes) -> tuple[bytes, bytes]:
-        """Decrypt `sha1(data) + data + random padding`; answer the SHA1, and the data still padded."""
+        """Decrypts `sha1(data) + data + random padding`. Returns the SHA1 and the padded data."""
         number = pow(int.from_bytes(block, "big"), self._private.d, self._private.n)
         plain = number.to_bytes(BLOCK, "big")[1:]
         return plain[:20], plain[20:]
 
 
 def _prime() -> int:
-    """Half a key. `rsa.newkeys` takes seconds, because it tests numbers that have small factors too."""
+    """Returns a prime of half the key's size.
+
+    `rsa.newkeys` takes seconds, because it also tests multiples of small primes.
+    """
     half = BITS // 2
     while True:
-        # The two highest bits are set, so that the product of two has all its bits.
+        # The two highest bits are set, so that the product of two primes has all its bits.
         number = secrets.randbits(half) | 3 << (half - 2) | 1
         if math.gcd(number, SMALL_FACTORS) == 1 and rsa.prime.is_prime(number) and number % EXPONENT != 1:
             return number
@@ -59,5 +66,7 @@ def _prime() -> int:
 
 @cache
 def rsa_key() -> RsaKey:
-    """This process's key. Making one still takes a moment, so all data centres of a process share it."""
+    """Returns this process's key. All data centres of a process share it, because generating one
+    takes a moment.
+    """
     return RsaKey()

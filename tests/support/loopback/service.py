@@ -1,4 +1,4 @@
-"""Service messages: the requests about the connection itself, answered without an rpc_result.
+"""Service messages: requests about the connection itself, which are answered without an rpc_result.
 
 https://core.telegram.org/mtproto/service_messages
 """
@@ -24,7 +24,7 @@ def is_service(request: Any) -> bool:
 
 
 def reply(key: AuthorizationKey, message: Received) -> Any | None:
-    """The reply to a service message, or None where it wants none."""
+    """Returns the reply to a service message, or `None` if it needs none."""
     make = _replies.get(type(message.obj))
     return make(key, message) if make else None
 
@@ -40,7 +40,7 @@ def _future_salts(key: AuthorizationKey, message: Received) -> types.FutureSalts
 
 
 def _destroyed(_key: AuthorizationKey, message: Received) -> types.DestroySessionNone:
-    """Sessions live as long as their connection here, so no other one is left to destroy."""
+    """Sessions end with their connection here, so there is no other session to destroy."""
     return types.DestroySessionNone(message.obj.session_id)
 
 
@@ -50,7 +50,7 @@ def _state_info(_key: AuthorizationKey, message: Received) -> types.MsgsStateInf
 
 _replies = {
     functions.PingRequest: _pong,
-    # The delay is not kept: a loopback client that vanishes closes its connection.
+    # The delay is ignored, because a loopback client that ends closes its connection.
     functions.PingDelayDisconnectRequest: _pong,
     functions.GetFutureSaltsRequest: _future_salts,
     functions.DestroySessionRequest: _destroyed,

@@ -1,4 +1,4 @@
-"""An MTProto session: a key, a number the client chose, and the counting of the server's messages."""
+"""An MTProto session: a key, the client's session ID, and the counters of the server's messages."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from telethon.tl.core import MessageContainer
 from . import envelope
 from .key_exchange import AuthorizationKey
 
-# Both are Telegram's bounds for a container; a larger message travels alone.
+# Telegram's limits for a container. A larger message is sent on its own.
 MAX_CONTAINER_BYTES = 1 << 20
 MAX_CONTAINER_MESSAGES = 100
 
 
 class Outgoing(NamedTuple):
-    """A message that has no number yet."""
+    """A message without a msg_id and seqno."""
 
     body: bytes
     is_content: bool
@@ -26,7 +26,9 @@ class Outgoing(NamedTuple):
 
 
 class MessageIds:
-    """Message ids are the time in 2^-32 seconds, always rising; the last two bits tell who sent them."""
+    """Generates message IDs: increasing times in 2^-32 seconds. The last two bits are the kind of
+    message.
+    """
 
     def __init__(self) -> None:
         self._last = 0
@@ -45,7 +47,7 @@ class Session:
         self._content_sent = 0
 
     def seal(self, outgoing: list[Outgoing]) -> Iterator[bytes]:
-        """Number the messages and encrypt them, in as few packets as the bounds of containers allow."""
+        """Numbers and encrypts the messages, in as few packets as the limits of containers allow."""
         batch: list[bytes] = []
         size = 0
         for item in outgoing:
@@ -59,7 +61,7 @@ class Session:
             yield self._encrypt(batch)
 
     def _number(self, item: Outgoing) -> bytes:
-        """Put msg_id, seqno and length before the body."""
+        """Prepends msg_id, seqno and length to the body."""
         seq_no = self._content_sent * 2
         if item.is_content:
             seq_no += 1

@@ -1,4 +1,4 @@
-"""Small helps around the TL types of whichever Telethon release is installed."""
+"""Helpers for the TL types of the installed Telethon release."""
 
 from __future__ import annotations
 
@@ -24,22 +24,24 @@ def _fields_of(cls: type) -> frozenset[str]:
 
 
 def build(cls: type, **fields: Any) -> Any:
-    """Make a `cls` from those of the fields that the installed release's class knows.
+    """Creates a `cls` from the fields that the installed release's class has, and ignores the
+    others.
 
-    Constructors gain and lose fields from layer to layer; the caller names the fields of all of them.
+    Constructors gain and lose fields from layer to layer. The caller passes the fields of all
+    layers.
     """
     known = _fields_of(cls)
     return cls(**{name: value for name, value in fields.items() if name in known})
 
 
 def vector(items: Iterable[Any]) -> bytes:
-    """Serialise a boxed vector of TL objects."""
+    """Serialises a boxed vector of TL objects."""
     parts = [item._bytes() for item in items]
     return struct.pack("<Ii", VECTOR, len(parts)) + b"".join(parts)
 
 
 def serialize(result: Any) -> bytes:
-    """Serialise what a method answers with: an object, a vector of them, or a Bool."""
+    """Serialises a method's result: an object, a vector of objects, or a Bool."""
     if result is True:
         return BOOL_TRUE
     if result is False:
@@ -50,13 +52,13 @@ def serialize(result: Any) -> bytes:
 
 
 def read(data: bytes) -> Any:
-    """Read one TL object; whatever follows it (padding) is left alone."""
+    """Reads a TL object, and ignores the padding after it."""
     with BinaryReader(data) as reader:
         return reader.tgread_object()
 
 
 def unzip(obj: Any) -> Any:
-    """The object inside a gzip_packed, or the object itself."""
+    """Returns the object inside a gzip_packed, or the object itself."""
     return read(obj.data) if isinstance(obj, GzipPacked) else obj
 
 
@@ -65,12 +67,12 @@ def to_datetime(seconds: int) -> datetime:
 
 
 def to_seconds(date: datetime | None) -> int:
-    """The Unix time of a date read off the wire; an absent one is 0 there."""
+    """Returns the Unix time of a received date, or 0 if it is absent."""
     return int(date.timestamp()) if date else 0
 
 
 class Serialized(TLObject):
-    """TL bytes that stand where an object is expected, so that they are made only once."""
+    """Serialised TL bytes in place of an object, so that it is serialised only once."""
 
     __slots__ = ("data",)
 

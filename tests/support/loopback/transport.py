@@ -1,4 +1,4 @@
-"""The three TCP transports: how packets are cut out of the byte stream.
+"""The three TCP transports, which split the byte stream into packets.
 
 https://core.telegram.org/mtproto/mtproto-transports
 """
@@ -16,7 +16,7 @@ MAX_PACKET = 1 << 24
 
 
 class TransportError(ConnectionError):
-    """The bytes are no packet of the transport they began with."""
+    """The bytes are not a valid packet of the connection's transport."""
 
 
 class Transport(Protocol):
@@ -38,7 +38,7 @@ class Abridged:
         return await self._take(reader, words * 4)
 
     async def _take(self, reader: StreamReader, count: int) -> bytes:
-        """Read, beginning with what `detect` had to read to tell the transports apart."""
+        """Reads bytes, starting with those that `detect` has already read."""
         taken, self._seen = self._seen[:count], self._seen[count:]
         return taken + await reader.readexactly(count - len(taken))
 
@@ -62,7 +62,7 @@ class Intermediate:
 
 
 class Full:
-    """Length, running number, packet and a CRC32 over all of it."""
+    """Length, sequence number, packet, and a CRC32 of all that."""
 
     def __init__(self, seen: bytes) -> None:
         self._seen = seen
@@ -89,7 +89,7 @@ class Full:
 
 
 async def detect(reader: StreamReader) -> Transport:
-    """Tell the transport by the first bytes a client sends."""
+    """Detects the transport by the client's first bytes."""
     first = await reader.readexactly(4)
     if first[:1] == ABRIDGED_TAG:
         return Abridged(first[1:])

@@ -1,8 +1,8 @@
 """A world of made-up users, channels and basic groups, as a busy bot sees them.
 
-Everything follows from a seed and a number: user 7 of seed 1 is the same person in every process, whoever
-was asked for before. 80 % are users, 15 % channels, 5 % groups; 60 % of users and channels have a username,
-20 % of the users show a phone, a third of all names is Cyrillic.
+Each entity depends only on a seed and a number: user 7 of seed 1 is equal in every process. 80% are
+users, 15% channels and 5% groups. 60% of users and channels have a username, 20% of users have a
+phone number, and a third of all names is Cyrillic.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _BLOCK, _BLOCK_USERS, _BLOCK_CHANNELS = 20, 16, 3
 
 
 class _Kind(NamedTuple):
-    """How the ids of a kind are spread. `number`, below four, is what they leave when divided by four."""
+    """The distribution of a kind's IDs. `number` is their remainder when divided by four."""
 
     number: int
     lowest: int
     bits: int
 
 
-# Like Telegram's own in size, and below ten thousand million, where marked ids stay unambiguous.
+# As large as Telegram's, and below 10^10, so that marked IDs are unambiguous.
 _USER = _Kind(0, 400_000_000, 31)
 _CHANNEL = _Kind(1, 1_000_000_000, 28)
 _CHAT = _Kind(2, 40_000_000, 30)
 
 
 class Crowd(NamedTuple):
-    """Users and chats in the two lists in which Telegram sends them."""
+    """Users and chats, as the two lists that Telegram sends."""
 
     users: list[types.User]
     chats: list[types.Channel | types.Chat]
@@ -49,7 +49,7 @@ class Crowd(NamedTuple):
 class World:
     def __init__(self, seed: int = 1) -> None:
         self.seed = seed
-        # Photos and states repeat among people; sharing the objects makes a large crowd cheap to build.
+        # Users share photos and states, which makes a large crowd cheap to build.
         self._user_photos = [types.UserProfilePhoto(photo_id=self._mix(3, n) >> 1, dc_id=2) for n in range(64)]
         self._chat_photos = [types.ChatPhoto(photo_id=self._mix(4, n) >> 1, dc_id=2) for n in range(64)]
         self._states = [types.UserStatusRecently(), types.UserStatusLastWeek(), types.UserStatusLastMonth()]
@@ -65,7 +65,7 @@ class World:
         return [self.chat(number) for number in range(first, first + count)]
 
     def entities(self, count: int, first: int = 0) -> Iterator[types.User | types.Channel | types.Chat]:
-        """Entities of all kinds, mixed as they come to a bot."""
+        """Yields entities of all kinds, mixed as a bot receives them."""
         for number in range(first, first + count):
             block, place = divmod(number, _BLOCK)
             if place < _BLOCK_USERS:
@@ -76,7 +76,7 @@ class World:
                 yield self.chat(block)
 
     def crowd(self, count: int, first: int = 0) -> Crowd:
-        """`count` entities of all kinds, as the users and chats of one update."""
+        """Returns `count` entities of all kinds, as the users and chats of an update."""
         crowd = Crowd([], [])
         for entity in self.entities(count, first):
             (crowd.users if isinstance(entity, types.User) else crowd.chats).append(entity)
@@ -135,7 +135,7 @@ class World:
         )
 
     def _id(self, kind: _Kind, number: int) -> int:
-        """Multiplying by an odd number shuffles all numbers of so many bits: no two of them meet."""
+        """Returns a unique ID. Multiplying by an odd number permutes all numbers of the given bits."""
         shuffled = (number * 0x9E3779B1 + self.seed) % (1 << kind.bits)
         return kind.lowest + 4 * shuffled + kind.number
 
@@ -147,7 +147,7 @@ class World:
         return (CYRILLIC if chance == 0 else LATIN), bits
 
     def _mix(self, stream: int, number: int) -> int:
-        """64 bits that look random but follow from seed, stream and number (the splitmix64 generator)."""
+        """Returns 64 pseudorandom bits of seed, stream and number (the splitmix64 generator)."""
         bits = (number * 0x9E3779B97F4A7C15 + (self.seed * 16 + stream) * 0xD1342543DE82EF95) & _64_BITS
         bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
         bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & _64_BITS
@@ -159,12 +159,14 @@ class World:
 
 
 def _pick(bits: int, choices: Sequence[T]) -> tuple[int, T]:
-    """Spend as many of the random bits as it takes to choose one."""
+    """Chooses an item, and returns the unused random bits and the item."""
     bits, index = divmod(bits, len(choices))
     return bits, choices[index]
 
 
 def _username(name: Name, unique: int) -> str:
-    """Unique because ids are; one in eight is written with a capital letter, as people do."""
+    """Returns a unique username that contains the unique ID. One in eight starts with a capital
+    letter.
+    """
     handle = name.handle if unique // 4 % 8 else name.handle.capitalize()
     return f"{handle}_{unique:x}"

@@ -1,7 +1,7 @@
-/* Loaded into a process before all else, it writes down what is done to some files, in the order in which it is done.
+/* A preloaded library that records the operations on some files, in their order.
  *
  * The files are those whose path begins with $RECORDED_FOLDER, and the folder itself. Each record in $RECORDER_LOG is a
- * struct record and the bytes that belong to it: a path, or what was written.
+ * struct record followed by its data: a path, or the bytes that were written.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 enum { OPENED = 'o', WRITTEN = 'w', TRUNCATED = 't', SYNCED = 's', CLOSED = 'c', UNLINKED = 'u', RENAMED = 'r' };
-enum { MOST_FILES = 65536 };
+enum { MAX_FILES = 65536 };
 
 struct record {
     int64_t what;
@@ -27,7 +27,7 @@ struct record {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static char is_recorded[MOST_FILES];
+static char is_recorded[MAX_FILES];
 static const char *folder;
 static int output = -1;
 
@@ -50,37 +50,37 @@ static void note(int what, int fd, int64_t number, const void *bytes, size_t siz
 }
 
 static void note_opened(int fd, const char *path, int flags) {
-    if (fd < MOST_FILES) {
+    if (fd < MAX_FILES) {
         is_recorded[fd] = 1;
         note(OPENED, fd, flags, path, strlen(path));
     }
 }
 
-/* What begins with the folder is an absolute path: the folder that an `...at` function is given does not matter. */
-static int is_ours(const char *path) {
+/* A path that begins with the folder is absolute, so the folder descriptor of the `...at` functions does not matter. */
+static int is_in_folder(const char *path) {
     return folder && output >= 0 && path && strncmp(path, folder, strlen(folder)) == 0;
 }
 
 static int is_open(int fd) {
-    return fd >= 0 && fd < MOST_FILES && is_recorded[fd];
+    return fd >= 0 && fd < MAX_FILES && is_recorded[fd];
 }
 
-/* The function that ours stands before. */
+/* The function that ours overrides. */
 #define REAL(name)                 \
     static __typeof__(name) *real; \
     if (!real)                     \
         real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name);
 
-/* Does it; and, if it is ours, writes down that it is done before anybody else does anything. */
-#define RECORDED(type, is_to_be, call, is_done, ...) \
-    if (!(is_to_be))                                 \
-        return call;                                 \
-    pthread_mutex_lock(&lock);                       \
-    type result = call;                              \
-    if (is_done) {                                   \
-        __VA_ARGS__;                                 \
-    }                                                \
-    pthread_mutex_unlock(&lock);                     \
+/* Makes the call. If it concerns a recorded file, records it before any other thread makes one. */
+#define RECORDED(type, should_record, call, is_done, ...) \
+    if (!(should_record))                                 \
+        return call;                                      \
+    pthread_mutex_lock(&lock);                            \
+    type result = call;                                   \
+    if (is_done) {                                        \
+        __VA_ARGS__;                                      \
+    }                                                     \
+    pthread_mutex_unlock(&lock);                          \
     return result;
 
 #define MODE                                                   \
@@ -92,16 +92,16 @@ static int is_open(int fd) {
         va_end(rest);                                          \
     }
 
-#define OPEN(name)                                                                                           \
-    int name(const char *path, int flags, ...) {                                                             \
-        REAL(name) MODE                                                                                      \
-        RECORDED(int, is_ours(path), real(path, flags, mode), result >= 0, note_opened(result, path, flags)) \
+#define OPEN(name)                                                                                                \
+    int name(const char *path, int flags, ...) {                                                                  \
+        REAL(name) MODE                                                                                           \
+        RECORDED(int, is_in_folder(path), real(path, flags, mode), result >= 0, note_opened(result, path, flags)) \
     }
 
-#define OPENAT(name)                                                                                             \
-    int name(int at, const char *path, int flags, ...) {                                                         \
-        REAL(name) MODE                                                                                          \
-        RECORDED(int, is_ours(path), real(at, path, flags, mode), result >= 0, note_opened(result, path, flags)) \
+#define OPENAT(name)                                                                                                  \
+    int name(int at, const char *path, int flags, ...) {                                                              \
+        REAL(name) MODE                                                                                               \
+        RECORDED(int, is_in_folder(path), real(at, path, flags, mode), result >= 0, note_opened(result, path, flags)) \
     }
 
 #define PWRITE(name, offset_t)                                                \
@@ -149,17 +149,17 @@ int close(int fd) {
 
 int unlink(const char *path) {
     REAL(unlink)
-    RECORDED(int, is_ours(path), real(path), result == 0, note(UNLINKED, -1, 0, path, strlen(path)))
+    RECORDED(int, is_in_folder(path), real(path), result == 0, note(UNLINKED, -1, 0, path, strlen(path)))
 }
 
 int unlinkat(int at, const char *path, int flags) {
     REAL(unlinkat)
-    RECORDED(int, is_ours(path), real(at, path, flags), result == 0, note(UNLINKED, -1, 0, path, strlen(path)))
+    RECORDED(int, is_in_folder(path), real(at, path, flags), result == 0, note(UNLINKED, -1, 0, path, strlen(path)))
 }
 
 int rename(const char *from, const char *to) {
     REAL(rename)
     char both[8192];
     int size = snprintf(both, sizeof both, "%s%c%s", from, 0, to);
-    RECORDED(int, is_ours(from), real(from, to), result == 0, note(RENAMED, -1, 0, both, (size_t)size))
+    RECORDED(int, is_in_folder(from), real(from, to), result == 0, note(RENAMED, -1, 0, both, (size_t)size))
 }

@@ -1,4 +1,4 @@
-"""What a real process did to its files: `recorder.c` is loaded into it before all else and writes it down."""
+"""Records what a real process does to its files, by `recorder.c`, which is preloaded into it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from support.power_cut.disk import ABOUT_NAMES, OPENED, WRITTEN, Operation, read_log
-from support.power_cut.life import BEGINS, CALLS, MARKS
+from support.power_cut.disk import NAME_OPERATIONS, OPENED, WRITTEN, Operation, read_log
+from support.power_cut.program import BEGINS, CALLS, MARKS
 
 HERE = Path(__file__).parent
 
 
 @dataclass
 class Mark:
-    """A word of the program in between; see `life.py`."""
+    """A mark of the program between its operations; see `program.py`."""
 
     what: str
     is_saved: dict[str, int] | None = None
@@ -33,8 +33,8 @@ def compile_recorder(compiler: str, folder: Path) -> Path:
     return library
 
 
-def record_life(recorder: Path, session: Path) -> list[Event]:
-    """Has the program live with that session file, which is in a folder of its own."""
+def record_program(recorder: Path, session: Path) -> list[Event]:
+    """Runs the program on that session file, which is alone in its folder, and returns the events."""
     folder = session.parent
     log = folder.with_suffix(".log")
     log.unlink(missing_ok=True)
@@ -44,37 +44,41 @@ def record_life(recorder: Path, session: Path) -> list[Event]:
         "RECORDED_FOLDER": str(folder),
         "RECORDER_LOG": str(log),
     }
-    subprocess.run([sys.executable, "-m", "support.power_cut.life", session], check=True, env=environment)
+    subprocess.run([sys.executable, "-m", "support.power_cut.program", session], check=True, env=environment)
     return _events(log, folder)
 
 
-def is_as_planned(events: list[Event]) -> bool:
-    """Whether nothing was written before the program called for it: if it is held up for half a second while it
-    receives something, the session's own thread writes the half of it.
+def is_valid_recording(events: list[Event]) -> bool:
+    """Returns `True` if nothing was written before the program saved.
+
+    If the program stalls for half a second between its changes, the session's writer thread saves
+    part of them.
     """
-    is_planned = True
+    is_write_expected = True
     for event in events:
         if not isinstance(event, Mark):
-            if not is_planned:
+            if not is_write_expected:
                 return False
         elif event.what in (BEGINS, CALLS):
-            is_planned = event.what == CALLS
+            is_write_expected = event.what == CALLS
     return True
 
 
 def _events(log: Path, folder: Path) -> list[Event]:
-    """With marks in the place of what was written to their file; and without what SQLite shares between processes in
-    `-shm` beside a file in WAL mode, which is made anew by whoever opens it first.
+    """Reads the log. Writes to the marks' file become marks.
+
+    Operations on the `-shm` file of WAL mode are left out, because SQLite recreates it when the
+    file is first opened.
     """
     events: list[Event] = []
     names: dict[int, str] = {}
     for operation in read_log(log, folder):
-        name = operation.data.decode() if operation.what in ABOUT_NAMES else names[operation.fd]
+        name = operation.data.decode() if operation.what in NAME_OPERATIONS else names[operation.fd]
         if operation.what == OPENED:
             names[operation.fd] = name
         if name == MARKS and operation.what == WRITTEN:
-            what, more = json.loads(operation.data)
-            events.append(Mark(what, **more))
+            kind, details = json.loads(operation.data)
+            events.append(Mark(kind, **details))
         elif name != MARKS and not name.endswith("-shm"):
             events.append(operation)
     return events

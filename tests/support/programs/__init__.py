@@ -1,4 +1,4 @@
-"""Programs that tests run in processes of their own: `python -m support.programs.NAME ARGUMENTS`."""
+"""Programs that tests run in separate processes: `python -m support.programs.NAME ARGUMENTS`."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import sys
 
 
 def command(name: str, *arguments: object, options: tuple[str, ...] = ()) -> list[str]:
-    """The command that runs a program of this folder, with `options` for the interpreter."""
+    """Returns the command that runs a program of this folder, with `options` for the interpreter."""
     return [sys.executable, *options, "-m", f"{__name__}.{name}", *map(str, arguments)]

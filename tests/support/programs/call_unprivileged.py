@@ -1,4 +1,6 @@
-"""Gives up root, calls the command line with each list of words in its argument, and prints the answers as JSON."""
+"""Drops root privileges, runs the command line with each list of arguments in the JSON argument,
+and prints the results as JSON.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import sys
 from support.cli import call
 from support.unprivileged import NOBODY
 
-# Loads everything first: another user may not be able to read where Python is.
+# Loads all modules first, because the other user may not be able to read Python's folder.
 for command in ("info", "check", "entities", "export"):
     assert call(command, "anna").code == 0
 if os.getuid() == 0:

@@ -1,4 +1,4 @@
-"""Forks children that outlive it while a thread writes and saves."""
+"""Forks children that outlive this process, while a thread changes and saves a session."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from telethon_session_rust import RustSQLiteSession
 session, crowd = RustSQLiteSession("anna"), entities.crowd(5000)
 
 
-def give_all() -> None:
+def write() -> None:
     for number in range(20):
         session.process_entities([entities.user(entity.id, number) for entity in crowd])
         session.save()
 
 
-thread = threading.Thread(target=give_all)
+thread = threading.Thread(target=write)
 thread.start()
 for _ in range(5):
     time.sleep(0.05)

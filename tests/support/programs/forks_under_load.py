@@ -1,5 +1,7 @@
-"""Programs that fork often while their threads use a session as hard as they can: `python forks_under_load.py WAY`, for
-`test_forks_under_load.py`. One that hangs says where each thread is, and ends.
+"""Programs that fork often while their threads use a session; `test_forks_under_load.py` runs them.
+
+`python -m support.programs.forks_under_load SCENARIO`. If it hangs, it prints a traceback of each
+thread and exits.
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ from typing import Any
 from telethon.tl import types
 
 from support import entities
-from support.forks import PATIENCE, in_a_child
+from support.forks import TIMEOUT, in_a_child
 from telethon_session_rust import RustSQLiteSession
 
 FORKS = 48
 CROWD = entities.crowd(2000)
-PAGES = [CROWD[at : at + 20] for at in range(0, len(CROWD), 20)]
+BATCHES = [CROWD[at : at + 20] for at in range(0, len(CROWD), 20)]
 SESSIONS: list[Any] = []
 
 
@@ -33,8 +35,8 @@ async def flush(session: Any) -> None:
         await session.flush()
 
 
-def look(session: Any) -> None:
-    for key in ("user1", 2, "nobody"):
+def look_up(session: Any) -> None:
+    for key in ("user1", 2, "unknown"):
         with suppress(ValueError):
             session.get_input_entity(key)
 
@@ -46,15 +48,17 @@ def update(session: Any) -> None:
 
 @contextmanager
 def load() -> Iterator[None]:
-    """A session that six threads use, and that has the whole crowd at the end."""
-    session, is_over, pages = RustSQLiteSession("anna"), threading.Event(), cycle(PAGES)
+    """Uses a session in six threads within a `with` block. The session contains the whole crowd at
+    the end.
+    """
+    session, is_over, batches = RustSQLiteSession("anna"), threading.Event(), cycle(BATCHES)
     SESSIONS.append(session)
     session.process_entities(CROWD)
     uses: list[Callable[[], Any]] = [
-        lambda: session.process_entities(next(pages)),
+        lambda: session.process_entities(next(batches)),
         lambda: session.save(),
         lambda: asyncio.run(flush(session)),
-        lambda: look(session),
+        lambda: look_up(session),
         lambda: update(session),
         lambda: RustSQLiteSession("bert").close(),
     ]
@@ -74,13 +78,13 @@ def load() -> Iterator[None]:
     session.close()
 
 
-def is_alive() -> None:
-    """Said by the parent only: a child has not the thread that listens. A child that hangs is noticed before."""
-    faulthandler.dump_traceback_later(2 * PATIENCE, exit=True)
+def restart_watchdog() -> None:
+    """Restarts the parent's watchdog. A hanging child is noticed earlier, by the parent's timeout."""
+    faulthandler.dump_traceback_later(2 * TIMEOUT, exit=True)
 
 
-def live(n: int) -> int:
-    """What a child does with its parent's session."""
+def use_in_child(n: int) -> int:
+    """Uses the parent's session in a child."""
     (session,) = SESSIONS
     assert session.get_input_entity("user1") == types.InputPeerUser(1, -104729)
     session.process_entities([entities.user(10**6 + n, n)])
@@ -91,26 +95,26 @@ def live(n: int) -> int:
 
 def one_thread() -> None:
     for n in range(FORKS):
-        is_alive()
-        in_a_child(partial(live, n))
+        restart_watchdog()
+        in_a_child(partial(use_in_child, n))
 
 
 def two_threads() -> None:
     with ThreadPoolExecutor(2) as threads:
-        for result in [threads.submit(in_a_child, partial(live, n)) for n in range(FORKS)]:
-            is_alive()
+        for result in [threads.submit(in_a_child, partial(use_in_child, n)) for n in range(FORKS)]:
+            restart_watchdog()
             result.result()
 
 
 def pools() -> None:
     for first in range(0, FORKS, 4):
-        is_alive()
+        restart_watchdog()
         with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("fork")) as pool:
             numbers = range(first, first + 4)
-            assert list(pool.map(live, numbers)) == list(numbers)
+            assert list(pool.map(use_in_child, numbers)) == list(numbers)
 
 
 if __name__ == "__main__":
-    is_alive()
+    restart_watchdog()
     with load():
         globals()[sys.argv[1]]()

@@ -1,6 +1,7 @@
-"""`python on_loopback.py PROGRAM ...` runs a program as it is, with loopback data centres in the place of Telegram's.
+"""Runs an unchanged program with the loopback data centres in place of Telegram's.
 
-LOOPBACK in its environment says where they are, and which key they have.
+`python -m support.programs.on_loopback PROGRAM ARGUMENTS`. The environment variable `LOOPBACK` has
+the data centres' address and key as JSON.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from telethon.client import telegrambaseclient
 from support.loopback import trust
 
 if __name__ == "__main__":
-    where = json.loads(os.environ.pop("LOOPBACK"))
-    telegrambaseclient.DEFAULT_DC_ID = where["dc_id"]
-    telegrambaseclient.DEFAULT_IPV4_IP = where["host"]
-    telegrambaseclient.DEFAULT_PORT = where["port"]
-    trust(where["public_key"])
-    # Whoever starts the tests in the background has programs ignore it.
+    address = json.loads(os.environ.pop("LOOPBACK"))
+    telegrambaseclient.DEFAULT_DC_ID = address["dc_id"]
+    telegrambaseclient.DEFAULT_IPV4_IP = address["host"]
+    telegrambaseclient.DEFAULT_PORT = address["port"]
+    trust(address["public_key"])
+    # A shell makes background programs ignore this signal.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     del sys.argv[0], sys.path[0]
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,4 +1,4 @@
-"""Has the core of sessions panic again and again, and uses them between two panics."""
+"""Makes the core of sessions panic repeatedly, and uses the sessions after each panic."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from telethon_session_rust import RustMemorySession, RustSQLiteSession
 
 
 def check(session: Any, number: int) -> None:
-    name = f"somebody_{number}"
-    session.process_entities([entities.user(number + 1, number, username=name)])
+    username = f"user_{number}"
+    session.process_entities([entities.user(number + 1, number, username=username)])
     for _ in range(2):
         try:
             session._panic(number % 2 == 0)
         except Exception as error:
             assert type(error) is RuntimeError, type(error)
-            assert "a defect of telethon-session-rust" in str(error) and "told to" in str(error)
+            assert "a bug in telethon-session-rust" in str(error) and "on purpose" in str(error)
         else:
             raise SystemExit("no error")
-    # Nothing that it held is held for ever, in whatever thread.
+    # The panic left no lock held, so that another thread can use the session.
     found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(session.get_input_entity(name)))
+    thread = threading.Thread(target=lambda: found.append(session.get_input_entity(username)))
     thread.start()
     thread.join()
     assert found[0].user_id == number + 1

@@ -1,4 +1,6 @@
-"""Switches `anna.session` to each journal mode on standard input, and prints the mode it is then in."""
+"""Switches `anna.session` to each journal mode on standard input, and prints the mode it is then
+in.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes what `give_number(session, 1)` has stored in `anna.session` to what 2 would have."""
+"""Changes the rows that `add_numbered(session, 1)` stored in `anna.session` to those of 2."""
 
 from __future__ import annotations
 

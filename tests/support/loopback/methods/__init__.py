@@ -1,4 +1,4 @@
-"""The methods clients may call, a module for each of Telegram's namespaces."""
+"""The methods that clients may call, with a module for each of Telegram's namespaces."""
 
 from . import account, auth, channels, contacts, help, messages, updates, users
 

@@ -1,4 +1,4 @@
-"""auth.*: signing in and out, and carrying an authorization to another data centre."""
+"""auth.*: signing in and out, and transferring an authorization to another data centre."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def import_authorization(call: Call, request: functions.auth.ImportAuthorization
 @method(functions.auth.LogOutRequest)
 def log_out(call: Call, _request: functions.auth.LogOutRequest) -> types.auth.LoggedOut | bool:
     call.key.account = None
-    # Layers before 136 answer with a Bool.
+    # Layers before 136 return a Bool.
     return types.auth.LoggedOut() if hasattr(types.auth, "LoggedOut") else True
 
 

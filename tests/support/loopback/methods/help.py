@@ -1,4 +1,4 @@
-"""help.*: where the data centres are."""
+"""help.*: the addresses of the data centres."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..rpc import Call, method
 
 CONFIG_LIFE = 3600
 
-# What clients are told about sizes and waits, in whole numbers; Telethon uses none of them.
+# Limits that clients are sent. Telethon uses none of them.
 LIMITS = {
     "chat_size_max": 200,
     "megagroup_size_max": 200_000,

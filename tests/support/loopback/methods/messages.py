@@ -1,4 +1,4 @@
-"""messages.*: dialogs, basic groups, and sending a text."""
+"""messages.*: dialogs, basic groups, and sending text messages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def get_full_chat(call: Call, request: functions.messages.GetFullChatRequest) ->
         participants=types.ChatParticipants(chat.id, participants, version=1),
         notify_settings=types.PeerNotifySettings(),
     )
-    return types.messages.ChatFull(full, chats=[chat], users=[call.account.sees(one) for one in members])
+    return types.messages.ChatFull(full, chats=[chat], users=[call.account.sees(member) for member in members])
 
 
 @method(functions.messages.GetDialogsRequest)
@@ -49,7 +49,7 @@ def get_dialogs(call: Call, request: functions.messages.GetDialogsRequest) -> ty
     known = call.telegram.directory.get
     dialogs = [dialog for dialog in account.mailbox.dialogs.values() if known(dialog.peer_id)]
     dialogs.sort(key=_newest_first)
-    page = [one for one in dialogs if _comes_after(one, request)][: min(request.limit, MAX_DIALOGS)]
+    page = [dialog for dialog in dialogs if _comes_after(dialog, request)][: min(request.limit, MAX_DIALOGS)]
     peers = [account.sees(known(dialog.peer_id)) for dialog in page]
     return types.messages.DialogsSlice(
         count=len(dialogs),
@@ -64,7 +64,7 @@ def _newest_first(dialog: Dialog) -> tuple[int, int, int]:
 
 
 def _comes_after(dialog: Dialog, request: functions.messages.GetDialogsRequest) -> bool:
-    """Whether the dialog is beyond the one with which the client's last page ended."""
+    """Returns `True` if the dialog comes after the last one of the client's previous page."""
     offset_date = tl.to_seconds(request.offset_date)
     if offset_date == 0:
         return True
@@ -98,7 +98,7 @@ def send_message(call: Call, request: functions.messages.SendMessageRequest) -> 
         raise RpcError(400, "PEER_ID_INVALID")
     sender = call.account
     for account in _receivers(call, chat):
-        # A private chat is named after the other side.
+        # In a private chat, the peer is the other user.
         seen_as = sender.known if chat.is_user else chat
         message = text_message(seen_as, request.message, sender.known)
         call.telegram.deliver(account, [_new_message(message)], [sender.known, chat])
@@ -117,7 +117,7 @@ def _new_message(message: types.Message) -> types.UpdateNewMessage | types.Updat
 
 
 def _receivers(call: Call, chat: Known) -> list[Account]:
-    """The other accounts of these data centres that are in the chat."""
+    """Returns the other accounts of these data centres that are in the chat."""
     ids = {chat.peer_id} if chat.is_user else call.telegram.rosters.get(chat.peer_id).ids
     accounts = (call.telegram.accounts.get(user_id) for user_id in ids - {call.account.id})
     return [account for account in accounts if account]

@@ -1,4 +1,4 @@
-"""updates.*: what happened while a client was away.
+"""updates.*: what happened while a client was disconnected.
 
 https://core.telegram.org/api/updates#recovering-gaps
 """
@@ -14,7 +14,7 @@ from ..directory import Known, split
 from ..mailbox import NO_SEQ, Event, Packet
 from ..rpc import Call, RpcError, method
 
-# After how many seconds without news a client should ask again.
+# The number of seconds without updates after which a client should poll.
 CHANNEL_TIMEOUT = 30
 
 
@@ -44,10 +44,10 @@ def get_difference(
 
 
 def _other_updates(events: Iterable[Event]) -> list[tl.Serialized | types.UpdateChannelTooLong]:
-    """All that is no private message.
+    """Returns all updates that are not private messages.
 
-    Of channels come both updateChannelTooLong and the updates themselves: a client that knows the
-    channel's pts asks for its difference and skips the updates, one that does not takes the updates.
+    For channels, it returns both updateChannelTooLong and the updates. A client that knows the
+    channel's pts requests the difference and skips the updates. Other clients use the updates.
     """
     others: list[tl.Serialized | types.UpdateChannelTooLong] = []
     channels: set[int] = set()
@@ -61,8 +61,8 @@ def _other_updates(events: Iterable[Event]) -> list[tl.Serialized | types.Update
 
 
 def _entities_of(packets: Iterable[Packet]) -> Iterable[Known]:
-    """Everybody in the packets, once, as last seen."""
-    return {one.peer_id: one for packet in packets for one in (*packet.users, *packet.chats)}.values()
+    """Returns the entities of the packets, each in its latest version."""
+    return {entity.peer_id: entity for packet in packets for entity in (*packet.users, *packet.chats)}.values()
 
 
 @method(functions.updates.GetChannelDifferenceRequest)
@@ -79,7 +79,7 @@ def get_channel_difference(
     rest = len(events) - request.limit
     events = events[: request.limit]
     senders = (call.telegram.directory.get(event.sender_id) for event in events if event.sender_id)
-    entities = {one.peer_id: call.account.sees(one) for one in (channel, *senders) if one}
+    entities = {entity.peer_id: call.account.sees(entity) for entity in (channel, *senders) if entity}
     return types.updates.ChannelDifference(
         pts=events[-1].pts,
         new_messages=[event.message for event in events if event.message],

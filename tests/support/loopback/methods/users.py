@@ -28,7 +28,7 @@ def get_full_user(call: Call, request: functions.users.GetFullUserRequest) -> ob
         common_chats_count=0,
         about="Made up.",
     )
-    # Layers before 137 have the user inside the full one, later ones beside it.
+    # Layers before 137 have the user inside `UserFull`, later ones beside it.
     if not hasattr(types, "users"):
         return full
     return types.users.UserFull(full, chats=[], users=[user])
