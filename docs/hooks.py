@@ -1,4 +1,4 @@
-"""Pages that lie outside of docs/, where people look for them in the repository, are part of the site."""
+"""Adds the pages outside docs/ to the site."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """In the site, what is in docs/ is beside what lies outside of it."""
+    """Makes links work in the site, where all pages are in one folder."""
     return re.sub(r"\]\((?:\.\./|docs/)", "](", markdown)
