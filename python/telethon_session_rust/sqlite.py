@@ -78,9 +78,8 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
             SessionFileLockedError: Another program holds the file for longer than `timeout`.
             SessionFileUnavailableError: The file cannot be opened, created or read.
             SessionFileUpgradeError: The file is of an older version and cannot be upgraded.
-                sqlite3.NotSupportedError: A subclass overrides `_cursor` with a connection that is
-                not Python's `sqlite3`
-                on that file. The session would not use it.
+            sqlite3.NotSupportedError: A subclass overrides `_cursor` with a connection that is not
+                Python's `sqlite3` on that file. The session would not use it.
         """
         super().__init__(timeout)
         self._filename: str = ":memory:"
