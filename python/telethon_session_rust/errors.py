@@ -60,7 +60,7 @@ class SessionInUseError(SessionError):
 
     def __init__(self, message: str = "", filename: str = "", pid: int = 0) -> None:
         super().__init__(message, str(filename))
-        self.filename = self.place
+        self.filename: str = self.place
         self.pid = pid
 
     def __reduce__(self) -> tuple[object, ...]:
