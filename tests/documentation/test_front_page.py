@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
-from support.documents import ROOT
-
 pytestmark = pytest.mark.any_release
 
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 REPOSITORY = "telethon-session-rust/telethon-session-rust"
 SITE = "https://telethon-session-rust.github.io/telethon-session-rust/"

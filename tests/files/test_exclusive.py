@@ -105,8 +105,8 @@ def test_a_child_does_not_inherit_the_lock() -> None:
 
 def test_no_file_is_left() -> None:
     session = RustSQLiteSession("anna", exclusive=True)
-    session.process_entities([entities.user(1, 1, username="anna")])
-    assert session.get_input_entity("anna") == types.InputPeerUser(1, 1)
+    session.process_entities([entities.user(1, 1, username="annika")])
+    assert session.get_input_entity("annika") == types.InputPeerUser(1, 1)
     session.close()
     if sys.platform == "linux":
         assert [path.name for path in Path().iterdir()] == ["anna.session"]
