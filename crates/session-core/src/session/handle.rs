@@ -1,12 +1,10 @@
 //! The open store, and the lock that a thread holds while it uses the store.
 
-use std::sync::{PoisonError, TryLockError};
-
 use super::Session;
 use super::stored_login::StoredLogin;
 use crate::fork;
 use crate::store::{Lease, Revision, Store};
-use crate::sync::{MutexGuard, Ordering};
+use crate::sync::{self, MutexGuard, Ordering};
 
 /// The open store, if it is open, and what is known of it.
 #[derive(Default)]
@@ -46,7 +44,7 @@ impl StoreHandle {
 impl Session {
     /// Locks the store.
     pub(super) fn lock_store(&self) -> MutexGuard<'_, StoreHandle> {
-        let mut handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handle = sync::lock(&self.handle);
         handle.reset_after_fork();
         handle
     }
@@ -61,11 +59,7 @@ impl Session {
 
     /// Locks the store if no other thread has it locked.
     pub(super) fn try_lock_store(&self) -> Option<MutexGuard<'_, StoreHandle>> {
-        let mut handle = match self.handle.try_lock() {
-            Ok(handle) => handle,
-            Err(TryLockError::Poisoned(error)) => error.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
+        let mut handle = sync::try_lock(&self.handle)?;
         handle.reset_after_fork();
         Some(handle)
     }

@@ -78,8 +78,8 @@ impl Session {
         }
     }
 
-    /// Returns what was found in the store or, if the store failed, what `cached` returns. A lock
-    /// is no news; any other failure is recorded.
+    /// Returns what was found in the store or, if the store failed, what `cached` returns. Records
+    /// the failure, unless time alone may clear it.
     pub(super) fn or_cached<T>(
         &self,
         handle: &mut StoreHandle,

@@ -5,12 +5,12 @@
 //! a system call, so a few entities wait for more.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex as StdMutex, PoisonError, TryLockError};
+use std::sync::Mutex as StdMutex;
 use std::time::Instant;
 
 use crate::entity_table::EntityBatch;
 use crate::fork;
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{self, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// How many waiting entities are worth waking the writer.
 const WAKE_THRESHOLD: usize = 2000;
@@ -84,16 +84,15 @@ impl Inbox {
         if self.is_above_high_water() {
             return Err(batch);
         }
-        match self.queue.try_lock() {
-            Ok(queue) => Ok(self.push_into(queue, batch)),
-            Err(TryLockError::Poisoned(error)) => Ok(self.push_into(error.into_inner(), batch)),
-            Err(TryLockError::WouldBlock) => Err(batch),
+        match sync::try_lock(&self.queue) {
+            Some(queue) => Ok(self.push_into(queue, batch)),
+            None => Err(batch),
         }
     }
 
     /// Queues a batch.
     pub(super) fn push(&self, batch: EntityBatch) -> Wake {
-        self.push_into(self.queue(), batch)
+        self.push_into(sync::lock(&self.queue), batch)
     }
 
     /// Takes out the first batch.
@@ -101,7 +100,7 @@ impl Inbox {
         if self.is_empty() {
             return None;
         }
-        let mut queue = self.queue();
+        let mut queue = sync::lock(&self.queue);
         queue.reset_after_fork();
         let batch = queue.batches.pop_front()?;
         let since = queue.since.unwrap_or_else(Instant::now);
@@ -135,10 +134,6 @@ impl Inbox {
         }
         queue.since = Some(Instant::now());
         Wake::Deferred
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -199,7 +194,7 @@ mod tests {
         for _ in 0..BATCH {
             inbox.push(batch(1));
         }
-        assert_eq!(inbox.queue().batches.len(), 1);
+        assert_eq!(sync::lock(&inbox.queue).batches.len(), 1);
         assert!(inbox.try_push(batch(HIGH_WATER)).is_ok());
         assert_eq!(inbox.try_push(batch(1)).unwrap_err().len(), 1);
     }

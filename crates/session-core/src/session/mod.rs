@@ -38,11 +38,11 @@ pub use state::OnSaved;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::store::{Backend, Place};
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{self, AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 use handle::StoreHandle;
 use inbox::Inbox;
@@ -169,7 +169,7 @@ impl Session {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = sync::lock(&self.state);
         state.reset_after_fork();
         state
     }
@@ -190,11 +190,7 @@ impl Session {
     }
 
     fn try_state(&self) -> Option<MutexGuard<'_, State>> {
-        let mut state = match self.state.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(error)) => error.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
+        let mut state = sync::try_lock(&self.state)?;
         state.reset_after_fork();
         Some(state)
     }
