@@ -1,6 +1,7 @@
 //! The Python extension `telethon_session_rust._core`: Telethon's objects to entities and back.
 //!
-//! The only crate that knows Python. Everything else is done by `session-core` and the stores.
+//! Together with `attr-cache` the only code that knows Python. Everything else is done by
+//! `session-core` and the stores.
 
 mod add;
 mod entity_class;

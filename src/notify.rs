@@ -3,7 +3,7 @@
 //! The core's threads never wait for the interpreter, nor for what a log handler does.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use pyo3::prelude::*;
@@ -28,15 +28,17 @@ static NOTIFIER: Mutex<Option<Notifier>> = Mutex::new(None);
 
 /// Has the thread run a job, after those before it. Starts the thread if it does not run.
 pub(crate) fn send(job: Job) {
-    let mut lock = notifier();
-    let notifier = lock.get_or_insert_default();
-    if notifier.is_over {
-        return;
-    }
-    if notifier.thread.is_none() {
-        notifier.thread = start();
-    }
-    if let Some((jobs, _)) = &notifier.thread {
+    let jobs = with_notifier(|notifier| {
+        if notifier.is_over {
+            return None;
+        }
+        if notifier.thread.is_none() {
+            notifier.thread = start();
+        }
+        notifier.thread.as_ref().map(|(jobs, _)| jobs.clone())
+    });
+    // A job that is not sent is dropped without the lock: that may run Python code.
+    if let Some(jobs) = jobs {
         // The thread ends with its channel only.
         let _ = jobs.send(job);
     }
@@ -44,12 +46,10 @@ pub(crate) fn send(job: Job) {
 
 /// Runs the jobs so far, and no more after them. Call at the end of the program.
 pub(crate) fn end(py: Python<'_>) {
-    let thread = {
-        let mut lock = notifier();
-        let notifier = lock.get_or_insert_default();
+    let thread = with_notifier(|notifier| {
         notifier.is_over = true;
         notifier.thread.take()
-    };
+    });
     if let Some((jobs, thread)) = thread {
         drop(jobs);
         // A job that panicked has printed why.
@@ -59,15 +59,14 @@ pub(crate) fn end(py: Python<'_>) {
 
 /// Locks the notifier, for moments only and with the GIL or a fork guard held, so that it is free
 /// at a fork.
-fn notifier() -> MutexGuard<'static, Option<Notifier>> {
-    let mut lock = NOTIFIER.lock().unwrap_or_else(PoisonError::into_inner);
+fn with_notifier<T>(call: impl FnOnce(&mut Notifier) -> T) -> T {
+    let mut notifier = NOTIFIER.lock().unwrap_or_else(PoisonError::into_inner);
     let generation = fork::generation();
-    if lock.as_ref().is_some_and(|notifier| notifier.generation != generation) {
+    if notifier.as_ref().is_some_and(|notifier| notifier.generation != generation) {
         // Not dropped: the thread is the parent's, and so are the jobs.
-        std::mem::forget(lock.take());
+        std::mem::forget(notifier.take());
     }
-    lock.get_or_insert_with(|| Notifier { generation, ..Notifier::default() });
-    lock
+    call(notifier.get_or_insert_with(|| Notifier { generation, ..Notifier::default() }))
 }
 
 fn start() -> Option<(Sender<Job>, JoinHandle<()>)> {
