@@ -188,7 +188,7 @@ fn many_threads_write_at_once() {
                 for _ in 0..20 {
                     // Each connection opens and closes the shared memory too.
                     let connection = open(path);
-                    connection.busy_timeout(Duration::from_secs(600)).unwrap();
+                    connection.busy_timeout(Duration::from_mins(10)).unwrap();
                     for _ in 0..5 {
                         connection.execute_batch("insert into t values (2)").unwrap();
                     }

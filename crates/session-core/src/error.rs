@@ -25,7 +25,7 @@ pub enum Error {
         what: String,
     },
     /// An entity without an access hash cannot be stored.
-    #[error("entity {id} has no access hash, and a session file stores none without")]
+    #[error("entity {id} has no access hash, and no entity is stored without one")]
     NoAccessHash {
         /// The marked ID.
         id: i64,

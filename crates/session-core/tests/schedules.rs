@@ -90,7 +90,10 @@ fn key(store: &FakeBackend) -> Vec<u8> {
 }
 
 fn run(faults: Faults) {
-    let store = FakeBackend::default().unlocking_late();
+    run_on(FakeBackend::default().unlocking_late(), faults);
+}
+
+fn run_on(store: FakeBackend, faults: Faults) {
     let session = open(&store, faults);
     let mut threads = Vec::new();
     for receiver in 0..2 {
@@ -207,6 +210,19 @@ fn nothing_is_lost_if_threads_seldom_switch() {
 fn nothing_is_lost_to_a_panic() {
     // The panics are intended.
     schedules(RandomScheduler::new(count()), FailurePersistence::None, || run(Faults::Panics));
+}
+
+#[test]
+fn nothing_is_lost_if_writes_are_posted() {
+    let run = || run_on(FakeBackend::default().posting(), Faults::Fails);
+    schedules(RandomScheduler::new(count()), FailurePersistence::Print, run);
+}
+
+#[test]
+fn nothing_is_lost_to_a_panic_in_a_posted_write() {
+    // The panics are intended.
+    let run = || run_on(FakeBackend::default().posting(), Faults::Panics);
+    schedules(RandomScheduler::new(count()), FailurePersistence::None, run);
 }
 
 #[test]

@@ -20,7 +20,7 @@ const FILE_SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 const LOOKUPS: usize = 10_000;
 /// The database version of the files.
 const VERSION: i64 = 8;
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn main() {
     divan::main();
@@ -133,7 +133,7 @@ fn write_a_file(bencher: Bencher<'_, '_>, count: usize) {
     bencher
         .counter(ItemsCount::new(count))
         .with_inputs(|| {
-            let _ = file.delete();
+            let _ = file.delete(&[], std::time::Duration::ZERO);
             let store = file.open(OpenOptions { may_create: true, timeout: LONG }).unwrap().0;
             (store, Batches(batches(count).collect()))
         })

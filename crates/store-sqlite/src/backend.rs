@@ -5,11 +5,14 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 use session_core::fork;
 use session_core::store::{Backend, Identity, Lease, OpenOptions, Place, Result, Snapshot, Store, StoreError};
+
+use zeroize::Zeroizing;
 
 use crate::error::{SqliteFailure, cannot_open, in_memory, sqlite_error};
 use crate::lease::FileLease;
@@ -91,7 +94,7 @@ impl Backend for SqliteFile {
         Ok(Box::new(FileLease::take(&path)?))
     }
 
-    fn delete(&self) -> Result<bool> {
+    fn delete(&self, _own_keys: &[Zeroizing<Vec<u8>>], _timeout: Duration) -> Result<bool> {
         let Some(path) = self.path() else { return Ok(false) };
         match fs::remove_file(&path) {
             Ok(()) => Ok(true),

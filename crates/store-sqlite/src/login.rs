@@ -1,6 +1,5 @@
 //! The tables `sessions` and `update_state`.
 
-use std::ops::RangeInclusive;
 use std::path::Path;
 
 use rusqlite::types::{Value as SqlValue, ValueRef};
@@ -12,10 +11,6 @@ use session_core::store::{Result, UpdateState};
 
 use crate::error::{not_a_session, sqlite_error};
 use crate::schema::VERSION_8;
-
-/// The seconds since 1970 that Python can represent as a date (the years 1 to 9999), less a day at
-/// either end.
-const DATES: RangeInclusive<f64> = -62_135_510_400.0..=253_402_214_400.0;
 
 /// Writes the credentials. There is one row, whatever its data centre.
 pub(super) fn write_credentials(
@@ -113,8 +108,7 @@ pub(super) fn read_update_states(connection: &Connection) -> rusqlite::Result<Ve
             };
             Ok((row.get(0)?, UpdateState { pts: row.get(1)?, qts: row.get(2)?, date, seq: row.get(4)? }))
         };
-        let has_date = |state: &UpdateState| state.date.is_some_and(|date| DATES.contains(&date));
-        Ok(state().ok().filter(|(_, state)| has_date(state)))
+        Ok(state().ok().filter(|(_, state)| state.has_date()))
     })?;
     states.filter_map(std::result::Result::transpose).collect()
 }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::{Value as SqlValue, ValueRef};
-use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 use session_core::store::{
-    Base, ChangeSource, Changes, FileKey, Lookup, Query, Result, Revision, ScanBatch, SentFile, Snapshot, Store,
-    Written,
+    Base, ChangeSource, Changes, FileKey, FileKind, Lookup, Query, Result, Revision, ScanBatch, SentFile, Snapshot,
+    Store, Written,
 };
 
 use crate::error::{holds_login, in_memory, sqlite_error};
@@ -151,7 +151,7 @@ impl Store for SqliteStore {
         self.explain(revision(&self.connection))
     }
 
-    fn sent_file(&mut self, key: &FileKey) -> Result<Option<SentFile>> {
+    fn sent_file(&mut self, key: &FileKey, _timeout: Duration) -> Result<Option<SentFile>> {
         const SELECT: &str = "select id, hash from sent_files where md5_digest = ? and file_size = ? and type = ?";
         self.set_timeout(Duration::ZERO)?;
         let find = || {
@@ -160,6 +160,21 @@ impl Store for SqliteStore {
             statement.query_row(key, |row| Ok((row.get(0)?, row.get(1)?))).optional()
         };
         self.explain(find())
+    }
+
+    fn sent_files(&mut self, _timeout: Duration) -> Result<Vec<(FileKey, SentFile)>> {
+        self.set_timeout(Duration::ZERO)?;
+        let read = || {
+            let mut statement =
+                self.connection.prepare("select md5_digest, file_size, type, id, hash from sent_files")?;
+            let mut rows = statement.query([])?;
+            let mut files = Vec::new();
+            while let Some(row) = rows.next()? {
+                files.extend(sent_file(row));
+            }
+            Ok(files)
+        };
+        self.explain(read())
     }
 
     fn write(&mut self, source: &mut dyn ChangeSource) -> Result<Written> {
@@ -210,6 +225,13 @@ pub(crate) fn read_snapshot(
     let credentials = login::read_credentials(connection, path, version)?;
     let update_states = login::read_update_states(connection).map_err(|error| sqlite_error(path, error))?;
     Ok(Snapshot { credentials, update_states, is_new: false, revision, identity: None })
+}
+
+/// Returns a sent file, unless a value has an unusable type.
+fn sent_file(row: &Row<'_>) -> Option<(FileKey, SentFile)> {
+    let kind = FileKind::from_number(row.get(2).ok()?)?;
+    let key = FileKey { md5_digest: row.get(0).ok()?, size: row.get(1).ok()?, kind };
+    Some((key, (row.get(3).ok()?, row.get(4).ok()?)))
 }
 
 fn to_sql(value: &Value) -> SqlValue {

@@ -19,7 +19,7 @@ const SESSIONS: usize = 8;
 const THREADS: i64 = 8;
 const ROUNDS: i64 = 60;
 const PEOPLE: i64 = 50;
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_mins(2);
 
 fn find(session: &Session, query: &Query<'_>) -> Option<(i64, Option<i64>)> {
     match session.try_find(query) {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use sealed::{KEY_LEN, Keyring, Owner, SealedBackend};
 use session_core::credentials::Credentials;
 use session_core::session::{Session, SessionOptions};
 use session_core::session_string::{SessionString, decode, encode};
@@ -63,8 +64,9 @@ fn leaks(call: impl FnOnce()) -> usize {
     LEAKS.load(Ordering::Relaxed) - before
 }
 
-fn use_session(path: &Path) {
+fn use_session(path: &Path, encryption_keys: &[[u8; KEY_LEN]]) {
     let file = SqliteFile::new(Some(path.to_owned()), VERSION_8);
+    let file = SealedBackend::new(Arc::new(file), Keyring::new(encryption_keys, Owner::File));
     let (session, found) = Session::open(Arc::new(file), SessionOptions::default(), &mut || true).unwrap();
     drop(found);
     for dc_id in 0..3 {
@@ -72,7 +74,7 @@ fn use_session(path: &Path) {
         session.save(false, &mut || true).unwrap();
     }
     session.set_credentials(Credentials { auth_key: key(), ..Credentials::default() });
-    session.close(Duration::from_secs(60), &mut || true).unwrap();
+    session.close(Duration::from_mins(1), &mut || true).unwrap();
     // Dirty when it is dropped.
     session.set_credentials(Credentials { auth_key: key(), ..Credentials::default() });
     session.release();
@@ -83,8 +85,18 @@ fn use_session(path: &Path) {
 fn memory_that_held_a_key_is_zeroized() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("anna.session");
-    assert_eq!(leaks(|| use_session(&path)), 0);
-    assert_eq!(leaks(|| use_session(&path)), 0, "with a key in the file");
+    assert_eq!(leaks(|| use_session(&path, &[])), 0);
+    assert_eq!(leaks(|| use_session(&path, &[])), 0, "with a key in the file");
+    // Encryption keys that count up, too.
+    let [old, new]: [[u8; KEY_LEN]; 2] = [0, 100].map(|from| std::array::from_fn(|n| from + u8::try_from(n).unwrap()));
+    assert_eq!(leaks(|| use_session(&path, &[old])), 0, "with a key that is encrypted");
+    assert_eq!(leaks(|| use_session(&path, &[new, old])), 0, "with a key that is encrypted anew");
+    let refused = || {
+        let file = SqliteFile::new(Some(path.clone()), VERSION_8);
+        let file = SealedBackend::new(Arc::new(file), Keyring::new([&old], Owner::File));
+        assert!(Session::open(Arc::new(file), SessionOptions::default(), &mut || true).is_err());
+    };
+    assert_eq!(leaks(refused), 0, "with the wrong key");
     let string = || SessionString {
         dc_id: 2,
         ip: [1, 2, 3, 4].into(),

@@ -8,7 +8,7 @@
 use crate::entity::Entity;
 
 /// A text of an entity, in the order of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TextField {
     /// The username.
     Username = 0,

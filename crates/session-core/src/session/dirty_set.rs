@@ -38,6 +38,26 @@ pub(super) struct InFlight {
     pub(super) sent_files: IndexSet<FileKey>,
 }
 
+/// How much a write has taken out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    has_credentials: bool,
+    entities: usize,
+    update_states: usize,
+    sent_files: usize,
+}
+
+impl InFlight {
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            has_credentials: self.credentials.is_some(),
+            entities: self.entities.len(),
+            update_states: self.update_states.len(),
+            sent_files: self.sent_files.len(),
+        }
+    }
+}
+
 impl DirtySet {
     pub(super) fn is_empty(&self) -> bool {
         self.holds_dates_only() && self.dates.is_empty() && self.channel_dates.is_empty()
@@ -66,19 +86,31 @@ impl DirtySet {
         }
     }
 
-    /// Counts what is dirty, in words.
-    pub(super) fn describe(&self) -> String {
+    /// Counts what is dirty and what is `in_flight`, in words.
+    pub(super) fn describe(&self, in_flight: impl Iterator<Item = Counts>) -> String {
         let counted = |count: usize, what: &str| match count {
             0 => None,
             1 => Some(format!("1 {what}")),
             _ if what == "entity" => Some(format!("{count} entities")),
             _ => Some(format!("{count} {what}s")),
         };
+        let dirty = Counts {
+            has_credentials: self.credentials.is_some(),
+            entities: self.entities.len(),
+            update_states: self.update_states.len(),
+            sent_files: self.sent_files.len(),
+        };
+        let all = in_flight.fold(dirty, |sum, some| Counts {
+            has_credentials: sum.has_credentials || some.has_credentials,
+            entities: sum.entities + some.entities,
+            update_states: sum.update_states + some.update_states,
+            sent_files: sum.sent_files + some.sent_files,
+        });
         let parts = [
-            self.credentials.as_ref().map(|_| "the credentials".to_owned()),
-            counted(self.entities.len(), "entity"),
-            counted(self.update_states.len(), "update state"),
-            counted(self.sent_files.len(), "sent file"),
+            all.has_credentials.then(|| "the credentials".to_owned()),
+            counted(all.entities, "entity"),
+            counted(all.update_states, "update state"),
+            counted(all.sent_files, "sent file"),
             counted(self.dates.len() + self.channel_dates.len(), "date"),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")

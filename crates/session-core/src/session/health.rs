@@ -9,11 +9,15 @@ use crate::store::Kind;
 
 /// The delay before a locked or unreachable store is retried.
 const BUSY_RETRY: Duration = Duration::from_millis(100);
+/// The first and the longest delay before a server that cannot be reached is retried.
+const UNREACHABLE_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// When to look again at a write that was posted. The store wakes the session when it has ended.
+const PENDING_RETRY: Duration = Duration::from_secs(1);
 /// The first and the longest delay before a store that cannot be written is retried.
 const FAILED_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// When a locked store is first logged, and how often after that.
 const WARN_AFTER: Duration = Duration::from_secs(5);
-const WARN_EVERY: Duration = Duration::from_secs(60);
+const WARN_EVERY: Duration = Duration::from_mins(1);
 
 /// The failures since the store last worked.
 #[derive(Debug, Default)]
@@ -26,10 +30,13 @@ pub(super) struct StoreHealth {
 impl StoreHealth {
     /// Returns the delay before the writer retries. It backs off while the store cannot be written.
     pub(super) fn next_delay(&mut self, error: &Error) -> Duration {
-        if error.is_retryable() {
-            return BUSY_RETRY;
-        }
-        self.delay = (self.delay * 2).clamp(FAILED_RETRY.0, FAILED_RETRY.1);
+        let (shortest, longest) = match error.kind() {
+            Some(Kind::Busy) => return BUSY_RETRY,
+            Some(Kind::Pending) => return PENDING_RETRY,
+            Some(Kind::Unreachable) => UNREACHABLE_RETRY,
+            _ => FAILED_RETRY,
+        };
+        self.delay = (self.delay * 2).clamp(shortest, longest);
         self.delay
     }
 }
@@ -40,7 +47,7 @@ impl Session {
     pub(super) fn record_failure(&self, error: &Error) {
         let mut state = self.state();
         let now = Instant::now();
-        let what = state.dirty.describe();
+        let what = state.describe_unsaved();
         let health = &mut state.health;
         let since = *health.since.get_or_insert(now);
         if error.is_retryable() {

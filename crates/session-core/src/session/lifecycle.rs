@@ -3,9 +3,8 @@
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use zeroize::Zeroizing;
-
 use super::Session;
+use super::handle::StoreHandle;
 use super::retry::KeepWaiting;
 use crate::error::{Error, Result};
 use crate::fork;
@@ -23,15 +22,38 @@ impl Session {
         written.map_err(|cause| Error::Unsaved {
             cause: Box::new(cause),
             waited: begun.elapsed().as_secs(),
-            what: self.state().dirty.describe(),
+            what: self.state().describe_unsaved(),
         })?;
-        let mut handle = self.lock_store();
+        self.close_store(&mut self.lock_store());
+        Ok(())
+    }
+
+    /// Like [`close`](Self::close), for a caller that must not be blocked: what is not written within
+    /// `limit` is written by the writer, which then closes the store.
+    ///
+    /// # Errors
+    /// What prevents it from being written, if waiting does not help.
+    pub fn close_soon(&self, limit: Duration, keep_waiting: KeepWaiting<'_>) -> Result<()> {
+        let written = self.write_all_retrying(limit, keep_waiting);
+        let _guard = fork::guard();
+        match written {
+            Ok(()) => self.close_store(&mut self.lock_store()),
+            Err(error) if error.is_retryable() => {
+                self.state().closes_when_written = true;
+                self.write_soon();
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Closes a store to which everything has been written.
+    pub(super) fn close_store(&self, handle: &mut StoreHandle) {
         if self.backend.as_ref().is_some_and(|backend| !backend.is_ephemeral()) {
             handle.close();
             self.is_closed.store(true, Ordering::Release);
-            self.switch_place(&mut handle);
+            self.switch_place(handle);
         }
-        Ok(())
     }
 
     /// Returns `true` if the session was closed, and nothing was stored in it or read from its
@@ -53,34 +75,38 @@ impl Session {
 
     /// Deletes what is stored and forgets what is dirty. Returns `true` if nothing is stored any
     /// more. A store that holds another login by now, or that another program is writing to, is
-    /// left alone.
+    /// left alone. A server that does not answer within `timeout` goes on by itself.
     #[must_use]
-    pub fn delete(&self) -> bool {
+    pub fn delete(&self, timeout: Duration) -> bool {
         let _guard = fork::guard();
         let mut handle = self.lock_store();
         let Some(backend) = self.backend.as_ref().filter(|backend| !backend.is_ephemeral()) else {
             return true;
         };
         handle.close();
-        if self.holds_another_login(&handle.login) {
+        if !backend.is_remote() && self.holds_another_login(&handle.login) {
             log::error!("{} is not deleted: it holds another login than this session, or is locked", self.place());
             return false;
         }
         handle.may_create = true;
         handle.is_gone = false;
-        handle.login.forget();
-        let waiters = {
+        let (own_key, waiters) = {
             let mut state = self.whole_state();
-            state.key = Zeroizing::default();
+            let own_key = std::mem::take(&mut state.key);
             state.mark_all_clean();
             state.saved = state.changes;
-            std::mem::take(&mut state.waiters)
+            (own_key, std::mem::take(&mut state.waiters))
         };
         for waiter in waiters {
             (waiter.tell)(Ok(()));
         }
-        backend.delete().unwrap_or_else(|error| {
-            log::debug!("not deleted: {error}");
+        let deleted = backend.delete(handle.login.forget(own_key), timeout);
+        // A server may go on with it, and fail.
+        if deleted.is_ok() && !backend.is_remote() {
+            handle.login.undeleted.clear();
+        }
+        deleted.unwrap_or_else(|error| {
+            log::warn!("not deleted: {error}");
             false
         })
     }

@@ -9,13 +9,15 @@ use super::load_state::{LoadState, Scan};
 use super::state::State;
 use crate::error::Result;
 use crate::fork;
-use crate::store::{Revision, ScanBatch, Snapshot};
+use crate::store::{Kind, Revision, ScanBatch, Snapshot};
 use crate::sync::MutexGuard;
 
 /// Rows read at a time: about a millisecond's work.
 const ROWS: usize = 1000;
 /// The delay before a locked store is read again.
 const BUSY_RETRY: Duration = Duration::from_millis(100);
+/// When to look again at what a server was asked for. The store wakes the session when it answers.
+const PENDING_RETRY: Duration = Duration::from_secs(1);
 /// The delay before a store is used again that another thread of this program uses.
 pub(super) const HANDLE_RETRY: Duration = Duration::from_millis(2);
 /// How much longer than a scan to wait before the next, so that a store that others keep changing
@@ -68,9 +70,13 @@ impl Session {
         }
         match self.load_batch(&mut handle) {
             Ok(next) => next,
+            Err(error) if error.kind() == Some(Kind::Pending) => Some(PENDING_RETRY),
             Err(error) if error.is_retryable() => Some(BUSY_RETRY),
             Err(error) => {
                 log::error!("entities cannot be loaded and are looked up one by one: {error}");
+                if let Some(scan) = self.state().loading.scan() {
+                    scan.failure = Some(error);
+                }
                 None
             }
         }
@@ -94,7 +100,7 @@ impl Session {
         let ScanBatch { entities, next } = store.scan(after, ROWS)?;
         if next.is_some() {
             let mut state = self.state();
-            state.table.put_stored(&entities);
+            state.put_stored(&entities);
             if let Some(scan) = state.loading.scan() {
                 scan.after = next;
             }
@@ -103,7 +109,7 @@ impl Session {
         let is_current = store.revision()? == *loaded_revision;
         store.trim();
         let mut state = self.state();
-        state.table.put_stored(&entities);
+        state.put_stored(&entities);
         Ok(finish_scan(state, is_current))
     }
 

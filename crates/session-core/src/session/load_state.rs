@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::error::Error;
 use crate::store::Query;
 
 /// How far memory reflects the store.
@@ -26,6 +27,8 @@ pub(super) struct Scan {
     pub(super) begun: Option<Instant>,
     /// When it may begin.
     pub(super) not_before: Option<Instant>,
+    /// Why it does not go on. A server that is asked for everything is not asked again.
+    pub(super) failure: Option<Error>,
 }
 
 impl LoadState {

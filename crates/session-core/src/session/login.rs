@@ -70,7 +70,7 @@ impl Session {
         if credentials.is_none() && login.checked_at == Some(base.revision) && !login.is_guest {
             return Ok(());
         }
-        let may_write = login.may_write(&base.auth_key, credentials, &self.state().key);
+        let may_write = login.may_write(&base.auth_key, credentials, &self.state().key, self.is_remote());
         if !may_write {
             return Err(StoreError::replaced(self.place()));
         }
@@ -85,11 +85,12 @@ impl Session {
         match self.backend.as_ref().map(|backend| backend.open(options)) {
             Some(Ok((_, snapshot))) => {
                 let found = snapshot.auth_key();
-                !found.is_empty() && found != login.stored_key && found != self.state().key
+                let is_own = found == login.stored_key || found == self.state().key || login.undeleted.contains(&found);
+                !found.is_empty() && !is_own
             }
-            // An entity file was replaced by a session file; or another program is writing, perhaps
-            // a login.
-            Some(Err(error)) => error.is_retryable() || error.kind == Kind::HoldsLogin,
+            // An entity file was replaced by a session file; the login is encrypted with another
+            // key; or another program is writing, perhaps a login.
+            Some(Err(error)) => error.is_retryable() || matches!(error.kind, Kind::HoldsLogin | Kind::Sealed),
             None => false,
         }
     }

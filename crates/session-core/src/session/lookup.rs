@@ -23,6 +23,17 @@ pub enum CacheLookup {
     Unknown,
 }
 
+impl CacheLookup {
+    /// Returns the entity, if it was found.
+    #[must_use]
+    pub fn found(self) -> Option<IdAndAccessHash> {
+        match self {
+            Self::Found(found) => Some(found),
+            Self::NotFound | Self::Unknown => None,
+        }
+    }
+}
+
 impl Session {
     /// Looks an entity up in memory, without waiting.
     #[must_use]
@@ -42,12 +53,13 @@ impl Session {
     /// Looks an entity up in memory, and in the store if that may know more and is free.
     #[must_use]
     pub fn find(&self, query: &Query<'_>) -> Option<IdAndAccessHash> {
-        self.find_until(query, Instant::now() + BRIEF_TIMEOUT)
+        self.find_until(query, Instant::now() + BRIEF_TIMEOUT).found()
     }
 
-    /// Like [`find`](Self::find), for one of several lookups that share a deadline for locks.
+    /// Like [`find`](Self::find), for one of several lookups that share a deadline for locks. The
+    /// result is [`CacheLookup::Unknown`] if the store has not answered.
     #[must_use]
-    pub fn find_until(&self, query: &Query<'_>, deadline: Instant) -> Option<IdAndAccessHash> {
+    pub fn find_until(&self, query: &Query<'_>, deadline: Instant) -> CacheLookup {
         let timeout = deadline.saturating_duration_since(Instant::now());
         self.find_within(Duration::ZERO, timeout, query, &mut || true)
     }
@@ -62,7 +74,7 @@ impl Session {
         keep_waiting: KeepWaiting<'_>,
     ) -> Option<IdAndAccessHash> {
         let limit = deadline.saturating_duration_since(Instant::now());
-        self.find_within(limit, BRIEF_TIMEOUT, query, keep_waiting)
+        self.find_within(limit, BRIEF_TIMEOUT, query, keep_waiting).found()
     }
 
     /// Retries for up to `limit`. Each attempt waits at most `timeout` for a lock.
@@ -72,26 +84,31 @@ impl Session {
         timeout: Duration,
         query: &Query<'_>,
         keep_waiting: KeepWaiting<'_>,
-    ) -> Option<IdAndAccessHash> {
+    ) -> CacheLookup {
         if !self.is_shared() {
             let _guard = fork::guard();
             let mut state = self.whole_state();
             if state.loading.can_answer(query)
                 && let Some(found) = self.answer(&mut state, query)
             {
-                return Some(found);
+                return CacheLookup::Found(found);
             }
         }
         if !self.is_stored() {
-            return None;
+            return CacheLookup::NotFound;
         }
         let attempt = || {
             let _guard = fork::guard();
             self.find_in_store(query, timeout)
         };
         let found = retry_while_busy(limit, keep_waiting, |_| (), attempt);
+        let is_answered = found.is_ok();
         let _guard = fork::guard();
-        found.unwrap_or_else(|_| self.answer(&mut self.whole_state(), query))
+        match found.unwrap_or_else(|_| self.answer(&mut self.whole_state(), query)) {
+            Some(found) => CacheLookup::Found(found),
+            None if is_answered => CacheLookup::NotFound,
+            None => CacheLookup::Unknown,
+        }
     }
 
     /// Looks in the store, unless memory certainly knows as much. Call for stored sessions only.
@@ -139,11 +156,11 @@ impl Session {
             // Memory is asked again: loading may have finished since.
             Lookup::Unchanged => Ok(self.answer(&mut self.whole_state(), query)),
             Lookup::Found(entities) => {
-                if since.is_some() {
+                if since.is_some() && !self.is_remote() {
                     self.mark_stale();
                 }
                 let mut state = self.whole_state();
-                state.table.put_stored(&entities);
+                state.put_stored(&entities);
                 Ok(self.answer(&mut state, query))
             }
         }

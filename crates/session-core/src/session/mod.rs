@@ -18,6 +18,7 @@ mod load;
 mod load_state;
 mod login;
 mod lookup;
+mod newer_than_reads;
 mod open;
 mod receive;
 mod records;
@@ -141,6 +142,19 @@ impl Session {
     #[must_use]
     pub fn place(&self) -> Place {
         self.backend.as_ref().map_or(Place::Memory, |backend| backend.place())
+    }
+
+    /// Returns `true` if the store is on a server.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.backend.as_ref().is_some_and(|backend| backend.is_remote())
+    }
+
+    /// Returns `true` if the store is a database in which values take on the types of its columns, as
+    /// lookups in Telethon's own session file see them.
+    #[must_use]
+    pub fn has_column_types(&self) -> bool {
+        self.is_stored() && !self.is_remote()
     }
 
     /// Returns `true` if the session has a store.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::handle::StoreHandle;
 use super::load_state::LoadState;
+use super::newer_than_reads::NewerThanReads;
 use super::retry::{KeepWaiting, retry_while_busy};
 use super::state::State;
 use super::stored_login::StoredLogin;
@@ -12,7 +13,7 @@ use super::{BRIEF_TIMEOUT, Session, SessionOptions};
 use crate::credentials::Credentials;
 use crate::error::Result;
 use crate::fork;
-use crate::store::{Backend, Kind, OpenOptions, Place, Snapshot, Store, StoreError};
+use crate::store::{Backend, Kind, Lease, OpenOptions, Place, Snapshot, Store, StoreError};
 use crate::sync::Ordering;
 
 /// How long loading waits after opening: a program that opens one session often opens many.
@@ -31,20 +32,27 @@ impl Session {
         options: SessionOptions,
         keep_waiting: KeepWaiting<'_>,
     ) -> Result<(Arc<Self>, Option<Credentials>)> {
+        let mut lease = None;
         let attempt = || {
             let _guard = fork::guard();
-            Self::open_now(Arc::clone(&backend), options)
+            Self::open_now(Arc::clone(&backend), options, &mut lease)
         };
         retry_while_busy(options.timeout, keep_waiting, |_| (), attempt)
     }
 
-    fn open_now(backend: Arc<dyn Backend>, options: SessionOptions) -> Result<(Arc<Self>, Option<Credentials>)> {
-        let open_options = OpenOptions { may_create: true, timeout: Duration::ZERO };
-        let lease = options.exclusive.then(|| backend.lease(open_options)).transpose()?;
+    /// Opens a session. The lease of a server is kept in `lease` for the next attempt if this one fails.
+    fn open_now(
+        backend: Arc<dyn Backend>,
+        options: SessionOptions,
+        lease: &mut Option<Box<dyn Lease>>,
+    ) -> Result<(Arc<Self>, Option<Credentials>)> {
+        let timeout = if backend.is_remote() { BRIEF_TIMEOUT } else { Duration::ZERO };
+        let open_options = OpenOptions { may_create: true, timeout };
+        *lease = take_lease(&*backend, lease.take(), options.exclusive, open_options)?;
         let (store, snapshot) = backend.open(open_options)?;
         let handle = StoreHandle {
             store: Some(store),
-            lease,
+            lease: lease.take(),
             login: StoredLogin::of(&snapshot),
             loaded_revision: snapshot.revision,
             generation: fork::generation(),
@@ -55,9 +63,11 @@ impl Session {
             update_states: snapshot.update_states.into_iter().collect(),
             loading: if snapshot.is_new { LoadState::Loaded } else { LoadState::begin() },
             generation: fork::generation(),
+            newer_than_reads: backend.is_remote().then(NewerThanReads::default),
             ..State::default()
         };
         let session = Self::new(Some(backend), options, handle, state);
+        session.listen(&mut session.lock_store());
         if !snapshot.is_new {
             session.schedule(LOAD_DELAY);
         }
@@ -81,11 +91,11 @@ impl Session {
             && let Some(backend) = &self.backend
         {
             let options = OpenOptions { may_create: handle.may_create, timeout };
-            let lease = self.is_exclusive.then(|| backend.lease(options)).transpose()?;
+            handle.lease = take_lease(&**backend, handle.lease.take(), self.is_exclusive, options)?;
             let (store, snapshot) = backend.open(options)?;
             self.check_reopened(handle, &snapshot)?;
             handle.store = Some(store);
-            handle.lease = lease;
+            self.listen(handle);
             self.take_over_reopened(handle, snapshot);
         }
         let store = handle.store.as_deref_mut();
@@ -93,6 +103,22 @@ impl Session {
             let message = "this session is kept in memory only".to_owned();
             StoreError::new(Kind::CannotOpen, Place::Memory, message).into()
         })
+    }
+
+    /// Has the store wake the writer when it has news.
+    fn listen(&self, handle: &mut StoreHandle) {
+        if self.is_remote()
+            && let Some(store) = &mut handle.store
+        {
+            let me = self.me.clone();
+            store.set_waker(Arc::new(move || {
+                // If this is the last reference, it is dropped without the guard.
+                if let Some(me) = me.upgrade() {
+                    let _guard = fork::guard();
+                    me.schedule(Duration::ZERO);
+                }
+            }));
+        }
     }
 
     fn take_over_reopened(&self, handle: &mut StoreHandle, snapshot: Snapshot) {
@@ -119,4 +145,19 @@ impl Session {
             self.or_cached(&mut handle, opened, || None);
         }
     }
+}
+
+/// Returns the lease to hold: that of a server which is held already, or a new one if the session is
+/// exclusive.
+fn take_lease(
+    backend: &dyn Backend,
+    held: Option<Box<dyn Lease>>,
+    is_exclusive: bool,
+    options: OpenOptions,
+) -> Result<Option<Box<dyn Lease>>> {
+    let held = held.filter(|_| backend.is_remote());
+    if held.is_some() || !is_exclusive {
+        return Ok(held);
+    }
+    Ok(Some(backend.lease(options)?))
 }

@@ -1,12 +1,15 @@
 //! What a session holds besides entities: credentials, update states and sent files.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::Session;
+use super::retry::{KeepWaiting, retry_while_busy};
 use super::state::State;
+use super::{BRIEF_TIMEOUT, Session};
 use crate::credentials::Credentials;
+use crate::error::Result;
 use crate::fork;
-use crate::store::{FileKey, SentFile, UpdateState};
+use crate::store::{FileKey, Kind, SentFile, UpdateState};
 
 impl Session {
     /// Sets the credentials, to be stored by the next [`save`](Self::save).
@@ -18,6 +21,14 @@ impl Session {
             state.dirty.credentials = Some(credentials);
             self.note_change(&mut state, Instant::now());
         }
+    }
+
+    /// Returns `true` if the credentials are to be set again although they have not changed, because
+    /// the store holds them in a form that is out of date.
+    #[must_use]
+    pub fn has_outdated_login(&self) -> bool {
+        let _guard = fork::guard();
+        self.backend.as_ref().is_some_and(|backend| backend.is_outdated(&self.state().key))
     }
 
     /// Returns the update state of a channel or, for ID 0, of the account.
@@ -78,21 +89,69 @@ impl Session {
         }
     }
 
-    /// Returns the server's reference to a sent file.
+    /// Returns the server's reference to a sent file. One that memory lacks is asked of a server again
+    /// for up to `limit`.
     #[must_use]
-    pub fn sent_file(&self, key: &FileKey) -> Option<SentFile> {
-        let _guard = fork::guard();
+    pub fn sent_file(&self, key: &FileKey, limit: Duration, keep_waiting: KeepWaiting<'_>) -> Option<SentFile> {
+        let attempt = || {
+            let _guard = fork::guard();
+            self.sent_file_now(key)
+        };
+        let limit = if self.is_remote() { limit } else { Duration::ZERO };
+        retry_while_busy(limit, keep_waiting, |_| (), attempt).unwrap_or_default()
+    }
+
+    /// Returns all sent files that are stored or in memory, in any order.
+    ///
+    /// # Errors
+    /// What prevents the store from being read. One that another connection holds, or that has not
+    /// answered, is retried for up to `limit`.
+    pub fn sent_files(&self, limit: Duration, keep_waiting: KeepWaiting<'_>) -> Result<Vec<(FileKey, SentFile)>> {
+        let attempt = || {
+            let _guard = fork::guard();
+            self.sent_files_now()
+        };
+        retry_while_busy(limit, keep_waiting, |_| (), attempt)
+    }
+
+    fn sent_files_now(&self) -> Result<Vec<(FileKey, SentFile)>> {
+        self.see_shared();
+        let mut files = HashMap::new();
+        // Locked until memory was read too: otherwise a file might be written and dropped in between.
+        let mut handle = self.is_stored().then(|| self.lock_store_preempting());
+        if let Some(handle) = &mut handle {
+            let found = self.opened(handle, Duration::ZERO).and_then(|store| Ok(store.sent_files(BRIEF_TIMEOUT)?));
+            if let Err(error) = &found
+                && !error.is_retryable()
+            {
+                self.close_if_unusable(handle, error);
+                self.record_failure(error);
+            }
+            files.extend(found?);
+        }
+        files.extend(self.state().sent_files.iter().map(|(key, file)| (key.clone(), *file)));
+        Ok(files.into_iter().collect())
+    }
+
+    /// # Errors
+    /// [`Kind::Pending`] if a server has not answered yet.
+    fn sent_file_now(&self, key: &FileKey) -> Result<Option<SentFile>> {
         self.see_shared();
         if let Some(file) = self.state().sent_files.get(key) {
-            return Some(*file);
+            return Ok(Some(*file));
         }
         if !self.is_stored() {
-            return None;
+            return Ok(None);
         }
         let mut handle = self.lock_store_preempting();
-        let found = self.opened(&mut handle, Duration::ZERO).and_then(|store| Ok(store.sent_file(key)?));
-        let file = self.or_cached(&mut handle, found, || None)?;
-        self.state().sent_files.entry(key.clone()).or_insert(file);
-        Some(file)
+        let found = self.opened(&mut handle, Duration::ZERO).and_then(|store| Ok(store.sent_file(key, BRIEF_TIMEOUT)?));
+        match found {
+            Err(error) if error.kind() == Some(Kind::Pending) => Err(error),
+            found => {
+                let Some(file) = self.or_cached(&mut handle, found, || None) else { return Ok(None) };
+                self.state().sent_files.entry(key.clone()).or_insert(file);
+                Ok(Some(file))
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Session;
 use crate::error::{Error, Result};
+use crate::store::Kind;
 use crate::sync::sleep;
 
 /// How long to sleep between two attempts. The store handle is not locked meanwhile.
@@ -14,6 +15,8 @@ pub type KeepWaiting<'a> = &'a mut dyn FnMut() -> bool;
 
 /// Retries `attempt` while it fails with a retryable error, until `limit` has passed or
 /// `keep_waiting` returns `false`. Calls `on_retry` with each error before it sleeps.
+///
+/// A store that has not answered in the end may have failed before: that error tells more.
 pub(super) fn retry_while_busy<T>(
     limit: Duration,
     keep_waiting: KeepWaiting<'_>,
@@ -21,12 +24,17 @@ pub(super) fn retry_while_busy<T>(
     mut attempt: impl FnMut() -> Result<T>,
 ) -> Result<T> {
     let deadline = Instant::now() + limit;
+    let mut failure = None;
     loop {
         match attempt() {
             Err(error) if error.is_retryable() && Instant::now() < deadline && keep_waiting() => {
                 on_retry(&error);
+                if error.kind() != Some(Kind::Pending) {
+                    failure = Some(error);
+                }
                 sleep(RETRY_INTERVAL);
             }
+            Err(error) if error.kind() == Some(Kind::Pending) => return Err(failure.unwrap_or(error)),
             other => return other,
         }
     }

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::state::State;
 use super::{Session, now};
 use crate::entity_table::EntityBatch;
 use crate::error::Result;
@@ -96,8 +95,7 @@ impl Session {
                 found.append(&entities);
             }
         }
-        let State { table, .. } = &mut *self.state();
-        table.put_stored(&found);
+        self.state().put_stored(&found);
         Ok(())
     }
 }

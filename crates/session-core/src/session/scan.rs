@@ -14,7 +14,7 @@ use super::{BRIEF_TIMEOUT, Session};
 use crate::entity_table::{EntityBatch, EntityTable};
 use crate::error::Result;
 use crate::fork;
-use crate::store::ScanBatch;
+use crate::store::{Kind, ScanBatch, StoreError};
 
 /// Entities copied in a step: some tenths of a millisecond's work.
 const ROWS: usize = 256;
@@ -177,6 +177,20 @@ impl Session {
         Some(batch)
     }
 
+    /// Leaves reading to the background: a server is not asked for everything twice.
+    fn scan_loaded(&self, scan: &mut EntityScan) -> Result<EntityBatch> {
+        let mut state = self.state();
+        if state.loading.is_loading() {
+            if let Some(failure) = state.loading.scan().and_then(|scan| scan.failure.clone()) {
+                return Err(failure);
+            }
+            let message = format!("{}: its entities are still being loaded", self.place());
+            return Err(StoreError::new(Kind::Pending, self.place(), message).into());
+        }
+        scan.stage = Stage::Memory;
+        Ok(EntityBatch::default())
+    }
+
     /// Reads entities from the store. The batch is empty if none of them was new, or at the end.
     fn scan_store(&self, scan: &mut EntityScan) -> Result<EntityBatch> {
         if !self.is_stored() {
@@ -201,6 +215,9 @@ impl Session {
     }
 
     fn scan_opened(&self, handle: &mut StoreHandle, scan: &mut EntityScan) -> Result<EntityBatch> {
+        if self.is_remote() {
+            return self.scan_loaded(scan);
+        }
         self.opened(handle, BRIEF_TIMEOUT)?;
         let loaded_revision = handle.loaded_revision;
         let store = self.opened(handle, BRIEF_TIMEOUT)?;
@@ -223,7 +240,7 @@ impl Session {
         let mut batch = EntityBatch::with_capacity(ids.len());
         let mut state = self.whole_state();
         // What is dirty here is newer than what is stored.
-        state.table.put_stored(&stored);
+        state.put_stored(&stored);
         for id in &ids {
             if !(scan.next.has_passed(state.table.position(*id)) || scan.visited.contains(*id)) {
                 state.table.copy(*id, &mut batch);

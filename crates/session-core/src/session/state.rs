@@ -8,12 +8,13 @@ use zeroize::Zeroizing;
 use super::dirty_set::{self, DirtySet, InFlight};
 use super::health::StoreHealth;
 use super::load_state::LoadState;
+use super::newer_than_reads::NewerThanReads;
 use super::turns::Turns;
 use crate::credentials::Credentials;
 use crate::entity_table::{EntityBatch, EntityTable};
 use crate::error::{Error, Result};
 use crate::fork;
-use crate::store::{Changes, FileKey, SentFile, UpdateState};
+use crate::store::{Changes, FileKey, Revision, SentFile, UpdateState};
 
 /// Called once, when everything up to a change has been written or cannot be written.
 pub type OnSaved = Box<dyn FnOnce(Result<()>) + Send>;
@@ -35,6 +36,32 @@ pub(super) struct Remainder {
     pub(super) with_dates: bool,
 }
 
+/// A write: what it has taken out of the dirty set, and what belongs to it.
+#[derive(Default)]
+pub(super) struct Write {
+    pub(super) in_flight: Vec<InFlight>,
+    /// The number of the last change that belongs to it.
+    pub(super) up_to: u64,
+    /// How many dirty entities belong to it and have not been taken out.
+    pub(super) rows: usize,
+    /// Whether dates belong to it.
+    pub(super) with_dates: bool,
+    /// Whether it has taken out everything that belongs to it.
+    pub(super) is_complete: bool,
+    /// Whether it is a write of the credentials alone, ahead of everything else.
+    pub(super) is_credentials_only: bool,
+    /// The revision on which it is based.
+    pub(super) base: Revision,
+}
+
+impl Write {
+    /// Returns the authorization key that it writes, if it writes credentials.
+    pub(super) fn auth_key(&self) -> Option<&Zeroizing<Vec<u8>>> {
+        let credentials = self.in_flight.iter().rev().find_map(|taken| taken.credentials.as_ref())?;
+        Some(&credentials.auth_key)
+    }
+}
+
 /// A session's data. See the [module](self).
 #[derive(Default)]
 pub(super) struct State {
@@ -51,11 +78,19 @@ pub(super) struct State {
     pub(super) saved: u64,
     pub(super) waiters: Vec<Waiter>,
     pub(super) remainder: Option<Remainder>,
+    /// The write that was posted to the store and has not ended yet.
+    pub(super) posted: Option<Write>,
+    /// How many writes were posted.
+    pub(super) posts: u64,
+    /// What was written recently, if the store is on a server.
+    pub(super) newer_than_reads: Option<NewerThanReads>,
     pub(super) turns: Turns,
     /// When dirty data is to be written; `None` until that has been scheduled.
     pub(super) due: Option<Instant>,
     /// When dirty dates are to be written.
     pub(super) dates_due: Option<Instant>,
+    /// Whether the writer closes the store when everything is written.
+    pub(super) closes_when_written: bool,
     /// Whether only the writer still holds the session.
     pub(super) is_released: bool,
     pub(super) loading: LoadState,
@@ -72,7 +107,7 @@ impl State {
     /// Returns when the next write is due; `None` if there is nothing to write. A waiter for what
     /// is already written is notified by a write of nothing.
     pub(super) fn next_write(&self) -> Option<Instant> {
-        if !self.waiters.is_empty() || self.remainder.is_some() {
+        if !self.waiters.is_empty() || self.remainder.is_some() || self.posted.is_some() {
             Some(Instant::now())
         } else if self.dirty.is_empty() {
             None
@@ -122,11 +157,15 @@ impl State {
     /// Copies out the next changes, with at most `rows` entities, and marks them clean.
     pub(super) fn take(&mut self, rows: usize) -> (Changes, InFlight) {
         let credentials = self.take_credentials();
-        let Self { table, dirty, update_states, sent_files, .. } = self;
+        let Self { table, dirty, .. } = self;
         let mut entities = EntityBatch::with_capacity(rows);
         for id in dirty.entities.drain(..rows.min(dirty.entities.len())) {
             table.take_dirty(id, &mut entities);
         }
+        if let Some(newer) = &mut self.newer_than_reads {
+            newer.add(entities.iter().map(|entity| entity.id));
+        }
+        let Self { dirty, update_states, sent_files, .. } = self;
         let in_flight = InFlight {
             credentials,
             entities: entities.iter().map(|entity| (entity.id, entity.dirty)).collect(),
@@ -144,6 +183,37 @@ impl State {
             entities,
         };
         (changes, in_flight)
+    }
+
+    /// Ends a write. Returns the waiters that need not wait longer, and what to tell them.
+    pub(super) fn end_write(&mut self, write: Write, failure: Option<&Error>) -> Vec<(OnSaved, Result<()>)> {
+        let Write { in_flight, up_to, rows, with_dates, is_complete, is_credentials_only, .. } = write;
+        self.are_credentials_in_flight = false;
+        // One write at a time: the caller has the store locked.
+        let is_all_written = failure.is_none() && self.dirty.is_empty();
+        if is_all_written {
+            self.saved = self.changes;
+        }
+        if is_credentials_only {
+            if failure.is_some() {
+                for taken in in_flight {
+                    self.dirty.restore_credentials(taken.credentials);
+                }
+            }
+            return self.take_waiters(None).into_iter().map(|tell| (tell, Ok(()))).collect();
+        }
+        if failure.is_some() {
+            self.restore(in_flight);
+        } else if is_complete || is_all_written {
+            self.remainder = None;
+            if with_dates {
+                self.saved = self.saved.max(up_to);
+            }
+        } else {
+            self.remainder = Some(Remainder { up_to, rows, with_dates });
+        }
+        let result = failure.map_or(Ok(()), |error| Err(error.clone()));
+        self.take_waiters(failure).into_iter().map(|tell| (tell, result.clone())).collect()
     }
 
     /// Marks what a failed write had taken dirty again, in front of what has changed since.
@@ -166,6 +236,19 @@ impl State {
                 dirty.entities.push_front(id);
             }
         }
+    }
+
+    /// Takes over stored entities. What is dirty here, or was written after the store was asked, is
+    /// newer and stays.
+    pub(super) fn put_stored(&mut self, stored: &EntityBatch) {
+        let rest = self.newer_than_reads.as_ref().and_then(|newer| newer.filter(stored));
+        self.table.put_stored(rest.as_ref().unwrap_or(stored));
+    }
+
+    /// Counts what is not written yet, in words.
+    pub(super) fn describe_unsaved(&self) -> String {
+        let posted = self.posted.iter().flat_map(|posted| &posted.in_flight).map(InFlight::counts);
+        self.dirty.describe(posted)
     }
 
     /// Takes over stored update states. What is dirty here is newer and stays.
@@ -236,6 +319,7 @@ impl State {
         drop(self.take_dirty_entities());
         self.dirty = DirtySet::default();
         self.remainder = None;
+        self.posted = None;
     }
 
     /// Leaves to the parent what was dirty when it forked.
@@ -248,6 +332,7 @@ impl State {
         self.saved = self.changes;
         self.are_credentials_in_flight = false;
         self.waiters = Vec::new();
+        self.posted = None;
         self.due = None;
         self.dates_due = None;
         self.loading.mark_stale();

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_waiting_connection_gets_the_file_before_its_timeout() {
-        let among_others = Turns { others: Some(Instant::now() + Duration::from_secs(3600)), ..Turns::default() };
+        let among_others = Turns { others: Some(Instant::now() + Duration::from_hours(1)), ..Turns::default() };
         for milliseconds in [1, 7, 100, 500] {
             let transaction = Duration::from_millis(milliseconds);
             for (turns, run, least) in [(Turns::default(), RUN, 94), (among_others, RUN_AMONG_OTHERS, 80)] {

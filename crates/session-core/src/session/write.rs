@@ -8,20 +8,20 @@ use super::dirty_set::InFlight;
 use super::handle::StoreHandle;
 use super::load::HANDLE_RETRY;
 use super::retry::KeepWaiting;
-use super::state::{OnSaved, Remainder, State, Waiter};
+use super::state::{OnSaved, State, Waiter, Write};
 use super::stored_login::StoredLogin;
-use super::{Session, turns};
+use super::{BRIEF_TIMEOUT, Session, turns};
 use crate::credentials::Credentials;
 use crate::error::{Error, Result};
 use crate::fork;
-use crate::store::{self, Base, ChangeSource, Changes, Lease, Revision, Store, StoreError};
+use crate::store::{self, Base, ChangeSource, Changes, Kind, Lease, Revision, Store, StoreError, Written};
 use crate::sync::{AtomicBool, Ordering, sleep};
 use crate::writer::{self, FlushOutcome, Task};
 
 /// How long the writer lets changes gather. With the time to write them, this makes about a second.
 pub(super) const FLUSH_DELAY: Duration = Duration::from_millis(500);
 /// How long it lets mere dates gather: Telethon's clients save as often by themselves.
-const DATES_FLUSH_DELAY: Duration = Duration::from_secs(60);
+const DATES_FLUSH_DELAY: Duration = Duration::from_mins(1);
 /// How long `save()` outside an event loop waits for a lock before it leaves the rest to the
 /// writer.
 const SAVE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,7 +50,8 @@ impl Session {
             return self.write_all_retrying(self.timeout(), keep_waiting);
         }
         if has_credentials {
-            self.retry_while_busy(self.timeout(), keep_waiting, || self.write_credentials())?;
+            let earlier = self.posts();
+            self.retry_while_busy(self.timeout(), keep_waiting, || self.write_credentials(earlier))?;
         }
         if !may_block {
             let _guard = fork::guard();
@@ -112,12 +113,17 @@ impl Session {
         }
     }
 
-    fn write_credentials(&self) -> Result<()> {
+    fn write_credentials(&self, earlier: u64) -> Result<()> {
         let _guard = fork::guard();
         // A thread that is writing them holds the store, and has restored them by now if that
         // failed.
         let mut handle = self.lock_store_preempting();
-        let Some(credentials) = self.state().take_credentials() else { return Ok(()) };
+        self.settle_posted(&mut handle, BRIEF_TIMEOUT, earlier)?;
+        let (credentials, up_to) = {
+            let mut state = self.state();
+            let Some(credentials) = state.take_credentials() else { return Ok(()) };
+            (credentials, state.saved)
+        };
         let written = catch_panics(&mut handle, |handle| {
             let (store, lease, login, _) = self.opened_parts(handle)?;
             check_lease(lease)?;
@@ -125,39 +131,29 @@ impl Session {
                 CredentialsOnly { session: self, login, credentials: Some(credentials.clone()), begun: None };
             let written = store.write(&mut source);
             if let Some(begun) = source.begun {
-                store.trim();
-                self.state().turns.add(begun);
+                self.note_turn(store, begun);
             }
-            Ok(written?)
+            Ok(Some(written?))
         });
-        match &written {
-            Ok(_) => handle.login.set_written(credentials.auth_key.clone()),
-            Err(error) => self.close_if_unusable(&mut handle, error),
-        }
-        let tells = {
-            let mut state = self.state();
-            state.are_credentials_in_flight = false;
-            match &written {
-                Ok(_) if state.dirty.is_empty() => state.saved = state.changes,
-                Ok(_) => {}
-                Err(_) => state.dirty.restore_credentials(Some(credentials)),
-            }
-            state.take_waiters(None)
-        };
-        for tell in tells {
-            tell(Ok(()));
-        }
-        written.map(drop)
+        let in_flight = vec![InFlight { credentials: Some(credentials), ..InFlight::default() }];
+        let write = Write { in_flight, up_to, is_credentials_only: true, ..Write::default() };
+        self.end_or_post(&mut handle, write, written, BRIEF_TIMEOUT)
     }
 
     /// Writes everything that is dirty now, and waits up to `limit` for locks.
     pub(super) fn write_all_retrying(&self, limit: Duration, keep_waiting: KeepWaiting<'_>) -> Result<()> {
-        self.retry_while_busy(limit, keep_waiting, || self.write_all())
+        let earlier = self.posts();
+        self.retry_while_busy(limit, keep_waiting, || self.write_all_after(earlier))
     }
 
     /// Writes everything that is dirty now, without waiting for locks. Later changes need not be
     /// written.
     pub(super) fn write_all(&self) -> Result<()> {
+        self.write_all_after(0)
+    }
+
+    /// Like [`write_all`](Self::write_all), in a caller that has begun after the post `earlier`.
+    fn write_all_after(&self, earlier: u64) -> Result<()> {
         let up_to = {
             let _guard = fork::guard();
             self.whole_state().changes
@@ -176,86 +172,136 @@ impl Session {
                 sleep(pause);
                 continue;
             }
-            self.write(&mut self.lock_store_preempting(), true)?;
+            self.write(&mut self.lock_store_preempting(), true, BRIEF_TIMEOUT, earlier)?;
             self.record_success();
         }
     }
 
     /// Writes what is dirty now in one transaction. It ends early if another thread wants the
-    /// store, or if it takes long; the next write continues with the rest.
-    fn write(&self, handle: &mut StoreHandle, with_dates: bool) -> Result<()> {
-        let ((up_to, with_dates), is_anything_dirty) = {
+    /// store, or if it takes long; the next write continues with the rest. If the write is posted,
+    /// waits at most `timeout` for its end. Ignores the failure of a post up to `earlier`.
+    fn write(&self, handle: &mut StoreHandle, with_dates: bool, timeout: Duration, earlier: u64) -> Result<()> {
+        self.settle_posted(handle, timeout, earlier)?;
+        let (mut write, is_anything_dirty) = {
             let mut state = self.state();
-            (state.begin_write(with_dates), !state.dirty.holds_dates_only())
+            let (up_to, with_dates) = state.begin_write(with_dates);
+            (Write { up_to, with_dates, ..Write::default() }, !state.dirty.holds_dates_only())
         };
-        let (mut in_flight, mut rows) = (Vec::new(), 0);
-        let result = if is_anything_dirty {
-            catch_panics(handle, |handle| self.write_slices(handle, &mut rows, &mut in_flight))
+        let written = if is_anything_dirty {
+            catch_panics(handle, |handle| self.write_slices(handle, &mut write).map(Some))
         } else {
-            Ok(true)
+            write.is_complete = true;
+            Ok(None)
         };
-        let mut state = self.state();
-        state.are_credentials_in_flight = false;
-        match result {
-            // The store is locked, so no other thread is writing either.
-            Ok(_) if state.dirty.is_empty() => {
-                state.remainder = None;
-                state.saved = state.changes;
-            }
-            Ok(true) => {
-                state.remainder = None;
-                if with_dates {
-                    state.saved = state.saved.max(up_to);
+        self.end_or_post(handle, write, written, timeout)
+    }
+
+    /// Hands the dirty data out to the store, in slices.
+    fn write_slices(&self, handle: &mut StoreHandle, write: &mut Write) -> Result<Written> {
+        let (store, lease, login, loaded_revision) = self.opened_parts(handle)?;
+        check_lease(lease)?;
+        let loaded_revision = *loaded_revision;
+        let mut source = Slices { session: self, login, loaded_revision, write, begun: None, writing: None };
+        let written = store.write(&mut source);
+        // The transaction has ended: from here on other connections can write.
+        let begun = source.begun;
+        drop(source);
+        if let Some(begun) = begun {
+            self.note_turn(store, begun);
+        }
+        Ok(written?)
+    }
+
+    /// Notes that a transaction that began at `begun` has ended.
+    fn note_turn(&self, store: &mut dyn Store, begun: Instant) {
+        store.trim();
+        if !self.is_remote() {
+            self.state().turns.add(begun);
+        }
+    }
+
+    /// Ends a write or, if the store has posted it, waits at most `timeout` for its end.
+    fn end_or_post(
+        &self,
+        handle: &mut StoreHandle,
+        write: Write,
+        written: Result<Option<Written>>,
+        timeout: Duration,
+    ) -> Result<()> {
+        let is_posted = !write.in_flight.is_empty() && is_pending(&written);
+        if !is_posted {
+            return self.end_write(handle, write, written);
+        }
+        {
+            let mut state = self.state();
+            state.posts += 1;
+            state.posted = Some(write);
+        }
+        self.end_posted(handle, timeout)
+    }
+
+    /// Returns how many writes were posted.
+    fn posts(&self) -> u64 {
+        let _guard = fork::guard();
+        self.state().posts
+    }
+
+    /// Like [`end_posted`](Self::end_posted), but ignores the failure of a post up to `earlier`: it may
+    /// be over by now, what it had taken is dirty again, and the next write will tell.
+    fn settle_posted(&self, handle: &mut StoreHandle, timeout: Duration, earlier: u64) -> Result<()> {
+        let is_earlier = self.state().posts <= earlier;
+        let ended = self.end_posted(handle, timeout);
+        ended.or_else(|error| if is_earlier && error.kind() != Some(Kind::Pending) { Ok(()) } else { Err(error) })
+    }
+
+    /// Ends the write that was posted, if there is one, waiting at most `timeout` for it.
+    ///
+    /// # Errors
+    /// [`Kind::Pending`] if it has not ended yet, or what prevented it.
+    fn end_posted(&self, handle: &mut StoreHandle, timeout: Duration) -> Result<()> {
+        if self.state().posted.is_none() {
+            return Ok(());
+        }
+        let written = catch_panics(handle, |handle| {
+            let posted = handle.store.as_mut().and_then(|store| store.poll_write(timeout));
+            // A store that was closed meanwhile has forgotten it. Writing it again changes nothing.
+            let interrupted =
+                || StoreError::new(Kind::Unreachable, self.place(), "the write was interrupted".to_owned());
+            Ok(Some(posted.unwrap_or_else(|| Err(interrupted()))?))
+        });
+        if is_pending(&written) {
+            return written.map(drop);
+        }
+        let write = self.state().posted.take();
+        write.map_or(Ok(()), |write| self.end_write(handle, write, written))
+    }
+
+    fn end_write(&self, handle: &mut StoreHandle, write: Write, written: Result<Option<Written>>) -> Result<()> {
+        let key = write.auth_key().cloned();
+        if let Ok(Some(Written { revision })) = written {
+            if !write.is_credentials_only {
+                if write.base == handle.loaded_revision {
+                    handle.loaded_revision = revision;
                 }
+                handle.login.set_revision(write.base, revision);
             }
-            Ok(false) => state.remainder = Some(Remainder { up_to, rows, with_dates }),
-            Err(_) => state.restore(in_flight),
+            if let Some(key) = key {
+                handle.login.set_written(key);
+            }
+        } else if let (Some(key), Err(Error::Store(error))) = (key, &written)
+            && error.kind == Kind::Unreachable
+        {
+            handle.login.set_unsure(key);
         }
-        let tells = state.take_waiters(result.as_ref().err());
-        drop(state);
-        let result = result.map(drop);
-        for tell in tells {
-            tell(result.clone());
-        }
+        let result = written.map(drop);
+        let tells = self.state().end_write(write, result.as_ref().err());
         if let Err(error) = &result {
             self.close_if_unusable(handle, error);
         }
+        for (tell, result) in tells {
+            tell(result);
+        }
         result
-    }
-
-    /// Returns `true` if everything that belongs to the write is written. Otherwise `rows` is the
-    /// number of entities that are left.
-    fn write_slices(&self, handle: &mut StoreHandle, rows: &mut usize, in_flight: &mut Vec<InFlight>) -> Result<bool> {
-        let (store, lease, login, loaded_revision) = self.opened_parts(handle)?;
-        check_lease(lease)?;
-        let mut source = Slices {
-            session: self,
-            login,
-            loaded_revision: *loaded_revision,
-            rows,
-            in_flight,
-            begun: None,
-            base: Revision::default(),
-            is_complete: false,
-            writing: None,
-        };
-        let written = store.write(&mut source);
-        // The transaction has ended: from here on other connections can write.
-        let (begun, base, is_complete) = (source.begun, source.base, source.is_complete);
-        drop(source);
-        if let Some(begun) = begun {
-            store.trim();
-            self.state().turns.add(begun);
-        }
-        let written = written?;
-        if base == *loaded_revision {
-            *loaded_revision = written.revision;
-        }
-        login.set_revision(base, written.revision);
-        if let Some(credentials) = in_flight.iter().rev().find_map(|taken| taken.credentials.as_ref()) {
-            login.set_written(credentials.auth_key.clone());
-        }
-        Ok(is_complete)
     }
 
     /// Opens the store if it is closed, and returns the parts of its handle that a write uses.
@@ -280,7 +326,7 @@ impl Session {
             state.due = None;
             state.are_dates_due()
         };
-        let written = self.write(&mut handle, with_dates);
+        let written = self.write(&mut handle, with_dates, Duration::ZERO, 0);
         drop(handle);
         if let Err(error) = written {
             self.record_failure(&error);
@@ -290,7 +336,16 @@ impl Session {
         if !self.inbox.is_empty() {
             return Some(HANDLE_RETRY);
         }
-        let next = self.state().time_to_next_write().map(|wait| wait.max(HANDLE_RETRY));
+        let (next, closes) = {
+            let mut state = self.state();
+            let closes = state.closes_when_written && state.is_saved();
+            state.closes_when_written &= !closes;
+            (state.time_to_next_write().map(|wait| wait.max(HANDLE_RETRY)), closes)
+        };
+        if closes {
+            self.close_store(&mut self.lock_store());
+            return next;
+        }
         earlier(next, self.load_some())
     }
 }
@@ -300,38 +355,34 @@ struct Slices<'a> {
     session: &'a Session,
     login: &'a mut StoredLogin,
     loaded_revision: Revision,
-    /// How many entities are left to write.
-    rows: &'a mut usize,
-    in_flight: &'a mut Vec<InFlight>,
+    write: &'a mut Write,
     /// When the transaction began.
     begun: Option<Instant>,
-    base: Revision,
-    is_complete: bool,
     writing: Option<Writing<'a>>,
 }
 
 impl ChangeSource for Slices<'_> {
     fn next(&mut self, base: &Base) -> store::Result<Option<Changes>> {
-        let session = self.session;
+        let Self { session, login, write, .. } = self;
         let begun = *self.begun.get_or_insert_with(Instant::now);
         if self.writing.is_none() {
             session.refresh_if_stale(self.loaded_revision, base.revision);
-            self.base = base.revision;
+            write.base = base.revision;
             self.writing = Some(Writing::begin(&session.is_writing));
-            *self.rows = session.state().rows_to_write();
+            write.rows = session.state().rows_to_write();
         }
         let mut state = session.state();
-        let has_written = !self.in_flight.is_empty();
-        self.is_complete = state.dirty.holds_dates_only() || (*self.rows == 0 && has_written);
+        let has_written = !write.in_flight.is_empty();
+        write.is_complete = state.dirty.holds_dates_only() || (write.rows == 0 && has_written);
         let must_end = || session.preempting.load(Ordering::Relaxed) > 0 || begun.elapsed() >= turns::LONGEST;
-        if self.is_complete || (has_written && must_end()) {
+        if write.is_complete || (has_written && must_end()) {
             return Ok(None);
         }
-        let (changes, in_flight) = state.take(ROWS.min(*self.rows));
+        let (changes, in_flight) = state.take(ROWS.min(write.rows));
         drop(state);
-        *self.rows = self.rows.saturating_sub(ROWS);
-        self.in_flight.push(in_flight);
-        session.check_login(self.login, base, changes.credentials.as_ref())?;
+        write.rows = write.rows.saturating_sub(ROWS);
+        write.in_flight.push(in_flight);
+        session.check_login(login, base, changes.credentials.as_ref())?;
         Ok(Some(changes))
     }
 }
@@ -368,6 +419,10 @@ impl Drop for Writing<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
+}
+
+fn is_pending<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == Some(Kind::Pending))
 }
 
 fn check_lease(lease: Option<&dyn Lease>) -> store::Result<()> {
@@ -412,7 +467,7 @@ impl Task for Session {
     fn flush_all(&self) -> FlushOutcome {
         let Err(error) = self.write_all() else { return FlushOutcome::Flushed };
         let _guard = fork::guard();
-        let what = format!("{error}; unsaved: {}", self.state().dirty.describe());
+        let what = format!("{error}; unsaved: {}", self.state().describe_unsaved());
         if error.is_retryable() { FlushOutcome::Retry(what) } else { FlushOutcome::Failed(what) }
     }
 }

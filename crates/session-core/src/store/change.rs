@@ -1,9 +1,15 @@
 //! What is stored of a session, and what is written of it.
 
+use std::ops::RangeInclusive;
+
 use super::{Result, Revision};
 use crate::credentials::Credentials;
 use crate::entity_table::EntityBatch;
 use zeroize::Zeroizing;
+
+/// The seconds since 1970 that Python can represent as a date (the years 1 to 9999), less a day at
+/// either end.
+pub const DATES: RangeInclusive<f64> = -62_135_510_400.0..=253_402_214_400.0;
 
 /// How far updates have been received, for one channel or (ID 0) for the account.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -18,6 +24,14 @@ pub struct UpdateState {
     pub seq: Option<i64>,
 }
 
+impl UpdateState {
+    /// Returns `true` if it has a date that Python can represent. Clients need one.
+    #[must_use]
+    pub fn has_date(&self) -> bool {
+        self.date.is_some_and(|date| DATES.contains(&date))
+    }
+}
+
 /// The kind of a sent file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FileKind {
@@ -25,6 +39,14 @@ pub enum FileKind {
     Document = 0,
     /// An `InputPhoto`.
     Photo = 1,
+}
+
+impl FileKind {
+    /// Returns the kind that is stored as this number.
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        [Self::Document, Self::Photo].into_iter().find(|kind| *kind as i64 == number)
+    }
 }
 
 /// Identifies a sent file.

@@ -45,6 +45,8 @@ impl Display for Place {
 pub enum Kind {
     /// Another connection holds a lock that the operation needs.
     Busy,
+    /// The server has not answered yet. The store [wakes](super::Waker) the session when it has.
+    Pending,
     /// The server cannot be reached.
     Unreachable,
     /// The store was deleted, moved or replaced after it had been opened.
@@ -61,6 +63,8 @@ pub enum Kind {
     NotASession,
     /// What is stored is damaged, or a session that cannot be read.
     Corrupt,
+    /// The login is encrypted, and not with a key that was given.
+    Sealed,
     /// A newer version of the layout than this release knows.
     TooNew,
     /// An older version of the layout that could not be upgraded.
@@ -83,22 +87,13 @@ impl Kind {
     /// Returns `true` if time alone may clear the failure.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Busy | Self::Unreachable)
+        matches!(self, Self::Busy | Self::Pending | Self::Unreachable)
     }
 
     /// Returns `true` if the open store would keep failing and must be opened anew.
     #[must_use]
     pub fn needs_reopening(self) -> bool {
-        matches!(
-            self,
-            Self::Gone
-                | Self::ReadOnly
-                | Self::Io
-                | Self::Corrupt
-                | Self::CannotOpen
-                | Self::Denied
-                | Self::Unreachable
-        )
+        matches!(self, Self::Gone | Self::ReadOnly | Self::Io | Self::Corrupt | Self::CannotOpen | Self::Denied)
     }
 }
 

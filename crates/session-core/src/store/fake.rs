@@ -6,6 +6,8 @@ use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::{
     Backend, Base, ChangeSource, Changes, FileKey, Identity, Kind, Lease, Lookup, OpenOptions, Place, Query, Result,
     Revision, ScanBatch, SentFile, Snapshot, Store, StoreError, UpdateState, Written,
@@ -39,6 +41,7 @@ pub struct FakeBackend {
     contents: Arc<Mutex<Contents>>,
     hook: Hook,
     unlocks_late: bool,
+    posts: bool,
 }
 
 /// A stored entity.
@@ -67,7 +70,7 @@ struct Contents {
 
 impl Default for FakeBackend {
     fn default() -> Self {
-        Self { contents: Arc::default(), hook: Arc::new(|_| Ok(())), unlocks_late: false }
+        Self { contents: Arc::default(), hook: Arc::new(|_| Ok(())), unlocks_late: false, posts: false }
     }
 }
 
@@ -91,6 +94,13 @@ impl FakeBackend {
     #[must_use]
     pub fn unlocking_late(self) -> Self {
         Self { unlocks_late: true, ..self }
+    }
+
+    /// Posts writes, as a store on a server does: they end when the session asks for their end, and
+    /// fail or are made then.
+    #[must_use]
+    pub fn posting(self) -> Self {
+        Self { posts: true, ..self }
     }
 
     /// Returns an error of this store.
@@ -180,7 +190,7 @@ impl Backend for FakeBackend {
             stored.identity += 1;
         }
         let snapshot = Snapshot { is_new, ..stored.snapshot() };
-        let store = FakeStore { backend: self.clone(), identity: stored.identity, holds_lock: false };
+        let store = FakeStore { backend: self.clone(), identity: stored.identity, holds_lock: false, posted: None };
         drop(stored);
         Ok((Box::new(store), snapshot))
     }
@@ -195,7 +205,7 @@ impl Backend for FakeBackend {
         Ok(Box::new(FakeLease { contents: Arc::clone(&self.contents) }))
     }
 
-    fn delete(&self) -> Result<bool> {
+    fn delete(&self, _own_keys: &[Zeroizing<Vec<u8>>], _timeout: Duration) -> Result<bool> {
         let mut stored = self.contents_locked();
         let Contents { exists, identity, revision, .. } = *stored;
         *stored = Contents { identity, revision: revision + 1, ..Contents::default() };
@@ -205,6 +215,10 @@ impl Backend for FakeBackend {
     fn place(&self) -> Place {
         Place::Server("fake".to_owned())
     }
+
+    fn is_remote(&self) -> bool {
+        self.posts
+    }
 }
 
 /// A connection.
@@ -213,6 +227,8 @@ struct FakeStore {
     backend: FakeBackend,
     identity: u64,
     holds_lock: bool,
+    /// The write that was posted.
+    posted: Option<Vec<Changes>>,
 }
 
 impl FakeStore {
@@ -243,6 +259,27 @@ impl FakeStore {
             drop(self.step(Step::Apply)?);
             slices.push(changes);
         }
+        self.commit(slices)
+    }
+
+    /// Takes what a write is to write.
+    fn post(&mut self, source: &mut dyn ChangeSource) -> Result<Written> {
+        let base = {
+            let stored = self.step(Step::Begin)?;
+            Base { revision: Revision(stored.revision), auth_key: stored.snapshot().auth_key() }
+        };
+        let mut slices = Vec::new();
+        while let Some(changes) = source.next(&base)? {
+            slices.push(changes);
+        }
+        if slices.is_empty() {
+            return Ok(Written { revision: base.revision });
+        }
+        self.posted = Some(slices);
+        Err(self.backend.error(Kind::Pending))
+    }
+
+    fn commit(&self, slices: Vec<Changes>) -> Result<Written> {
         let mut stored = self.step(Step::Commit)?;
         for changes in slices {
             stored.apply(changes);
@@ -292,11 +329,26 @@ impl Store for FakeStore {
         Ok(Revision(self.step(Step::Read)?.revision))
     }
 
-    fn sent_file(&mut self, key: &FileKey) -> Result<Option<SentFile>> {
+    fn sent_file(&mut self, key: &FileKey, _timeout: Duration) -> Result<Option<SentFile>> {
         Ok(self.step(Step::Read)?.sent_files.get(key).copied())
     }
 
+    fn sent_files(&mut self, _timeout: Duration) -> Result<Vec<(FileKey, SentFile)>> {
+        Ok(self.step(Step::Read)?.sent_files.iter().map(|(key, file)| (key.clone(), *file)).collect())
+    }
+
+    fn poll_write(&mut self, _timeout: Duration) -> Option<Result<Written>> {
+        let slices = self.posted.take()?;
+        Some(self.step(Step::Apply).map(drop).and_then(|()| self.commit(slices)))
+    }
+
     fn write(&mut self, source: &mut dyn ChangeSource) -> Result<Written> {
+        if self.posted.is_some() {
+            return Err(self.backend.error(Kind::Pending));
+        }
+        if self.backend.posts {
+            return self.post(source);
+        }
         {
             let mut stored = self.step(Step::Begin)?;
             if stored.is_locked && !self.holds_lock {

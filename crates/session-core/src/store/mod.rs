@@ -10,12 +10,13 @@ mod error;
 #[cfg(feature = "conformance")]
 pub mod fake;
 
-pub use change::{Base, ChangeSource, Changes, FileKey, FileKind, SentFile, UpdateState};
+pub use change::{Base, ChangeSource, Changes, DATES, FileKey, FileKind, SentFile, UpdateState};
 pub use error::{Kind, Place, Result, StoreError};
 
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -31,6 +32,9 @@ pub struct Revision(pub i64);
 /// Tells a store from another one that has taken its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity(pub String);
+
+/// Wakes a session, so that it looks at what its store has done meanwhile. Never waits.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// How to open a store.
 #[derive(Clone, Copy, Debug)]
@@ -129,14 +133,21 @@ pub trait Backend: Debug + Send + Sync {
     /// [`Kind::InUse`], saying which session holds it, or what prevents the lease from being taken.
     fn lease(&self, options: OpenOptions) -> Result<Box<dyn Lease>>;
 
-    /// Deletes what is stored. Returns `true` if something was deleted.
+    /// Deletes what is stored. Returns `true` if something was deleted. A server does so only if it
+    /// has one of `own_keys` or none, and goes on after `timeout` by itself.
     ///
     /// # Errors
     /// What prevents the store from being deleted.
-    fn delete(&self) -> Result<bool>;
+    fn delete(&self, own_keys: &[Zeroizing<Vec<u8>>], timeout: Duration) -> Result<bool>;
 
     /// Returns the place, for messages.
     fn place(&self) -> Place;
+
+    /// Returns `true` if the store is on a server. Its operations may return [`Kind::Pending`], and
+    /// are repeated until they return something else.
+    fn is_remote(&self) -> bool {
+        false
+    }
 
     /// Returns `true` if closing the store loses its contents.
     fn is_ephemeral(&self) -> bool {
@@ -150,6 +161,12 @@ pub trait Backend: Debug + Send + Sync {
         false
     }
 
+    /// Returns `true` if the store holds the login with this key in a form that is out of date, so
+    /// that it is to be written again although it has not changed.
+    fn is_outdated(&self, _auth_key: &[u8]) -> bool {
+        false
+    }
+
     /// Returns a phone number in the form in which the store returns it.
     fn normalize_phone<'p>(&self, phone: &'p str) -> Cow<'p, str> {
         phone.into()
@@ -157,6 +174,9 @@ pub trait Backend: Debug + Send + Sync {
 }
 
 /// An open store. Used by one thread at a time.
+///
+/// A store on a server never waits longer for an answer than it is told. If there is none yet, it
+/// returns [`Kind::Pending`]; the same call continues the operation later.
 ///
 /// It is [`Any`] so that its owner can use what only this kind of store has.
 pub trait Store: Any + Debug + Send {
@@ -185,20 +205,39 @@ pub trait Store: Any + Debug + Send {
     /// What prevents the store from being read.
     fn revision(&mut self) -> Result<Revision>;
 
-    /// Returns a sent file.
+    /// Returns a sent file, waiting at most `timeout` for a server.
     ///
     /// # Errors
     /// What prevents the store from being read.
-    fn sent_file(&mut self, key: &FileKey) -> Result<Option<SentFile>>;
+    fn sent_file(&mut self, key: &FileKey, timeout: Duration) -> Result<Option<SentFile>>;
+
+    /// Returns all sent files, in any order, waiting at most `timeout` for a server. Leaves out rows
+    /// that cannot be used.
+    ///
+    /// # Errors
+    /// What prevents the store from being read.
+    fn sent_files(&mut self, timeout: Duration) -> Result<Vec<(FileKey, SentFile)>>;
 
     /// Writes what `source` hands out, all of it or nothing, without waiting for other connections
     /// to finish their writes. From [`ChangeSource::next`]'s first call to the commit, no other
     /// connection's write comes in between.
     ///
     /// # Errors
-    /// [`Kind::Busy`] if another connection holds the store, the refusal of `source`, or what
-    /// prevents the store from being written.
+    /// [`Kind::Busy`] if another connection holds the store, [`Kind::Pending`] if the write was
+    /// posted, the refusal of `source`, or what prevents the store from being written.
     fn write(&mut self, source: &mut dyn ChangeSource) -> Result<Written>;
+
+    /// Returns the outcome of the write that was posted, waiting at most `timeout` for it; `None` if
+    /// there is none.
+    ///
+    /// # Errors
+    /// [`Kind::Pending`] if the write has not ended yet, or what prevented it.
+    fn poll_write(&mut self, _timeout: Duration) -> Option<Result<Written>> {
+        None
+    }
+
+    /// Sets what wakes the session.
+    fn set_waker(&mut self, _waker: Waker) {}
 
     /// Frees the memory that is not needed until the store is used again.
     fn trim(&mut self) {}
