@@ -1,0 +1,113 @@
+//! Finds entities, and reads all of them.
+
+use session_core::entity_table::{EntityBatch, TextField};
+use store_net::{OwnedQuery, Pages};
+
+use crate::connection::Row;
+use crate::error::{Class, Result};
+use crate::layout::{Layout, Type};
+use crate::options::Dialect;
+use crate::pool::Pool;
+use crate::sanitize::phone_number;
+use crate::sql::numbers;
+
+/// How many entities with one username, phone or name are returned.
+const MOST_FOUND: usize = 100;
+/// How many entities a page of a scan has.
+const PAGE: usize = 5000;
+
+/// Returns a statement that reads the entities of a session, up to the first condition.
+fn select(layout: &Layout, session: &str) -> String {
+    let dialect = layout.dialect;
+    let [username, phone, name] = ["username", "phone", "name"].map(|column| dialect.as_text(&format!("e.{column}")));
+    let (date, join) = match &layout.seen {
+        Some(seen) => {
+            let is_of = dialect.equals("s.session_id", session, seen.has_exact_sessions());
+            ("s.date", format!(" LEFT JOIN {} s ON {is_of} AND s.id = e.id", seen.name))
+        }
+        None if layout.has_date() => ("e.date", String::new()),
+        None => ("NULL", String::new()),
+    };
+    let is_of = dialect.equals("e.session_id", session, layout.entities.has_exact_sessions());
+    let table = &layout.entities.name;
+    format!("SELECT e.id, e.hash, {username}, {phone}, {name}, {date} FROM {table} e{join} WHERE {is_of}")
+}
+
+/// Returns the entities that a query may mean.
+pub(crate) async fn find(pool: &Pool, layout: &Layout, session: &str, query: &OwnedQuery) -> Result<EntityBatch> {
+    let table = &layout.entities;
+    let condition = match query {
+        OwnedQuery::Ids(ids) if ids.is_empty() => return Ok(EntityBatch::default()),
+        OwnedQuery::Ids(ids) => format!("e.id IN ({})", numbers(ids)),
+        // No server stores one.
+        OwnedQuery::Text(_, text) if text.contains('\0') => return Ok(EntityBatch::default()),
+        OwnedQuery::Text(field, text) => {
+            let column = match field {
+                TextField::Username => "username",
+                TextField::Phone => "phone",
+                TextField::Name => "name",
+            };
+            match (field, table.column(column)) {
+                (_, kind @ Type::Text { .. }) => layout.dialect.equals(&format!("e.{column}"), text, kind.is_exact()),
+                (TextField::Phone, kind) => match phone_number(kind, text) {
+                    Some(number) => format!("e.phone = {number}"),
+                    None => return Ok(EntityBatch::default()),
+                },
+                _ => return Ok(EntityBatch::default()),
+            }
+        }
+    };
+    let select = select(layout, session);
+    let answers = match pool.ask(&format!("{select} AND {condition} LIMIT {MOST_FOUND}")).await {
+        // The database's encoding does not have such characters.
+        Err(error) if error.class == Class::Data => return Ok(EntityBatch::default()),
+        answers => answers?,
+    };
+    let mut batch = EntityBatch::default();
+    for row in answers.rows(0) {
+        push(&mut batch, row);
+    }
+    Ok(batch)
+}
+
+/// Sends all entities of a session.
+pub(crate) async fn scan(pool: &Pool, layout: &Layout, session: &str, pages: &Pages) -> Result<()> {
+    let select = select(layout, session);
+    let mut after = String::new();
+    loop {
+        let answers = pool.ask(&page(layout, &format!("{select}{after}"))).await?;
+        let rows = answers.rows(answers.0.len().saturating_sub(2));
+        let mut batch = EntityBatch::with_capacity(rows.len());
+        for row in rows {
+            push(&mut batch, row);
+        }
+        let last = rows.last().and_then(|row| row.integer(0)).filter(|_| rows.len() >= PAGE);
+        if !pages.send(batch).await {
+            return Ok(());
+        }
+        match last {
+            Some(id) => after = format!(" AND e.id > {id}"),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Returns the statements that read a page; the last but one returns it.
+fn page(layout: &Layout, select: &str) -> String {
+    let (begin, end) = match layout.dialect {
+        // Before it has counted the rows, PostgreSQL would read all of them and sort them for each page.
+        Dialect::Postgres => {
+            ("BEGIN READ ONLY; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; ", "; COMMIT")
+        }
+        Dialect::MySql => ("", "; DO 0"),
+    };
+    format!("{begin}{select} ORDER BY e.id LIMIT {PAGE}{end}")
+}
+
+/// Adds a row, unless its ID or access hash is not an integer.
+fn push(batch: &mut EntityBatch, row: &Row) {
+    let (Some(id), Some(access_hash)) = (row.integer(0), row.integer(1)) else { return };
+    let seen = row.integer(5).unwrap_or(0).max(0);
+    let texts = [row.text(2), row.text(3), row.text(4)].map(|text| text.map(str::as_bytes));
+    batch.push_stored(id, access_hash, u32::try_from(seen).unwrap_or(u32::MAX), texts);
+}

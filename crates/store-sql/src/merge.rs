@@ -1,0 +1,134 @@
+//! Merges what several commits write of one entity, because one statement can write a row only once.
+
+use std::collections::HashMap;
+
+use session_core::entity_table::Dirty;
+use store_net::Commit;
+
+/// What of an entity is written, from less to more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Nothing,
+    Date,
+    AccessHashAndDate,
+    Full,
+}
+
+/// An entity to write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntityRow<'a> {
+    pub(crate) session: &'a str,
+    pub(crate) id: i64,
+    pub(crate) access_hash: i64,
+    pub(crate) seen: u32,
+    pub(crate) texts: [Option<&'a str>; 3],
+    part: Part,
+    has_lost_username: bool,
+}
+
+/// The entities of several commits, each once, sorted by session and ID: transactions that lock rows
+/// in one order do not deadlock.
+#[derive(Debug, Default)]
+pub(crate) struct Merged<'a> {
+    pub(crate) full: Vec<EntityRow<'a>>,
+    pub(crate) access_hashes: Vec<EntityRow<'a>>,
+    pub(crate) dates: Vec<EntityRow<'a>>,
+    pub(crate) lost_usernames: Vec<(&'a str, i64)>,
+}
+
+impl EntityRow<'_> {
+    /// Adds what is written later.
+    fn add(&mut self, later: &Self) {
+        if later.part == Part::Full {
+            *self = *later;
+            return;
+        }
+        if later.has_lost_username {
+            self.has_lost_username = true;
+            self.texts[0] = None;
+        }
+        if later.part >= Part::Date {
+            self.seen = later.seen;
+        }
+        if later.part >= Part::AccessHashAndDate || self.part == Part::Nothing {
+            self.access_hash = later.access_hash;
+        }
+        self.part = self.part.max(later.part);
+    }
+}
+
+/// Merges the entities of commits, in order.
+pub(crate) fn merge<'a>(commits: impl Iterator<Item = &'a Commit>) -> Merged<'a> {
+    let mut rows: Vec<EntityRow<'a>> = Vec::new();
+    let mut places: HashMap<(&'a str, i64), usize> = HashMap::new();
+    for commit in commits {
+        places.reserve(commit.entities().len());
+        for entity in commit.entities().iter() {
+            // Without an access hash a row cannot be stored.
+            let Some(access_hash) = entity.access_hash else { continue };
+            let (part, has_lost_username) = match entity.dirty {
+                Dirty::Clean => continue,
+                Dirty::Full => (Part::Full, false),
+                Dirty::AccessHashAndDate => (Part::AccessHashAndDate, false),
+                Dirty::Date => (Part::Date, false),
+                Dirty::LostUsername => (Part::Nothing, true),
+            };
+            let texts = match part {
+                Part::Full => entity.texts().map(|text| text.and_then(|text| std::str::from_utf8(text).ok())),
+                _ => [None; 3],
+            };
+            let session: &'a str = &commit.session;
+            let row =
+                EntityRow { session, id: entity.id, access_hash, seen: entity.seen, texts, part, has_lost_username };
+            let next = rows.len();
+            match places.entry((session, entity.id)).or_insert(next) {
+                place if *place == next => rows.push(row),
+                place => {
+                    if let Some(before) = rows.get_mut(*place) {
+                        before.add(&row);
+                    }
+                }
+            }
+        }
+    }
+    rows.sort_unstable_by_key(|row| (row.session, row.id));
+    let mut merged = Merged::default();
+    for row in rows {
+        match row.part {
+            Part::Full => merged.full.push(row),
+            Part::AccessHashAndDate => merged.access_hashes.push(row),
+            Part::Date => merged.dates.push(row),
+            Part::Nothing => {}
+        }
+        if row.has_lost_username && row.part != Part::Full {
+            merged.lost_usernames.push((row.session, row.id));
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(part: Part, access_hash: i64, seen: u32) -> EntityRow<'static> {
+        let texts = if part == Part::Full { [Some("anna"), None, Some("Anna")] } else { [None; 3] };
+        EntityRow { session: "s", id: 1, access_hash, seen, texts, part, has_lost_username: part == Part::Nothing }
+    }
+
+    #[test]
+    fn what_is_written_later_stands() {
+        let mut full = row(Part::Full, 1, 1);
+        full.add(&row(Part::AccessHashAndDate, 2, 2));
+        assert_eq!((full.access_hash, full.seen, full.texts[0]), (2, 2, Some("anna")));
+        full.add(&row(Part::Date, 9, 3));
+        assert_eq!((full.access_hash, full.seen, full.part), (2, 3, Part::Full));
+        full.add(&row(Part::Nothing, 9, 9));
+        assert_eq!((full.seen, full.texts), (3, [None, None, Some("Anna")]));
+        let mut lost = row(Part::Nothing, 1, 1);
+        lost.add(&row(Part::Date, 1, 5));
+        assert_eq!((lost.part, lost.seen, lost.has_lost_username), (Part::Date, 5, true));
+        lost.add(&row(Part::Full, 4, 6));
+        assert!(!lost.has_lost_username && lost.texts[0].is_some());
+    }
+}
