@@ -1,0 +1,162 @@
+//! The collection of entities.
+
+use mongodb::bson::raw::cstr;
+use mongodb::bson::{Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc};
+use mongodb::options::FindOptions;
+use mongodb::{Collection, Cursor};
+use session_core::entity_table::{BatchEntity, Dirty, EntityBatch, TextField};
+use store_net::driver::{OwnedQuery, Pages, Result};
+
+use crate::bson::{integer, text};
+use crate::bulk::{Change, Guard, statement};
+use crate::error::failed;
+use crate::layout::{row_id, rows_of};
+
+/// The most entities with one text that are returned.
+const MOST_FOUND: i64 = 100;
+/// How many entities a page of a scan has.
+const PAGE: usize = 4000;
+/// The longest text that is stored. Telegram's have 64 characters; a document has at most 16 MB.
+const LONGEST_TEXT: usize = 1 << 20;
+
+/// Returns the statement that writes the dirty part of an entity, if any.
+pub(crate) fn update(session: &str, entity: &BatchEntity<'_>, guard: Option<Guard>) -> Option<RawDocumentBuf> {
+    let id = row_id(session, entity.id);
+    let mut fields = RawDocumentBuf::new();
+    let (change, may_insert) = match entity.dirty {
+        Dirty::Clean => return None,
+        Dirty::Full => {
+            let absent = append_fields(&mut fields, entity);
+            (Change::Replace { fields, absent }, true)
+        }
+        Dirty::AccessHashAndDate => {
+            fields.append(cstr!("hash"), entity.access_hash.unwrap_or_default());
+            fields.append(cstr!("date"), i64::from(entity.seen));
+            (Change::Merge { fields }, true)
+        }
+        Dirty::Date => {
+            fields.append(cstr!("date"), i64::from(entity.seen));
+            (Change::Merge { fields }, false)
+        }
+        Dirty::LostUsername => (Change::Remove { field: cstr!("username") }, false),
+    };
+    Some(statement(&id, change, may_insert, guard))
+}
+
+/// Returns a new entity as a document.
+pub(crate) fn document(session: &str, entity: &BatchEntity<'_>, guard: Option<Guard>) -> RawDocumentBuf {
+    let mut document = RawDocumentBuf::new();
+    document.append(cstr!("_id"), row_id(session, entity.id));
+    append_fields(&mut document, entity);
+    if let Some(guard) = guard {
+        guard.append_to(&mut document);
+    }
+    document
+}
+
+/// Appends everything but the `_id`. Returns the fields that the entity does not have.
+fn append_fields(document: &mut RawDocumentBuf, entity: &BatchEntity<'_>) -> RawDocumentBuf {
+    let mut absent = RawDocumentBuf::new();
+    document.append(cstr!("hash"), entity.access_hash.unwrap_or_default());
+    let fields = [cstr!("username"), cstr!("phone"), cstr!("name")];
+    for (field, text) in fields.into_iter().zip(entity.texts()) {
+        let text = text.filter(|text| text.len() <= LONGEST_TEXT).and_then(|text| std::str::from_utf8(text).ok());
+        match text {
+            Some(text) => document.append(field, text),
+            None => absent.append(field, ""),
+        }
+    }
+    document.append(cstr!("date"), i64::from(entity.seen));
+    absent
+}
+
+/// Adds a row, unless its ID or access hash is not an integer.
+fn push(batch: &mut EntityBatch, row: &RawDocument) {
+    let (mut id, mut access_hash, mut seen) = (None, None, 0);
+    let mut texts = [None; 3];
+    for element in row {
+        let Ok((key, value)) = element else { return };
+        match key.as_str() {
+            "_id" => id = value.as_document().and_then(|id| id.get("i").ok().flatten()).and_then(integer),
+            "hash" => access_hash = integer(value),
+            "username" => texts[0] = text(value).map(str::as_bytes),
+            "phone" => texts[1] = text(value).map(str::as_bytes),
+            "name" => texts[2] = text(value).map(str::as_bytes),
+            "date" => seen = integer(value).map_or(0, |date| u32::try_from(date.max(0)).unwrap_or(u32::MAX)),
+            _ => {}
+        }
+    }
+    if let (Some(id), Some(access_hash)) = (id, access_hash) {
+        batch.push_stored(id, access_hash, seen, texts);
+    }
+}
+
+/// Returns the entities that a query may mean.
+pub(crate) async fn find(
+    entities: &Collection<RawDocumentBuf>,
+    session: &str,
+    query: &OwnedQuery,
+) -> Result<EntityBatch> {
+    let mut options = FindOptions::default();
+    let filter = match query {
+        OwnedQuery::Ids(ids) => {
+            doc! { "_id": { "$in": ids.iter().map(|id| doc! { "s": session, "i": id }).collect::<Vec<_>>() } }
+        }
+        OwnedQuery::Text(field, text) => {
+            options.limit = Some(MOST_FOUND);
+            let field = match field {
+                TextField::Username => "username",
+                TextField::Phone => "phone",
+                TextField::Name => "name",
+            };
+            doc! { "_id.s": session, field: text }
+        }
+    };
+    let failed = |error| failed("entities cannot be read", &error);
+    let mut rows = entities.find(filter).with_options(options).await.map_err(failed)?;
+    let mut found = EntityBatch::default();
+    while rows.advance().await.map_err(failed)? {
+        push(&mut found, rows.current());
+    }
+    Ok(found)
+}
+
+/// Sends all entities of a session.
+pub(crate) async fn scan(entities: &Collection<RawDocumentBuf>, session: &str, pages: &Pages) -> Result<()> {
+    let failed = |error| failed("entities cannot be read", &error);
+    let mut rows = batches(entities, rows_of(session, "i")).await.map_err(failed)?;
+    let mut page = EntityBatch::with_capacity(PAGE);
+    while rows.advance().await.map_err(failed)? {
+        push(&mut page, rows.current());
+        if page.len() >= PAGE && !pages.send(std::mem::replace(&mut page, EntityBatch::with_capacity(PAGE))).await {
+            return Ok(());
+        }
+    }
+    if !page.is_empty() {
+        pages.send(page).await;
+    }
+    Ok(())
+}
+
+/// Returns a cursor that reads pages at a time.
+pub(crate) async fn batches(
+    collection: &Collection<RawDocumentBuf>,
+    filter: Document,
+) -> mongodb::error::Result<Cursor<RawDocumentBuf>> {
+    collection.find(filter).batch_size(u32::try_from(PAGE).unwrap_or(u32::MAX)).await
+}
+
+/// Returns `true` if none of some of these entities is stored, so that probably all are new.
+pub(crate) async fn are_new(
+    entities: &Collection<RawDocumentBuf>,
+    session: &str,
+    batch: &EntityBatch,
+) -> mongodb::error::Result<bool> {
+    const PROBES: usize = 32;
+    let step = (batch.len() / PROBES).max(1);
+    let probes = (0..batch.len()).step_by(step).filter_map(|at| batch.get(at));
+    let ids: RawArrayBuf = probes.map(|entity| row_id(session, entity.id)).collect();
+    let ids: Document =
+        doc! { "_id": { "$in": mongodb::bson::Bson::try_from(mongodb::bson::raw::RawBson::Array(ids))? } };
+    Ok(entities.find_one(ids).projection(doc! { "_id": 1 }).await?.is_none())
+}
