@@ -38,7 +38,7 @@ pub(crate) fn read<'py>(reader: &mut Reader<'_, 'py>, number: usize, row: &Bound
     let access_hash = match value(2) {
         None if kind == PeerKind::Chat => Some(0),
         None if reader.session().is_stored() => {
-            return Err(row.invalid("it has no access hash, and a session file keeps no entity without one"));
+            return Err(row.invalid("it has no access hash, and what is stored of an entity needs one"));
         }
         None => None,
         Some(access_hash) => {

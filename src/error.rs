@@ -5,6 +5,7 @@ use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use session_core::error::Error;
 use session_core::store::{Kind, Place, StoreError};
+use store_net::owner::Owner;
 use store_sqlite::{ErrorClass, HeldBy, SqliteFailure};
 
 /// Makes the exception.
@@ -25,18 +26,31 @@ fn of_store(error: &StoreError) -> PyErr {
     let message = error.to_string();
     let name = match error.kind {
         Kind::Busy => "Locked",
-        Kind::InUse => return ours("InUse", Some(&error.place), message, error.cause::<HeldBy>().map(|by| by.pid)),
+        Kind::InUse => return ours("InUse", Some(&error.place), message, pid(error)),
         Kind::Gone | Kind::Replaced | Kind::LeaseLost => "Lost",
-        Kind::NotASession | Kind::Corrupt | Kind::TooNew => "Corrupt",
+        Kind::NotASession | Kind::Corrupt | Kind::Sealed | Kind::TooNew => "Corrupt",
         Kind::CannotUpgrade => "Upgrade",
-        Kind::Full | Kind::ReadOnly | Kind::Denied | Kind::CannotOpen | Kind::Io | Kind::Unreachable => "Unavailable",
+        Kind::Pending
+        | Kind::Full
+        | Kind::ReadOnly
+        | Kind::Denied
+        | Kind::CannotOpen
+        | Kind::Io
+        | Kind::Unreachable => "Unavailable",
         Kind::HoldsLogin => return PyValueError::new_err(message),
+        Kind::Other if matches!(error.place, Place::Server(_)) => "Unavailable",
         Kind::Other => {
             let class = error.cause::<SqliteFailure>().map_or(ErrorClass::Database, SqliteFailure::class);
             return of_class(class, message);
         }
     };
     ours(name, Some(&error.place), message, None)
+}
+
+/// Returns the ID of the process that has the session.
+fn pid(error: &StoreError) -> Option<u32> {
+    let of_file = error.cause::<HeldBy>().map(|by| by.pid);
+    of_file.or_else(|| error.cause::<Owner>().map(|owner| owner.pid))
 }
 
 /// Makes `Session...Error` or, for a file, `SessionFile...Error`.

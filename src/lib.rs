@@ -4,6 +4,7 @@
 //! `session-core` and the stores.
 
 mod add;
+mod encryption;
 mod entity_class;
 mod entity_file;
 mod error;
@@ -17,6 +18,7 @@ mod memory;
 mod notify;
 mod peer_cache;
 mod read;
+mod remote;
 mod scan;
 mod sqlite;
 mod stored;
@@ -36,13 +38,21 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
+    use super::encryption::{decrypt_key, encrypt_key, is_encrypted};
+    #[pymodule_export]
     use super::entity_file::EntityFileCore;
+    #[pymodule_export]
+    use super::flush_all;
     #[pymodule_export]
     use super::fork_hooks::leak;
     #[pymodule_export]
     use super::memory::MemoryCore;
     #[pymodule_export]
+    use super::memory::Unanswered;
+    #[pymodule_export]
     use super::peer_cache::PeerCacheCore;
+    #[pymodule_export]
+    use super::remote::{RemoteCore, list_sessions, public_url};
     #[pymodule_export]
     use super::scan::EntityScan;
     #[pymodule_export]
@@ -67,7 +77,7 @@ fn set_up(module: &Bound<'_, PyModule>) -> PyResult<()> {
     fork_hooks::register(module)
 }
 
-/// Writes, at the end of the program, what any session has not saved.
+/// Writes, at the end of the process, what any session has not saved.
 #[pyfunction]
 fn flush_all(py: Python<'_>) -> PyResult<()> {
     let lost = py.detach(|| writer::flush_all(EXIT_TIMEOUT));

@@ -8,7 +8,8 @@ use crate::notify;
 /// The name of Python's logger.
 const LOGGER: &str = "telethon_session_rust";
 /// The crates whose messages are passed on.
-const CRATES: [&str; 3] = [LOGGER, "session_core", "store_sqlite"];
+const CRATES: [&str; 8] =
+    [LOGGER, "sealed", "session_core", "store_mongodb", "store_net", "store_redis", "store_sql", "store_sqlite"];
 
 struct ToPython;
 

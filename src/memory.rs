@@ -1,10 +1,11 @@
 //! `MemoryCore`, the base of all sessions: entities in, input peers out.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use pyo3::create_exception;
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -75,7 +76,9 @@ impl MemoryCore {
             CacheLookup::NotFound => Ok(None),
             CacheLookup::Unknown if is_in_event_loop(py)? => {
                 let until = wait.until(BRIEF_TIMEOUT);
-                detached(py, || session.find_until(query, until))
+                let found = detached(py, || session.find_until(query, until))?;
+                wait.note(&found);
+                Ok(found.found())
             }
             CacheLookup::Unknown => {
                 let until = wait.until(session.timeout());
@@ -97,10 +100,10 @@ impl MemoryCore {
     }
 
     /// Converts an ID, if it is one. Telethon accepts a float for the integer that it equals, and a
-    /// session file accepts digits. IDs beyond 64 bits raise `OverflowError` in a stored session
-    /// and match nothing in memory.
+    /// session file accepts digits. IDs beyond 64 bits raise `OverflowError` in a session
+    /// file and match nothing elsewhere.
     fn id_of(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
-        let is_stored = self.session().is_stored();
+        let has_column_types = self.session().has_column_types();
         if let Ok(float) = id.cast::<PyFloat>() {
             let whole = float.call_method0("is_integer")?.is_truthy()?;
             let number = if whole { Some(float.call_method0("__int__")?) } else { None };
@@ -108,11 +111,11 @@ impl MemoryCore {
         }
         if let Ok(text) = id.cast::<PyString>() {
             let digits = whole_text(text)?.map(|text| self.session().normalize_phone(text));
-            return Ok(digits.and_then(|digits| digits.parse().ok()).filter(|_| is_stored));
+            return Ok(digits.and_then(|digits| digits.parse().ok()).filter(|_| has_column_types));
         }
         match id.extract() {
             Ok(id) => Ok(Some(id)),
-            Err(error) if error.is_instance_of::<PyOverflowError>(id.py()) && is_stored => Err(error),
+            Err(error) if error.is_instance_of::<PyOverflowError>(id.py()) && has_column_types => Err(error),
             Err(_) => Ok(None),
         }
     }
@@ -201,13 +204,30 @@ impl Drop for MemoryCore {
     }
 }
 
-/// The deadline for locks of one call, shared by all its lookups.
+create_exception!(
+    telethon_session_rust._core,
+    Unanswered,
+    PyValueError,
+    "An entity is not in memory, and the server has not answered yet."
+);
+
+/// The deadline of one call, shared by all its lookups.
 #[derive(Default)]
-struct Wait(OnceCell<Instant>);
+struct Wait {
+    until: OnceCell<Instant>,
+    /// Whether the store has not answered a lookup in time.
+    is_unanswered: Cell<bool>,
+}
 
 impl Wait {
     fn until(&self, timeout: Duration) -> Instant {
-        *self.0.get_or_init(|| Instant::now() + timeout)
+        *self.until.get_or_init(|| Instant::now() + timeout)
+    }
+
+    fn note(&self, found: &CacheLookup) {
+        if *found == CacheLookup::Unknown {
+            self.is_unanswered.set(true);
+        }
     }
 }
 
@@ -295,7 +315,7 @@ impl MemoryCore {
 
     fn get_entity_rows_by_phone(&self, phone: &Bound<'_, PyAny>) -> PyResult<Option<IdAndAccessHash>> {
         let py = phone.py();
-        if self.session().is_stored() && (phone.is_instance_of::<PyInt>() || phone.is_instance_of::<PyFloat>()) {
+        if self.session().has_column_types() && (phone.is_instance_of::<PyInt>() || phone.is_instance_of::<PyFloat>()) {
             return self.find_phone(py, read::digits(phone)?.to_str()?, &Wait::default());
         }
         let Ok(phone) = phone.cast::<PyString>() else { return Ok(None) };
@@ -332,7 +352,11 @@ impl MemoryCore {
                 return make::input_peer(telethon, id, &access_hash);
             }
         }
-        Err(PyValueError::new_err(("Could not find input entity with key ", key.clone().unbind())))
+        let arguments = ("Could not find input entity with key ", key.clone().unbind());
+        if wait.is_unanswered.get() && core.session().is_remote() {
+            return Err(Unanswered::new_err(arguments));
+        }
+        Err(PyValueError::new_err(arguments))
     }
 
     /// Returns `True` if the session has a store.

@@ -293,7 +293,13 @@ impl<'a, 'py> Reader<'a, 'py> {
         let id = id.extract()?;
         let access_hash: Option<i64> = access_hash.extract()?;
         if access_hash.is_none() && self.session.is_stored() {
-            return Err(to_python(Error::NoAccessHash { id }));
+            let error = Error::NoAccessHash { id };
+            // What a file raises is an error of `sqlite3`.
+            return Err(if self.session.is_remote() {
+                PyValueError::new_err(error.to_string())
+            } else {
+                to_python(error)
+            });
         }
         Ok((id, access_hash))
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
+use sealed::{Owner, SealedBackend, SealedStore};
 use session_core::session::SessionOptions;
 use session_core::store::{Backend, Kind, StoreError};
 use store_sqlite::{SqliteFile, SqliteStore};
@@ -14,7 +15,7 @@ use store_sqlite::{SqliteFile, SqliteStore};
 use crate::error::sqlite3_exception;
 use crate::guard::{detached, interruptible};
 use crate::stored::{CredentialsTuple, StoredCore, open, seconds};
-use crate::value;
+use crate::{encryption, value};
 
 /// A session file. `RustSQLiteSession` is made of it; see its documentation.
 #[pyclass(frozen, subclass, extends = StoredCore, module = "telethon_session_rust._core")]
@@ -38,17 +39,19 @@ impl SQLiteCore {
 
     /// Opens the file, or a database in memory. Returns the credentials in it; `None` if there are
     /// none.
-    #[pyo3(signature = (path, version, exclusive, timeout = 5.0, /))]
+    #[pyo3(signature = (path, version, exclusive, timeout = 5.0, encryption_key = None, /))]
     fn _open<'py>(
         slf: &Bound<'py, Self>,
         path: Option<PathBuf>,
         version: i64,
         exclusive: bool,
         timeout: f64,
+        encryption_key: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<CredentialsTuple<'py>>> {
+        let keyring = encryption::keyring(encryption_key, Owner::File)?;
         let file = Arc::new(SqliteFile::new(path.map(absolute).transpose()?, version));
         let options = SessionOptions { timeout: seconds(timeout), exclusive };
-        let backend: Arc<dyn Backend> = Arc::clone(&file) as _;
+        let backend: Arc<dyn Backend> = Arc::new(SealedBackend::new(Arc::clone(&file) as _, keyring));
         let credentials = open(slf.as_super().as_super(), &backend, options)?;
         // A session is opened once.
         let _ = slf.get().file.set(file);
@@ -106,7 +109,9 @@ impl SQLiteCore {
         let values = values.iter().map(|object| value::from_python(&object)).collect::<PyResult<Vec<_>>>()?;
         let row = interruptible(py, |keep_waiting| {
             session.with_store(keep_waiting, |store| {
-                let Some(store) = (store as &mut dyn Any).downcast_mut::<SqliteStore>() else {
+                let sealed = (store as &mut dyn Any).downcast_mut::<SealedStore>();
+                let store = sealed.and_then(|sealed| (sealed.inner() as &mut dyn Any).downcast_mut::<SqliteStore>());
+                let Some(store) = store else {
                     let message = "this session has no file".to_owned();
                     return Err(StoreError::new(Kind::Other, session.place(), message).into());
                 };

@@ -9,8 +9,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use session_core::credentials::Credentials;
-use session_core::session::{Session, SessionOptions};
-use session_core::store::{Backend, FileKey, FileKind, UpdateState};
+use session_core::session::{BRIEF_TIMEOUT, Session, SessionOptions};
+use session_core::store::{Backend, FileKey, FileKind, SentFile, UpdateState};
 use zeroize::Zeroizing;
 
 use crate::guard::{detached, guarded, interruptible, is_in_event_loop};
@@ -28,6 +28,9 @@ pub(crate) struct StoredCore;
 /// Data centre, address, port, key, takeout ID and temporary key.
 pub(crate) type CredentialsTuple<'py> =
     (i64, Option<String>, Option<i64>, Bound<'py, PyBytes>, Option<i64>, Bound<'py, PyBytes>);
+
+/// MD5 digest, size, kind, ID and access hash.
+type SentFileTuple<'py> = (Bound<'py, PyBytes>, i64, i64, i64, i64);
 
 impl StoredCore {
     pub(crate) fn new(class: &Bound<'_, PyType>) -> PyResult<PyClassInitializer<Self>> {
@@ -104,8 +107,20 @@ impl StoredCore {
         let (py, session) = (slf.py(), slf.as_super().get().session());
         let kind = kind_of(Telethon::get(py)?, cls)?;
         let key = FileKey { md5_digest: value::bytes(md5_digest)?.to_vec(), size: file_size, kind };
-        let file = detached(py, || session.sent_file(&key))?;
+        let limit = if is_in_event_loop(py)? { Duration::ZERO } else { session.timeout() };
+        let file = interruptible(py, |keep_waiting| Ok(session.sent_file(&key, limit, keep_waiting)))?;
         file.map(|file| cls.call1(file)).transpose()
+    }
+
+    /// Returns all sent files: MD5 digest, size, kind, ID and access hash.
+    fn _sent_files<'py>(slf: &Bound<'py, Self>) -> PyResult<Vec<SentFileTuple<'py>>> {
+        let (py, session) = (slf.py(), slf.as_super().get().session());
+        let limit = if is_in_event_loop(py)? { Duration::ZERO } else { session.timeout() };
+        let files = interruptible(py, |keep_waiting| session.sent_files(limit, keep_waiting))?;
+        let row = |(FileKey { md5_digest, size, kind }, (id, access_hash)): (FileKey, SentFile)| {
+            (PyBytes::new(py, &md5_digest), size, kind as i64, id, access_hash)
+        };
+        Ok(files.into_iter().map(row).collect())
     }
 
     fn save(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -115,13 +130,17 @@ impl StoredCore {
     }
 
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let session = slf.as_super().get().session();
-        interruptible(slf.py(), |keep_waiting| session.close(CLOSE_TIMEOUT.max(session.timeout()), keep_waiting))
+        let (py, session) = (slf.py(), slf.as_super().get().session());
+        if session.is_remote() && is_in_event_loop(py)? {
+            return interruptible(py, |keep_waiting| session.close_soon(BRIEF_TIMEOUT, keep_waiting));
+        }
+        interruptible(py, |keep_waiting| session.close(CLOSE_TIMEOUT.max(session.timeout()), keep_waiting))
     }
 
     fn delete(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let session = slf.as_super().get().session();
-        detached(slf.py(), || session.delete())
+        let timeout = if is_in_event_loop(slf.py())? { BRIEF_TIMEOUT } else { session.timeout() };
+        detached(slf.py(), || session.delete(timeout))
     }
 
     /// Sets the credentials that the next `save()` stores.
@@ -145,6 +164,13 @@ impl StoredCore {
         };
         let session = slf.as_super().get().session();
         detached(slf.py(), || session.set_credentials(credentials))
+    }
+
+    /// Returns `True` if the credentials are to be set again before `save()`, although they have not
+    /// changed, because they are stored as they are or encrypted with an older key.
+    fn _is_outdated(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let session = slf.as_super().get().session();
+        detached(slf.py(), || session.has_outdated_login())
     }
 
     /// Returns `True` if all stored entities are in memory. Until then, names are looked up in the

@@ -61,7 +61,7 @@ fuzz_target!(|data: &[u8]| {
             let _ = session.save(false, &mut || true);
             let _ = session.close(Duration::ZERO, &mut || true);
             assert_eq!(session.find(&Query::Id(1)), Some((1, Some(2))));
-            let _ = session.delete();
+            let _ = session.delete(Duration::from_mins(1));
         }
     }
     let _ = fs::remove_file(&path);

@@ -7,6 +7,7 @@ Pass one to the client instead of Telethon's own:
 
 from importlib.metadata import version as _version
 
+from . import _at_exit as _at_exit
 from .entity import Entity
 from .entity_cache import RustEntityCache, accelerate
 from .errors import (
@@ -21,6 +22,10 @@ from .errors import (
 )
 from .installing import install, uninstall
 from .memory import RustMemorySession
+from .mongodb import RustMongoSession
+from .opening import open_session
+from .redis import RustRedisSession
+from .sql import RustSQLSession
 from .sqlite import RustSQLiteSession
 from .string import RustStringSession
 
@@ -30,6 +35,9 @@ __all__ = [
     "Entity",
     "RustEntityCache",
     "RustMemorySession",
+    "RustMongoSession",
+    "RustRedisSession",
+    "RustSQLSession",
     "RustSQLiteSession",
     "RustStringSession",
     "SessionCorruptError",
@@ -43,5 +51,6 @@ __all__ = [
     "__version__",
     "accelerate",
     "install",
+    "open_session",
     "uninstall",
 ]

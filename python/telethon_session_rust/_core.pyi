@@ -7,19 +7,29 @@ from typing import Any, TypeAlias, final
 
 from typing_extensions import Self, disjoint_base
 
+from ._encryption import EncryptionKey
+
 __all__ = [
     "EntityFileCore",
     "EntityScan",
     "MemoryCore",
     "PeerCacheCore",
+    "RemoteCore",
     "SQLiteCore",
     "StoredCore",
+    "Unanswered",
     "data_centre",
     "decode_base64",
+    "decrypt_key",
     "encode_base64",
+    "encrypt_key",
+    "flush_all",
+    "is_encrypted",
     "leak",
+    "list_sessions",
     "pack_string",
     "parse_string",
+    "public_url",
     "unpack_string",
 ]
 
@@ -193,6 +203,13 @@ class StoredCore(MemoryCore):
             An instance of `cls`, or `None` if the file is not known.
         """
 
+    def _sent_files(self) -> list[tuple[bytes, int, int, int, int]]:
+        """Returns all sent files: MD5 digest, size, kind, ID and access hash.
+
+        Raises:
+            SessionError: The store cannot be read.
+        """
+
     def save(self) -> None:
         """Writes data centre, keys and takeout ID. In a running event loop the rest is left to the
         background; outside one it is written too.
@@ -231,6 +248,11 @@ class StoredCore(MemoryCore):
     ) -> None:
         """Sets the credentials that the next `save()` stores."""
 
+    def _is_outdated(self) -> bool:
+        """Returns `True` if the credentials are to be set again before `save()`, although they have
+        not changed, because they are stored as they are or encrypted with an older key.
+        """
+
     def _is_loaded(self) -> bool:
         """Returns `True` if all stored entities are in memory. Until then, names are looked up in
         the store.
@@ -249,13 +271,24 @@ class SQLiteCore(StoredCore):
     """The Rust part of a session file."""
 
     def _open(
-        self, path: str | PathLike[str] | None, version: int, exclusive: bool, timeout: float = 5.0, /
+        self,
+        path: str | PathLike[str] | None,
+        version: int,
+        exclusive: bool,
+        timeout: float = 5.0,
+        encryption_key: EncryptionKey | None = None,
+        /,
     ) -> _Credentials | None:
         """Opens the file, or a database in memory, creating or upgrading it to the database version
-        `version`.
+        `version`. Keys are encrypted with the first encryption key, and decrypted with any of them.
 
         Returns:
             The credentials; `None` for a new file.
+
+        Raises:
+            SessionFileCorruptError: A key in the file cannot be decrypted.
+            TypeError: `encryption_key` is something else.
+            ValueError: An encryption key does not have 32 bytes.
         """
 
     def _set_path(self, path: str | PathLike[str], /) -> None:
@@ -278,6 +311,53 @@ class SQLiteCore(StoredCore):
 
     def _execute(self, stmt: str, *values: Any) -> tuple[Any, ...] | None:
         """Saves everything, executes a statement on the file, and returns its first row."""
+
+class RemoteCore(StoredCore):
+    """The Rust part of a session on a server."""
+
+    def _open(
+        self,
+        kind: str,
+        url: str,
+        session_name: str,
+        exclusive: bool,
+        timeout: float,
+        encryption_key: EncryptionKey | None = None,
+        /,
+    ) -> _Credentials | None:
+        """Opens a session on a server of a kind. Keys are encrypted with the first encryption key, and
+        decrypted with any of them.
+
+        Returns:
+            The stored credentials; `None` if there are none.
+
+        Raises:
+            SessionCorruptError: A stored key cannot be decrypted.
+            SessionInUseError: Another session has it open with `exclusive=True`.
+            SessionUnavailableError: The server cannot be reached, or denies access.
+            TypeError: `encryption_key` is something else.
+            ValueError: The URL is not valid, or an encryption key does not have 32 bytes.
+        """
+
+class Unanswered(ValueError):
+    """An entity is not in memory, and the server has not answered yet."""
+
+def list_sessions(kind: str, url: str, timeout: float, /) -> list[str]:
+    """Returns the names of all sessions on a server, sorted."""
+
+def is_encrypted(stored: bytes, /) -> bool:
+    """Returns `True` if a key of a session file is stored encrypted."""
+
+def encrypt_key(key: bytes, encryption_key: EncryptionKey | None, /) -> bytes:
+    """Returns the form in which a session file holds a key."""
+
+def decrypt_key(stored: bytes, encryption_key: EncryptionKey | None, /) -> bytes | None:
+    """Returns the key that a session file holds in a form, encrypted or not; `None` if it cannot be
+    decrypted.
+    """
+
+def public_url(kind: str, url: str, /) -> str:
+    """Returns a URL without user, password and parameters, for messages."""
 
 class EntityFileCore(StoredCore):
     """The Rust part of a session that may have an entity file."""
@@ -340,6 +420,9 @@ def decode_base64(text: str, /) -> bytes:
 
 def encode_base64(data: bytes, /) -> str:
     """Encodes bytes as URL-safe base64."""
+
+def flush_all() -> None:
+    """Writes, at the end of the process, what any session has not saved."""
 
 def leak(object: Any, /) -> None:
     """Keeps an object from ever being freed."""

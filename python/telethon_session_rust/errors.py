@@ -74,8 +74,8 @@ class SessionLostError(SessionError):
 
 
 class SessionCorruptError(SessionError):
-    """What is stored is not a session, is damaged, or was written by a newer version than this
-    release supports.
+    """What is stored is not a session, is damaged, was written by a newer version than this release
+    supports, or is encrypted with another `encryption_key`.
     """
 
 

@@ -13,6 +13,7 @@ from telethon.sessions.sqlite import CURRENT_VERSION, EXTENSION
 
 from . import _connection
 from ._core import SQLiteCore
+from ._encryption import EncryptionKey
 from ._timeout import DEFAULT_TIMEOUT
 from .stored import StoredSession
 
@@ -54,6 +55,7 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
         *,
         exclusive: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
+        encryption_key: EncryptionKey | None = None,
     ) -> None:
         """Opens the session. Creates the file, or upgrades it to the installed Telethon's version,
         if necessary.
@@ -71,15 +73,24 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
             timeout: How many seconds to wait for a file that another program holds, as in
                 `sqlite3.connect`. Used by the constructor, by `save()` if the credentials have
                 changed, by `_execute`, and by lookups outside a running event loop.
+            encryption_key: A key of 32 bytes, such as `secrets.token_bytes(32)`, with which the login's
+                keys are encrypted in the file: an attacker who reads the file cannot log in. Nothing
+                else is encrypted. Of several keys the first one encrypts, and all of them decrypt: to
+                change the key, give the new one and the old one until `save()` was called. It also
+                encrypts a login that was stored without this option. The file may be renamed. Whatever
+                reads it otherwise, such as `_conn`, `_execute` and Telethon's own session, finds the
+                encrypted keys, and cannot log in with them.
 
         Raises:
-            SessionFileCorruptError: The file is not a session, or is damaged.
+            SessionFileCorruptError: The file is not a session, or is damaged; or its login is
+                encrypted, and `encryption_key` is missing or another one.
             SessionFileInUseError: Another session has opened the file with `exclusive=True`.
             SessionFileLockedError: Another program holds the file for longer than `timeout`.
             SessionFileUnavailableError: The file cannot be opened, created or read.
             SessionFileUpgradeError: The file is of an older version and cannot be upgraded.
             sqlite3.NotSupportedError: A subclass overrides `_cursor` with a connection that is not
                 Python's `sqlite3` on that file. The session would not use it.
+            ValueError: An encryption key does not have 32 bytes.
         """
         super().__init__(timeout)
         self._filename: str = ":memory:"
@@ -87,7 +98,7 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
         self.store_tmp_auth_key_on_disk = store_tmp_auth_key_on_disk
         if session_id:
             self._filename = file_name(session_id)
-        self._adopt(self._open_file(self._filename if session_id else None, bool(exclusive)))
+        self._adopt(self._open_file(self._filename if session_id else None, bool(exclusive), encryption_key))
 
     @property
     def filename(self) -> str:
@@ -208,14 +219,14 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
         finally:
             cursor.close()
 
-    def _open_file(self, name: str | None, is_exclusive: bool) -> Any:
+    def _open_file(self, name: str | None, is_exclusive: bool, encryption_key: EncryptionKey | None) -> Any:
         """Opens the file. Checks that a subclass's own `_cursor` uses that file too, before a key
         of this session is written to it.
         """
         has_own_cursor = name is not None and type(self)._cursor is not _OWN_CURSOR
         was_there = has_own_cursor and Path(name or "").exists()
         try:
-            credentials = self._open(name, CURRENT_VERSION, is_exclusive, self._timeout)
+            credentials = self._open(name, CURRENT_VERSION, is_exclusive, self._timeout, encryption_key)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:

@@ -100,6 +100,21 @@ class StoredSession(StoredCore, RustMemorySession):
         tmp_key = self._tmp_auth_key.key if self.store_tmp_auth_key_on_disk and self._tmp_auth_key else b""
         return key, tmp_key
 
+    def save(self) -> None:
+        """Writes data centre, keys and takeout ID. In a running event loop the rest is left to the
+        background; outside one it is written too. Encrypts keys that are stored as they are, or
+        encrypted with an older key.
+
+        Raises:
+            SessionLockedError: The credentials have changed, and another program holds the store
+                for longer than the session's `timeout`. They stay in memory.
+            SessionLostError: The store holds another login by now. Nothing is written.
+            SessionUnavailableError: The store cannot be written. What is unsaved stays in memory.
+        """
+        if self._is_outdated():
+            self._update_session_table()
+        super().save()
+
     def _is_stored(self) -> bool:
         """Returns `True`, also before the store is opened, because a subclass may set `_entities`
         then.

@@ -62,9 +62,10 @@ class RustStringSession(EntityFileCore, RustMemorySession):
                 around or inside it are ignored. `save()` returns the clean form. Without a string,
                 the session is new.
             entity_file: The name of a file, with or without `.session`, that keeps entities, update
-                states and sent files, but no login. It is created if it does not exist. Access
-                hashes are valid for one account only, so each account needs its own file.
-                `log_out()` deletes it.
+                states and sent files, but no login. So it holds no key that could be encrypted, and
+                there is no `encryption_key`. It is created if it does not exist. Access hashes are
+                valid for one account only, so each account needs its own file. `log_out()` deletes
+                it.
             timeout: How many seconds to wait for an entity file that another program holds. Used by
                 the constructor, and by lookups outside a running event loop.
 
