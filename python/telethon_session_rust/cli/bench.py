@@ -1,14 +1,16 @@
 """`telethon-session bench`: measures Telethon's session class and this package's on copies of a
-file.
+session.
 """
 
 from __future__ import annotations
 
 import random
+import secrets
 import shutil
 import time
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -18,27 +20,35 @@ from telethon import utils
 from telethon.sessions import SQLiteSession
 from telethon.tl import types
 
+from ..opening import open_session
 from ..sqlite import RustSQLiteSession
-from . import files
+from ..stored import StoredSession
+from .encryption import Keys, given_keys
 from .errors import CommandError
 from .files import repair_hint
 from .output import print_message, print_table, progress
+from .places import Place, Remote, add_place_argument, existing_place
 from .reader import open_reader
+from .remote import TIMEOUT, open_remote
 from .rows import Row
 from .sanitize import sanitize_entity
 from .schema import LAST_WITH_WRONG_HASHES
-from .subcommands import Subcommands, add_file_argument
+from .source import open_source
+from .subcommands import Subcommands
+from .target import open_target
 from .writer import open_writer
 
 _DESCRIPTION = """\
 Measures on copies in a temporary folder, which hold no login: the key stays in FILE. The two
 classes take turns. Each one opens its copy, looks up entities by ID, username, phone and name,
 processes the file's entities again in batches of 200, and saves them, all outside of an event
-loop. RustSQLiteSession is measured once it has loaded its file, which it does in the
-background. Telethon's class writes while it processes, and its save() only commits;
-RustSQLiteSession leaves the writing to save() or to the background. So compare the sum of both.
-The table shows medians, and no names or keys."""
-_CLASSES = (SQLiteSession, RustSQLiteSession)
+loop. For the URL of a session, this package's class uses a copy without login on that server,
+which is deleted afterwards, and Telethon's SQLiteSession a file.
+
+This package's class is measured once it has loaded everything, which it does in the background.
+Telethon's class writes while it processes, and its save() only commits; this package's leaves the
+writing to save() or to the background. So compare the sum of both. The table shows medians, and
+no names or keys."""
 _ROUNDS = 3
 _BATCH_ENTITIES, _MAX_BATCHES = 200, 100
 _OPEN = "open and close"
@@ -47,43 +57,48 @@ _PROCESS, _SAVE, _PROCESS_AND_SAVE = "process an entity again", "save() all of t
 _MAX_KEYS = 200
 
 Times: TypeAlias = dict[str, dict[type, list[float]]]
+# Open the copy of each class.
+Openers: TypeAlias = dict[type, Callable[[], Any]]
 
 
 def add_to(subcommands: Subcommands) -> None:
     parser = subcommands.add(
         "bench",
         run,
-        summary="measure Telethon's session class and this one on a file",
+        summary="measure Telethon's session class and this one on a session",
         description=_DESCRIPTION,
         example="telethon-session bench anon --seconds 30",
     )
-    add_file_argument(parser)
+    add_place_argument(parser)
     parser.add_argument(
         "--seconds", metavar="S", type=_positive_float, default=10.0, help="measure for about S seconds (default: 10)"
     )
 
 
 def run(arguments: Namespace) -> int:
-    path = files.existing_session_path(arguments.file)
-    with TemporaryDirectory(prefix="telethon-session-") as folder:
-        copies = {cls: Path(folder, f"{cls.__name__}.session") for cls in _CLASSES}
-        first, *others = copies.values()
-        _copy_without_login(path, first)
-        for other in others:
-            shutil.copyfile(first, other)
+    place = existing_place(arguments.file, arguments.password_file)
+    with TemporaryDirectory(prefix="telethon-session-") as folder, ExitStack() as stack:
+        first = Path(folder, f"{SQLiteSession.__name__}.session")
+        _copy_without_login(place, given_keys(arguments.encryption_key_file), first)
         with open_reader(first) as file:
             rows = [row for batch in file.entity_batches() for row in batch]
-        times = _measure(copies, rows, arguments.seconds)
+        openers: Openers = {SQLiteSession: lambda: SQLiteSession(str(first))}
+        if isinstance(place, Remote):
+            copy = stack.enter_context(_copy_on_server(place, rows))
+            openers[place.cls] = lambda: open_session(copy.location, timeout=TIMEOUT)
+        else:
+            other = Path(shutil.copyfile(first, Path(folder, f"{RustSQLiteSession.__name__}.session")))
+            openers[RustSQLiteSession] = lambda: RustSQLiteSession(str(other))
+        times = _measure(openers, rows, arguments.seconds)
     print_message(f"{len(rows):,} entities; medians of {_ROUNDS} rounds")
-    names = [cls.__name__ for cls in _CLASSES]
-    print_table(["", *names, ""], [_cells(label, by_class) for label, by_class in times.items()])
+    print_table(["", *(cls.__name__ for cls in openers), ""], [_cells(*labelled) for labelled in times.items()])
     return 0
 
 
-def _copy_without_login(path: Path, copy: Path) -> None:
-    with open_reader(path) as file, open_writer(copy) as target:
+def _copy_without_login(place: Place, keys: Keys, copy: Path) -> None:
+    with open_source(place, keys) as file, open_writer(copy) as target:
         if file.version and "entities" not in file.tables:
-            raise CommandError(f"{path} has no table entities: {repair_hint(path)}")
+            raise CommandError(f"{place} has no table entities: {repair_hint(place)}")
         # Opening a session of such a version removes all entities.
         if file.version <= LAST_WITH_WRONG_HASHES:
             return
@@ -94,32 +109,43 @@ def _copy_without_login(path: Path, copy: Path) -> None:
                 advance(len(batch))
 
 
-def _measure(copies: dict[type, Path], rows: list[Row], seconds: float) -> Times:
+@contextmanager
+def _copy_on_server(place: Remote, rows: list[Row]) -> Iterator[Remote]:
+    copy = place.named(f"telethon-session-bench-{secrets.token_hex(8)}")
+    try:
+        with open_target(copy) as target:
+            target.insert("entities", rows)
+        yield copy
+    finally:
+        with open_remote(copy) as session:
+            session.delete()
+
+
+def _measure(openers: Openers, rows: list[Row], seconds: float) -> Times:
     keys = _lookup_keys(rows)
     labels = [_OPEN, *map(_lookup_label, keys), _PROCESS, _SAVE, _PROCESS_AND_SAVE]
-    times: Times = {label: {cls: [] for cls in copies} for label in labels}
-    budget = seconds / (len(labels) * len(copies) * _ROUNDS)
-    with progress("measuring", _ROUNDS * len(copies)) as advance:
+    times: Times = {label: {cls: [] for cls in openers} for label in labels}
+    budget = seconds / (len(labels) * len(openers) * _ROUNDS)
+    with progress("measuring", _ROUNDS * len(openers)) as advance:
         for number in range(_ROUNDS):
             # The classes alternate in going first.
-            for cls in sorted(copies, key=lambda cls: (cls is RustSQLiteSession) ^ number % 2):
-                _measure_class(cls, copies[cls], keys, rows, budget, lambda label, took: times[label][cls].append(took))  # noqa: B023
+            for cls, opener in sorted(openers.items(), key=lambda item: (item[0] is not SQLiteSession) ^ number % 2):
+                _measure_class(opener, keys, rows, budget, lambda label, took: times[label][cls].append(took))  # noqa: B023
                 advance(1)
     return {label: by_class for label, by_class in times.items() if all(by_class.values())}
 
 
 def _measure_class(
-    cls: type,
-    path: Path,
+    opener: Callable[[], Any],
     keys: dict[str, list[Any]],
     rows: list[Row],
     budget: float,
     record: Callable[[str, float], None],
 ) -> None:
-    record(_OPEN, _seconds_per_call([lambda: cls(str(path)).close()], budget))
-    session: Any = cls(str(path))
+    record(_OPEN, _seconds_per_call([lambda: opener().close()], budget))
+    session = opener()
     try:
-        while isinstance(session, RustSQLiteSession) and not session._is_loaded():
+        while isinstance(session, StoredSession) and not session._is_loaded():
             time.sleep(0.001)
         for kind, known in keys.items():
             record(_lookup_label(kind), _seconds_per_call([_lookup(session, key) for key in known], budget))
@@ -206,7 +232,7 @@ def _elapsed(call: Callable[[], Any]) -> float:
 
 
 def _cells(label: str, by_class: dict[type, list[float]]) -> list[str]:
-    theirs, ours = (median(by_class[cls]) for cls in _CLASSES)
+    theirs, ours = map(median, by_class.values())
     return [label, _format_duration(theirs), _format_duration(ours), f"{theirs / ours:,.1f}x"]
 
 

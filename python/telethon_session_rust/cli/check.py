@@ -1,4 +1,4 @@
-"""`telethon-session check`: finds problems in a file and says what to do about them."""
+"""`telethon-session check`: finds problems in a session and says what to do about them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ import telethon
 from telethon.sessions.sqlite import CURRENT_VERSION
 
 from . import files, schema
+from .encryption import OPTION, Keys, given_keys
 from .errors import CommandError, FileLocked
 from .output import print_json, print_table, progress
+from .places import Remote, add_place_argument, existing_place
 from .reader import FIRST_CHANNEL_ID, HEADER_SIZE, SessionReader, is_in_wal_mode, open_reader, read_header
 from .rows import Credentials, Row
 from .sanitize import SANITIZERS, sanitize_credentials
-from .subcommands import Subcommands, add_file_argument, add_json_option
+from .source import open_source
+from .subcommands import Subcommands, add_json_option
 
 _DESCRIPTION = """\
 Runs SQLite's integrity check and looks at the tables, every value, the files beside the session
-file, and its mode. Notes (such as an older database version, WAL mode, a username that two
-entities have, a file that others can read) do not affect the exit code.
+file, and its mode; for a session on a server, at the login and every value. Notes (such as an
+older database version, WAL mode, a username that two entities have, a file that others can read)
+do not affect the exit code.
 
 --json prints a list of objects with the keys level ("wrong" or "note"), what, and advice (or
 null).
@@ -56,30 +60,31 @@ def add_to(subcommands: Subcommands) -> None:
     parser = subcommands.add(
         "check",
         run,
-        summary="check a session file for problems",
+        summary="check a session for problems",
         description=_DESCRIPTION,
         example="telethon-session check anon",
     )
-    add_file_argument(parser)
+    add_place_argument(parser)
     add_json_option(parser)
 
 
 def run(arguments: Namespace) -> int:
-    path = files.existing_session_path(arguments.file)
-    findings = check_file(path)
+    place = existing_place(arguments.file, arguments.password_file)
+    keys = given_keys(arguments.encryption_key_file)
+    findings = _check_remote(place, keys) if isinstance(place, Remote) else check_file(place, keys)
     problems = sum(finding.level == "wrong" for finding in findings)
     if arguments.json:
         print_json([finding._asdict() for finding in findings])
     elif findings:
         print_table(["", "what", "what to do"], findings)
     if problems:
-        raise CommandError(f"{path}: {problems} {'problem' if problems == 1 else 'problems'} found")
+        raise CommandError(f"{place}: {problems} {'problem' if problems == 1 else 'problems'} found")
     if not arguments.json:
-        print(f"{path}: no problems found")
+        print(f"{place}: no problems found")
     return 0
 
 
-def check_file(path: Path) -> list[Finding]:
+def check_file(path: Path, keys: Keys = ()) -> list[Finding]:
     """Returns all findings about a file.
 
     Raises:
@@ -87,7 +92,7 @@ def check_file(path: Path) -> list[Finding]:
     """
     findings = [*_check_mode_and_header(path)]
     try:
-        with open_reader(path) as file:
+        with open_reader(path, keys=keys) as file:
             findings += _check_contents(file)
     except FileLocked:
         raise
@@ -99,6 +104,17 @@ def check_file(path: Path) -> list[Finding]:
         else finding
         for finding in findings
     ]
+
+
+def _check_remote(place: Remote, keys: Keys) -> list[Finding]:
+    with open_source(place, keys) as session:
+        findings = [
+            *_check_credentials(session.credential_rows()),
+            *_check_values(session),
+            *_check_lookups(session),
+        ]
+    # The commands that mend a file do not take a URL.
+    return [found._replace(advice=None) if found.advice == _REPAIR else found for found in findings]
 
 
 def _check_mode_and_header(path: Path) -> Iterator[Finding]:
@@ -133,6 +149,7 @@ def _check_contents(file: SessionReader) -> Iterator[Finding]:
         yield wrong(f"the tables are those of database version {schema.minimum_version(file.tables)}, not {version}")
     yield from _check_tables(file, version)
     yield from _check_credentials(file.credential_rows())
+    yield from _check_encryption(file)
     yield from _check_values(file)
     yield from _check_lookups(file)
 
@@ -184,6 +201,16 @@ def _check_credentials(rows: list[Row]) -> Iterator[Finding]:
         yield note(f"data centre {credentials.dc_id} is not one of Telegram's ({first} to {last})")
     if rows[0][4] == b"" and type(rows[0][5]) is not int:
         yield note("its takeout ID is an empty key, as Telethon 1.43 and 1.44 wrote it; it counts as none")
+
+
+def _check_encryption(file: SessionReader) -> Iterator[Finding]:
+    credentials = file.credentials()
+    if credentials is None or not credentials.is_encrypted:
+        return
+    if file.keys:
+        yield wrong("its login was encrypted with another key, or is damaged", f"give its own key with {OPTION}")
+    else:
+        yield note("its login is encrypted, so it was not checked", f"give the key with {OPTION}")
 
 
 def _missing_address(credentials: Credentials) -> Finding:

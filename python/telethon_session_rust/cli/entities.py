@@ -1,4 +1,4 @@
-"""`telethon-session entities`: lists or finds the entities of a file."""
+"""`telethon-session entities`: lists or finds the entities of a session."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from itertools import chain, islice
 from telethon import utils
 from telethon.tl.types import PeerChannel, PeerChat, PeerUser
 
-from . import files
+from .encryption import given_keys
 from .errors import CommandError
 from .files import repair_hint
 from .output import format_time, print_message, print_table, progress
-from .reader import SessionReader, open_reader
+from .places import add_place_argument, existing_place
+from .reader import SessionReader
 from .rows import Row
 from .sanitize import sanitize_entity
-from .subcommands import Subcommands, add_file_argument, add_json_option, non_negative_int
+from .source import open_source
+from .subcommands import Subcommands, add_json_option, non_negative_int
 
 _DESCRIPTION = """\
 Lists all entities, or those that match every option given. Usernames (with or without @, or as
@@ -45,7 +47,7 @@ def add_to(subcommands: Subcommands) -> None:
         description=_DESCRIPTION,
         example="telethon-session entities anon --username @durov",
     )
-    add_file_argument(parser)
+    add_place_argument(parser)
     parser.add_argument("--username", metavar="U", help="find a username, with or without @, or a t.me link")
     parser.add_argument("--phone", metavar="P", help="find a phone number, with or without +")
     parser.add_argument("--name", metavar="N", help="find a part of a name, ignoring case")
@@ -57,13 +59,13 @@ def add_to(subcommands: Subcommands) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    path = files.existing_session_path(arguments.file)
+    place = existing_place(arguments.file, arguments.password_file)
     limit = arguments.limit
     if limit is None and sys.stdout.isatty() and not arguments.json:
         limit = _TERMINAL_LIMIT
-    with open_reader(path) as file:
+    with open_source(place, given_keys(arguments.encryption_key_file)) as file:
         if file.version and "entities" not in file.tables:
-            raise CommandError(f"{path} has no table entities: {repair_hint(path)}")
+            raise CommandError(f"{place} has no table entities: {repair_hint(place)}")
         with closing(find(file, arguments)) as found:
             # On a terminal the progress bar must end before the table begins.
             rows = iter(list(islice(found, limit + 1 if limit else None))) if sys.stdout.isatty() else found
@@ -79,7 +81,7 @@ def run(arguments: Namespace) -> int:
                 print_message(f"only the first {limit:,} entities are listed; --limit 0 lists all")
     conditions = (arguments.username, arguments.phone, arguments.name, arguments.id)
     if first is None and any(value is not None for value in conditions):
-        raise CommandError(f"{path} has no matching entity")
+        raise CommandError(f"{place} has no matching entity")
     return 0
 
 

@@ -19,8 +19,19 @@ SIDECAR_SUFFIXES = ("-journal", "-wal", "-shm")
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 
 
+def is_url(text: str) -> bool:
+    """Returns `True` if a text is the URL of a server, as `open_session` decides it."""
+    return "://" in text
+
+
 def session_path(name: str) -> Path:
-    """Returns the path of the file of a session."""
+    """Returns the path of the file of a session.
+
+    Raises:
+        CommandError: The name is a URL. It is not repeated, because it may contain a password.
+    """
+    if is_url(name):
+        raise CommandError("this command takes a session file, not the URL of a server")
     return Path(name if name.endswith(EXTENSION) else name + EXTENSION)
 
 
@@ -48,17 +59,17 @@ def require_file(path: Path) -> None:
         raise CommandError(f"{path} is not a regular file")
 
 
-def command_line(command: str, path: Path) -> str:
+def command_line(command: str, path: object) -> str:
     """Returns the command line that runs a command of this program on a file."""
     return f"telethon-session {command} {shell_quote(path)}"
 
 
-def repair_hint(path: Path) -> str:
+def repair_hint(path: object) -> str:
     return f"run `{command_line('repair', path)}`"
 
 
-def shell_quote(path: Path) -> str:
-    """Quotes a path for the shell if necessary, and keeps it from being parsed as an option."""
+def shell_quote(path: object) -> str:
+    """Quotes a path or a URL for the shell if necessary, and keeps it from being parsed as an option."""
     name = f"./{path}" if str(path).startswith("-") else str(path)
     return shlex.quote(name) if os.name == "posix" else subprocess.list2cmdline([name])
 

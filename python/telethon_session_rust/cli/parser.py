@@ -10,18 +10,19 @@ from collections.abc import Sequence
 import telethon
 
 from .. import __version__
-from . import bench, check, entities, export, import_, info, list_, merge, repair, upgrade
+from . import bench, check, copy, entities, export, import_, info, list_, merge, repair, upgrade
 from .subcommands import Subcommands
 
 PROGRAM = "telethon-session"
-COMMANDS = (info, list_, check, repair, upgrade, export, import_, entities, merge, bench)
+COMMANDS = (info, list_, check, repair, upgrade, export, import_, copy, entities, merge, bench)
 
 _DESCRIPTION = """\
-Inspects, repairs and converts Telethon session files. A session file gives full access to the
+Inspects, repairs, converts and copies Telethon sessions. A session gives full access to the
 account: never share it."""
 _EPILOG = """\
-Give FILE with or without .session. Results go to standard output, everything else to standard
-error.
+Give FILE with or without .session. Where --help says so, it may be the URL of a session on a
+server: redis://localhost/0#anon, postgresql://bot@db/telethon#anon, mysql://..., mongodb://...
+Results go to standard output, everything else to standard error.
 
 exit codes:
   0    success

@@ -17,9 +17,12 @@ from urllib.parse import quote
 from telethon.tl.types import PeerChannel
 from telethon.utils import get_peer_id
 
+from .._core import decrypt_key, is_encrypted
 from . import files, schema
+from .encryption import Keys
 from .errors import CommandError, FileLocked
 from .files import repair_hint
+from .places import Place
 from .rows import Credentials, Row, decode_text
 from .sanitize import sanitize_credentials
 from .schema import Tables
@@ -38,14 +41,26 @@ READ_ERRORS = (sqlite3.Error, UnicodeDecodeError, MemoryError)
 
 
 class SessionReader:
-    """A session file that is open for reading. Each statement is a transaction of its own."""
+    """A session that is open for reading. Each statement is a transaction of its own.
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path = path
+    Attributes:
+        place: The file, or what was copied to a database in memory.
+        keys: The encryption keys.
+    """
+
+    def __init__(self, place: Place | str, connection: sqlite3.Connection, keys: Keys = ()) -> None:
+        self.place = place
+        self.keys = keys
         self._connection = connection
         connection.text_factory = decode_text
         self.select("pragma trusted_schema = off")
         self.tables: Tables = schema.group_by_table(self.select(schema.SELECT_COLUMNS))
+
+    @property
+    def path(self) -> Path:
+        """The file. Only for commands that read files alone."""
+        assert isinstance(self.place, Path)
+        return self.place
 
     def select(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """Returns all rows.
@@ -56,7 +71,7 @@ class SessionReader:
         try:
             return self._connection.execute(statement, values).fetchall()
         except READ_ERRORS as error:
-            raise translate_error(self.path, error) from error
+            raise translate_error(self.place, error) from error
 
     def value(self, statement: str) -> Any:
         """Returns the first value of the first row."""
@@ -78,14 +93,14 @@ class SessionReader:
             return version
         if type(version) is int and version > schema.NEWEST_VERSION:
             raise CommandError(
-                f"{self.path} has database version {version}, and this release of telethon-session-rust supports at"
+                f"{self.place} has database version {version}, and this release of telethon-session-rust supports at"
                 f" most {schema.NEWEST_VERSION}: install a newer release"
             )
         if {"server_address", "auth_key"} <= set(self._column_names("sessions")):
             raise CommandError(
-                f"{self.path} has no valid database version: {repair_hint(self.path)} to save its contents"
+                f"{self.place} has no valid database version: {repair_hint(self.place)} to save its contents"
             )
-        raise CommandError(f"{self.path} is a database, but not a Telethon session: it has no valid database version")
+        raise CommandError(f"{self.place} is a database, but not a Telethon session: it has no valid database version")
 
     def credentials(self) -> Credentials | None:
         """Returns the usable part of the credentials; `None` if the file has no row for them."""
@@ -93,8 +108,22 @@ class SessionReader:
         return sanitize_credentials(rows[0])[0] if rows else None
 
     def credential_rows(self) -> list[Row]:
-        """Returns the rows of the table `sessions`. Telethon uses the first."""
-        return self.rows("sessions")
+        """Returns the rows of the table `sessions`. Telethon uses the first. Keys are decrypted as far
+        as possible.
+        """
+        return [tuple(self._decrypted(value) for value in row) for row in self.rows("sessions")]
+
+    def _decrypted(self, value: Any) -> Any:
+        if not (type(value) is bytes and is_encrypted(value) and self.keys):
+            return value
+        return decrypt_key(value, self.keys) or value
+
+    @property
+    def is_encrypted(self) -> bool | None:
+        """Whether the login is encrypted; `None` if that is not known, as on a server."""
+        if not isinstance(self.place, Path):
+            return None
+        return any(type(value) is bytes and is_encrypted(value) for row in self.rows("sessions")[:1] for value in row)
 
     def rows(self, table: str) -> list[Row]:
         """Returns a table with the columns of the newest version. Columns that the file lacks are
@@ -111,7 +140,7 @@ class SessionReader:
             # rows than bytes.
             yield from islice(self._connection.execute(self._select_all(table)), self.path.stat().st_size)
         except READ_ERRORS as error:
-            raise translate_error(self.path, error) from error
+            raise translate_error(self.place, error) from error
 
     def count(self, table: str) -> int:
         return int(self.value(f"select count(*) from {table}")) if table in self.tables else 0
@@ -127,7 +156,9 @@ class SessionReader:
             last = batch[-1][0]
             if type(last) is not int or (before is not None and last <= before):
                 # Continuing from this ID might never end.
-                raise CommandError(f"{self.path} is damaged (its entities are not in order): {repair_hint(self.path)}")
+                raise CommandError(
+                    f"{self.place} is damaged (its entities are not in order): {repair_hint(self.place)}"
+                )
             yield batch
             batch, before = self.select(f"{select} where id > ? order by id limit {BATCH_ROWS}", [last]), last
 
@@ -163,7 +194,7 @@ class SessionReader:
             with closing(sqlite3.connect(path)) as copy:
                 self._connection.backup(copy)
         except READ_ERRORS as error:
-            raise translate_error(self.path, error) from error
+            raise translate_error(self.place, error) from error
 
     def _select_all(self, table: str) -> str:
         found = self._column_names(table)
@@ -175,12 +206,13 @@ class SessionReader:
 
 
 @contextmanager
-def open_reader(path: Path, timeout: float | None = None) -> Iterator[SessionReader]:
+def open_reader(path: Path, timeout: float | None = None, keys: Keys = ()) -> Iterator[SessionReader]:
     """Opens a file for reading only.
 
     Args:
         path: The file.
         timeout: How many seconds to wait for a lock, `BUSY_TIMEOUT` by default.
+        keys: The encryption keys.
 
     Raises:
         CommandError: The file is empty, or SQLite cannot read it.
@@ -188,7 +220,7 @@ def open_reader(path: Path, timeout: float | None = None) -> Iterator[SessionRea
     if not read_header(path):
         raise CommandError(f"{path} is empty")
     with connect_read_only(path, timeout) as connection:
-        yield SessionReader(path, connection)
+        yield SessionReader(path, connection, keys)
 
 
 @contextmanager
@@ -219,9 +251,11 @@ def read_header(path: Path) -> bytes:
         return file.read(HEADER_SIZE)
 
 
-def translate_error(path: Path, error: Exception) -> CommandError:
+def translate_error(path: Place | str, error: Exception) -> CommandError:
     """Returns the error to report for one of `READ_ERRORS`."""
     message = str(error)
+    if not isinstance(path, Path):
+        return CommandError(f"{path}: {message or type(error).__name__}")
     if "locked" in message:
         others = ", ".join(files.processes_using(path)) or "another process"
         return FileLocked(f"{path} is locked by {others}: try again later, or end that process")

@@ -6,11 +6,15 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from .._core import data_centre
+from .._core import data_centre, encrypt_key, is_encrypted
 
 Row: TypeAlias = tuple[Any, ...]
 
 AUTH_KEY_SIZE = 256
+# The size of such a key once it is encrypted.
+ENCRYPTED_KEY_SIZE = len(encrypt_key(bytes(AUTH_KEY_SIZE), bytes(32)))
+# Stands for an unknown date where a session would replace it by the current time.
+OLDEST_DATE = 1
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,11 @@ class Credentials:
     auth_key: bytes = field(default=b"", repr=False)
     takeout_id: int | None = None
     tmp_auth_key: bytes = field(default=b"", repr=False)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether a key could not be decrypted."""
+        return is_encrypted(self.auth_key) or is_encrypted(self.tmp_auth_key)
 
     def with_address(self) -> Credentials:
         """Fills in the address of one of Telegram's data centres if there is a key without an

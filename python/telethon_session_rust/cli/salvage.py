@@ -17,7 +17,7 @@ from .errors import CommandError
 from .output import progress
 from .pages import Pages
 from .reader import SessionReader
-from .rows import AUTH_KEY_SIZE, Credentials, Row, is_valid_text
+from .rows import AUTH_KEY_SIZE, ENCRYPTED_KEY_SIZE, Credentials, Row, is_valid_text
 from .sanitize import SANITIZERS, UPPERCASE_USERNAMES, Sanitized, sanitize_credentials
 from .writer import SessionWriter
 
@@ -231,9 +231,10 @@ def _read_pages(pages: Pages, result: Salvage) -> None:
         result.add_rows(table, rows)
     if not (result.credentials and result.credentials.auth_key):
         # The row may be intact although its page is not.
-        for values in pages.rows_with_blob(AUTH_KEY_SIZE, _AUTH_KEY_COLUMN):
-            if guess_table(values) == "sessions":
-                result.add_credentials((*values, None, None)[:6])
+        for size in (AUTH_KEY_SIZE, ENCRYPTED_KEY_SIZE):
+            for values in pages.rows_with_blob(size, _AUTH_KEY_COLUMN):
+                if guess_table(values) == "sessions":
+                    result.add_credentials((*values, None, None)[:6])
     # Most of these rows were read from the tables, so their faults are counted already.
     result.faults = faults_before or result.faults
     for what, number in {

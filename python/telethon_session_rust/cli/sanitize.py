@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from telethon.sessions.memory import _SentFileType
 
+from .._core import is_encrypted
 from .rows import AUTH_KEY_SIZE, Credentials, Row, is_valid_text
 
 Sanitized: TypeAlias = tuple[Row | None, Sequence[str]]
@@ -43,10 +44,8 @@ def sanitize_credentials(row: Row) -> tuple[Credentials, list[str]]:
     takeout_id = None if takeout_id == b"" else takeout_id
     address = None if address == "" else address
     key, tmp_key = (b"" if value is None else value for value in (key, tmp_key))
-    has_size = type(key) is bytes and len(key) in (0, AUTH_KEY_SIZE)
-    key = take(key, has_size, f"the auth key is not {AUTH_KEY_SIZE} bytes long, so it cannot be used", b"")
+    key = take(key, _has_key_size(key), f"the auth key is not {AUTH_KEY_SIZE} bytes long, so it cannot be used", b"")
     key = take(key, not key or any(key), "the auth key is all zeros, so it cannot be used", b"")
-    has_size = type(tmp_key) is bytes and len(tmp_key) in (0, AUTH_KEY_SIZE)
     credentials = Credentials(
         take(dc_id, type(dc_id) is int and dc_id >= 0, "the data centre ID is not valid", 0),
         take(address, _is_valid_address(address), "the address of the data centre is not an IP address"),
@@ -55,7 +54,7 @@ def sanitize_credentials(row: Row) -> tuple[Credentials, list[str]]:
         ),
         key,
         take(takeout_id, takeout_id is None or type(takeout_id) is int, "the takeout ID is not a number"),
-        take(tmp_key, has_size, f"the temporary auth key is not {AUTH_KEY_SIZE} bytes long", b""),
+        take(tmp_key, _has_key_size(tmp_key), f"the temporary auth key is not {AUTH_KEY_SIZE} bytes long", b""),
     )
     return credentials, faults
 
@@ -108,6 +107,10 @@ SANITIZERS: dict[str, Callable[[Row], Sanitized]] = {
     "update_state": sanitize_update_state,
     "sent_files": sanitize_sent_file,
 }
+
+
+def _has_key_size(value: Any) -> bool:
+    return type(value) is bytes and (len(value) in (0, AUTH_KEY_SIZE) or is_encrypted(value))
 
 
 def _is_valid_address(value: Any) -> bool:

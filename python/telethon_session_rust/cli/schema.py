@@ -44,16 +44,26 @@ def group_by_table(rows: list[tuple[str, str, str, int]]) -> Tables:
     return tables
 
 
-def _new_session_tables() -> Tables:
+def _ask_new_session(statement: str) -> str:
     core = SQLiteCore()
     core._open(None, NEWEST_VERSION, False)
-    found = core._execute(f"select json_group_array(json_array(table_name, name, type, key)) from ({SELECT_COLUMNS})")
+    found = core._execute(statement)
     core.close()
-    return group_by_table(json.loads(found[0] if found else "[]"))
+    return found[0] if found else "[]"
+
+
+def _new_session_tables() -> Tables:
+    rows = f"select json_group_array(json_array(table_name, name, type, key)) from ({SELECT_COLUMNS})"
+    return group_by_table(json.loads(_ask_new_session(rows)))
 
 
 newest_tables: Callable[[], Tables] = functools.cache(_new_session_tables)
 """Returns the tables of a new session."""
+
+
+def newest_statements() -> list[str]:
+    """Returns the statements that create the tables of a new session."""
+    return list(json.loads(_ask_new_session("select json_group_array(sql) from sqlite_master where sql is not null")))
 
 
 def expected_tables(version: int) -> Tables:

@@ -11,6 +11,7 @@ from telethon.sessions.sqlite import CURRENT_VERSION
 
 from ..sqlite import RustSQLiteSession
 from . import files
+from .encryption import add_encryption_option, given_keys
 from .output import print_message
 from .reader import SessionReader, open_reader
 from .schema import LAST_WITH_WRONG_HASHES
@@ -36,10 +37,12 @@ def add_to(subcommands: Subcommands) -> None:
         example="telethon-session upgrade anon",
     )
     add_file_argument(parser)
+    add_encryption_option(parser)
 
 
 def run(arguments: Namespace) -> int:
     path = files.existing_session_path(arguments.file)
+    keys = given_keys(arguments.encryption_key_file)
     with open_reader(path) as file:
         version, entities = file.version, file.count("entities")
         if version <= LAST_WITH_WRONG_HASHES and entities:
@@ -57,7 +60,7 @@ def run(arguments: Namespace) -> int:
     elif version == CURRENT_VERSION:
         print(f"{path} already has database version {version}")
     else:
-        RustSQLiteSession(path).close()
+        RustSQLiteSession(path, encryption_key=keys or None).close()
         print(
             f"{path} was upgraded from database version {version} to {CURRENT_VERSION}, the version of Telethon"
             f" {telethon.__version__}"

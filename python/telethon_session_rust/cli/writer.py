@@ -8,9 +8,12 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from .._core import encrypt_key
 from ..sqlite import RustSQLiteSession
+from .encryption import Keys
 from .reader import BUSY_TIMEOUT, translate_error
 from .rows import Credentials, Row
 
@@ -26,6 +29,7 @@ _INSERT = {
     "sent_files": "insert or ignore into sent_files (md5_digest, file_size, type, id, hash) values (?, ?, ?, ?, ?)",
     "update_state": "insert or ignore into update_state (id, pts, qts, date, seq) values (?, ?, ?, ?, ?)",
 }
+_REPLACE_UPDATE_STATE = "insert or replace into update_state (id, pts, qts, date, seq) values (?, ?, ?, ?, ?)"
 # Telethon does this when a username with several owners is looked up.
 _CLEAR_DUPLICATE_USERNAMES = """
     update entities set username = null where id in (
@@ -40,8 +44,9 @@ _CLEAR_DUPLICATE_USERNAMES = """
 class SessionWriter:
     """A session file that is open for writing, in one transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, keys: Keys = ()) -> None:
         self._connection = connection
+        self._keys = keys
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         """Inserts rows. An entity replaces an older copy of itself; other rows never replace
@@ -49,7 +54,21 @@ class SessionWriter:
         """
         self._connection.executemany(_INSERT[table], rows)
 
+    def clear(self) -> None:
+        """Removes everything but the login."""
+        for table in _INSERT:
+            self._connection.execute(f"delete from {table}")
+
+    def replace_update_states(self, rows: Sequence[Row]) -> None:
+        """Inserts update states. They replace those with their IDs."""
+        self._connection.executemany(_REPLACE_UPDATE_STATE, rows)
+
     def replace_credentials(self, credentials: Credentials) -> None:
+        """Replaces the login, which is encrypted if there are keys."""
+        auth_key, tmp_auth_key = (
+            encrypt_key(key, self._keys or None) for key in (credentials.auth_key, credentials.tmp_auth_key)
+        )
+        credentials = replace(credentials, auth_key=auth_key, tmp_auth_key=tmp_auth_key)
         columns = ["dc_id", "server_address", "port", "auth_key", "takeout_id"]
         if any(row[1] == "tmp_auth_key" for row in self._connection.execute("pragma table_info(sessions)")):
             columns.append("tmp_auth_key")
@@ -68,7 +87,7 @@ class SessionWriter:
 
 
 @contextmanager
-def open_writer(path: Path) -> Iterator[SessionWriter]:
+def open_writer(path: Path, keys: Keys = ()) -> Iterator[SessionWriter]:
     """Opens a file for writing. Creates it if it does not exist, and upgrades it if it is older.
 
     Commits when the block ends, and rolls back if it raises.
@@ -76,13 +95,13 @@ def open_writer(path: Path) -> Iterator[SessionWriter]:
     Raises:
         CommandError: SQLite cannot write the file.
     """
-    RustSQLiteSession(path).close()
+    RustSQLiteSession(path, encryption_key=keys or None).close()
     with closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT)) as connection:
         try:
             # Deleted keys must not remain in the file. The sessions set this too.
             connection.execute("pragma secure_delete = on")
             connection.execute("begin immediate")
-            yield SessionWriter(connection)
+            yield SessionWriter(connection, keys)
             connection.execute("commit")
         except sqlite3.Error as error:
             raise translate_error(path, error) from error

@@ -1,0 +1,184 @@
+"""`telethon-session copy`: copies a whole session to another file or server, or from or to a string."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from .encryption import Keys, add_encryption_option, add_target_encryption_options, given_keys, target_keys
+from .errors import CommandError
+from .output import print_message, print_pairs, progress
+from .passwords import add_password_option, add_target_password_option
+from .places import Place, Remote, are_same, existing_place, place
+from .reader import SessionReader
+from .rows import Credentials, Row
+from .sanitize import Sanitized, sanitize_entity, sanitize_sent_file, sanitize_update_state
+from .schema import LAST_WITH_WRONG_HASHES
+from .source import login_of, open_login, open_source
+from .strings import print_login, read_login, require_login, require_private_output
+from .subcommands import Subcommands
+from .target import Writer, open_target
+
+_DESCRIPTION = """\
+Copies login, takeout ID, entities with their dates, update states and sent files from SOURCE to
+TARGET, and reads TARGET afterwards to verify that they are there. Each is the name of a file, the
+URL of a session on a server, such as redis://localhost/0#anon, or -: as SOURCE, a session string
+on standard input; as TARGET, a session string on standard output. A string contains the login
+only.
+
+Refuses to overwrite another login. With --force, everything in TARGET is replaced. If TARGET has
+the login of SOURCE, entities are merged (the copy seen last wins), and update states are
+replaced. The login is written last. An encrypted login is decrypted with the key of SOURCE, and
+encrypted with that of TARGET; without one of its own, TARGET gets that of SOURCE.
+
+SOURCE does not change and keeps the login. Do not use both at once."""
+_STRING = "-"
+
+
+def add_to(subcommands: Subcommands) -> None:
+    parser = subcommands.add(
+        "copy",
+        run,
+        summary="copy a whole session between files, servers and strings",
+        description=_DESCRIPTION,
+        example="telethon-session copy anon redis://localhost/0#anon",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="the session to copy: a file, a URL, or -")
+    parser.add_argument("target", metavar="TARGET", help="where to copy it: a file, a URL, or -")
+    parser.add_argument("--force", action="store_true", help="replace another login")
+    parser.add_argument("--yes", action="store_true", help="print a string even to a terminal")
+    add_password_option(parser)
+    add_target_password_option(parser, "TARGET")
+    add_encryption_option(parser, "SOURCE")
+    add_target_encryption_options(parser, "TARGET")
+
+
+def run(arguments: Namespace) -> int:
+    keys = given_keys(arguments.encryption_key_file)
+    if arguments.target == _STRING:
+        require_private_output(is_allowed=arguments.yes)
+        with _open(arguments.source, arguments.password_file, keys, is_login_enough=True) as source:
+            print_login(source)
+            print_message("a string contains the login only: entities, update states and sent files were not copied")
+            _warn_of_two_logins(source)
+        return 0
+    target = place(arguments.target, arguments.target_password_file or arguments.password_file)
+    to_keys = target_keys(arguments.target_encryption_key_file, keys, is_unencrypted=arguments.target_unencrypted)
+    with _open(arguments.source, arguments.password_file, keys) as source:
+        if isinstance(source.place, (Path, Remote)) and are_same(source.place, target):
+            raise CommandError(f"{target} cannot be copied to itself")
+        credentials = require_login(source)
+        is_replaced = _has_another_login(target, to_keys, credentials)
+        if is_replaced and not arguments.force:
+            raise CommandError(f"{target} has another login: choose another name, or replace it with --force")
+        copied = _Copied()
+        with open_target(target, to_keys, is_replaced=is_replaced) as writer:
+            _copy(source, credentials, writer, copied)
+        _verify(target, to_keys, credentials, copied)
+        print_pairs(
+            [
+                ("copied", source.place),
+                ("to", target),
+                ("entities", f"{len(copied.entities):,}"),
+                ("update states", f"{len(copied.update_states):,}"),
+                ("sent files", f"{len(copied.sent_files):,}"),
+                *(("left out", f"{fault}: {count:,}") for fault, count in copied.faults.items()),
+            ]
+        )
+        _warn_of_two_logins(source)
+    return 0
+
+
+class _Copied:
+    """What was copied: the keys of the rows.
+
+    Attributes:
+        faults: How many values were left out or corrected, by fault.
+    """
+
+    def __init__(self) -> None:
+        self.entities: set[int] = set()
+        self.update_states: set[int] = set()
+        self.sent_files: set[Row] = set()
+        self.faults: Counter[str] = Counter()
+
+
+def _open(
+    source: str, password_file: str | None, keys: Keys, *, is_login_enough: bool = False
+) -> AbstractContextManager[SessionReader]:
+    if source == _STRING:
+        return open_login("the string", read_login())
+    return open_source(existing_place(source, password_file), keys, is_login_enough=is_login_enough)
+
+
+def _has_another_login(target: Place, keys: Keys, credentials: Credentials) -> bool:
+    found = login_of(target, keys)
+    return bool(found and found.auth_key and found.auth_key != credentials.auth_key)
+
+
+def _copy(source: SessionReader, credentials: Credentials, writer: Writer, copied: _Copied) -> None:
+    for batch in _entity_batches(source, copied.faults):
+        writer.insert("entities", batch)
+        copied.entities.update(row[0] for row in batch)
+    writer.clear_duplicate_usernames()
+    states = _sanitized(sanitize_update_state, source.rows("update_state"), copied.faults)
+    writer.replace_update_states(states)
+    copied.update_states.update(row[0] for row in states)
+    # Before version 3 the table had other columns, and its rows were valid for a day only.
+    sent_files = source.rows("sent_files") if source.version > 2 else []
+    sent_files = _sanitized(sanitize_sent_file, sent_files, copied.faults)
+    writer.insert("sent_files", sent_files)
+    copied.sent_files.update(row[:3] for row in sent_files)
+    # Until then, an interrupted copy is not a login.
+    writer.replace_credentials(credentials)
+
+
+def _entity_batches(source: SessionReader, faults: Counter[str]) -> Iterator[list[Row]]:
+    total = source.count("entities")
+    if source.version <= LAST_WITH_WRONG_HASHES and total:
+        faults[f"entities, because access hashes of database version {source.version} may be wrong"] += total
+        return
+    with progress("copying", total) as advance:
+        for batch in source.entity_batches():
+            yield _sanitized(sanitize_entity, batch, faults)
+            advance(len(batch))
+
+
+def _sanitized(sanitize: Callable[[Row], Sanitized], rows: Sequence[Row], faults: Counter[str]) -> list[Row]:
+    usable = []
+    for row in rows:
+        sanitized, row_faults = sanitize(row)
+        faults.update(row_faults)
+        if sanitized:
+            usable.append(sanitized)
+    return usable
+
+
+def _verify(target: Place, keys: Keys, credentials: Credentials, copied: _Copied) -> None:
+    """Raises `CommandError` if something that was copied cannot be read again."""
+    with open_source(target, keys) as session:
+        found = session.credentials()
+        if found is None or (found.dc_id, found.auth_key) != (credentials.dc_id, credentials.auth_key):
+            raise CommandError(f"{target} does not have the login that was copied; another program may have changed it")
+        if found.takeout_id != credentials.takeout_id:
+            copied.faults["takeout IDs, for which the target has no place"] += 1
+        missing = len(copied.entities - {row[0] for batch in session.entity_batches() for row in batch})
+        missing += len(copied.update_states - {row[0] for row in session.rows("update_state")})
+        lost = copied.sent_files - {row[:3] for row in session.rows("sent_files")}
+    if lost and isinstance(target, Remote):
+        # Tables of other programs may have no place for them.
+        copied.faults["sent files, which the target does not keep"] += len(lost)
+        copied.sent_files -= lost
+    elif lost:
+        missing += len(lost)
+    if missing:
+        raise CommandError(
+            f"{target} lacks {missing:,} of the copied entities, update states and sent files: try again"
+        )
+
+
+def _warn_of_two_logins(source: SessionReader) -> None:
+    print_message(f"{source.place} still holds the login: do not use both at once; delete it when the copy works")

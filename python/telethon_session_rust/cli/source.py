@@ -1,0 +1,115 @@
+"""Reads a session, wherever it is, with a `SessionReader`.
+
+A session on a server is copied into a database in memory first, so that commands treat it as they
+treat a file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from ..remote import RemoteSession
+from . import schema
+from .encryption import Keys
+from .errors import CommandError
+from .output import progress
+from .places import Place, Remote
+from .reader import SessionReader, open_reader
+from .remote import credentials_of, entity_batches, is_empty, list_names, open_remote
+from .rows import OLDEST_DATE, Credentials, Row
+
+
+@contextmanager
+def open_source(place: Place, keys: Keys = (), *, is_login_enough: bool = False) -> Iterator[SessionReader]:
+    """Opens a session for reading.
+
+    Args:
+        place: The file, or the session on a server.
+        keys: The encryption keys.
+        is_login_enough: Whether entities and sent files on a server are left out. Those of a file
+            never are.
+
+    Raises:
+        CommandError: The session does not exist, or cannot be read.
+        SessionError: The server cannot be reached.
+    """
+    if isinstance(place, Path):
+        with open_reader(place, keys=keys) as file:
+            yield file
+        return
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        with open_remote(place, keys) as session:
+            if is_empty(session) and place.name not in list_names(place):
+                raise CommandError(f"{place}: there is no such session")
+            _create(connection, credentials_of(session))
+            if is_login_enough:
+                _fill(connection, session, [_account(session)], [])
+            else:
+                _fill(connection, session, _entity_batches(place, session), session._sent_files())
+        yield SessionReader(place, connection)
+
+
+@contextmanager
+def open_login(place: str, credentials: Credentials) -> Iterator[SessionReader]:
+    """Returns a session that consists of a login."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _create(connection, credentials)
+        yield SessionReader(place, connection)
+
+
+def exists(place: Place, keys: Keys = ()) -> bool:
+    """Returns `True` if there is a file, or a session on the server."""
+    if isinstance(place, Path):
+        return place.exists() and place.stat().st_size > 0
+    with open_remote(place, keys) as session:
+        return not is_empty(session) or place.name in list_names(place)
+
+
+def login_of(place: Place, keys: Keys = ()) -> Credentials | None:
+    """Returns the usable part of the login of a session; `None` if there is no session. The keys in a
+    file may still be encrypted.
+
+    Raises:
+        CommandError: The file is not a session.
+    """
+    if not exists(place, keys):
+        return None
+    with open_source(place, keys, is_login_enough=True) as file:
+        # Reading the version raises if the file is not a session.
+        return file.credentials() if file.version else None
+
+
+def _entity_batches(place: Remote, session: RemoteSession) -> Iterator[list[Row]]:
+    with progress(f"reading {place}", None) as advance:
+        for batch in entity_batches(session):
+            yield batch
+            advance(len(batch))
+
+
+def _account(session: RemoteSession) -> list[Row]:
+    found = session.get_entity_rows_by_id(0)
+    return [(*found, None, None, None, 0)] if found else []
+
+
+def _create(connection: sqlite3.Connection, credentials: Credentials) -> None:
+    for statement in schema.newest_statements():
+        connection.execute(statement)
+    connection.execute("insert into version values (?)", [schema.NEWEST_VERSION])
+    values = [getattr(credentials, column.name) for column in schema.newest_tables()["sessions"]]
+    connection.execute(f"insert into sessions values ({', '.join('?' * len(values))})", values)
+
+
+def _fill(
+    connection: sqlite3.Connection, session: RemoteSession, batches: Iterable[list[Row]], sent_files: Iterable[Row]
+) -> None:
+    connection.execute("begin")
+    for batch in batches:
+        rows = ((*row[:5], row[5] if row[5] > OLDEST_DATE else None) for row in batch)
+        connection.executemany("insert or replace into entities values (?, ?, ?, ?, ?, ?)", rows)
+    states = ((id, s.pts, s.qts, s.date and int(s.date.timestamp()), s.seq) for id, s in session.get_update_states())
+    connection.executemany("insert into update_state values (?, ?, ?, ?, ?)", states)
+    connection.executemany("insert into sent_files values (?, ?, ?, ?, ?)", sent_files)
+    connection.execute("commit")
