@@ -14,6 +14,8 @@ WHEEL := target/wheels/.built
 # More workers than processors, because many tests wait.
 WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
+# A real MongoDB, from a Python package of the tests. The other servers are found in PATH.
+export MONGOD ?= $(firstword $(wildcard $(CURDIR)/$(VENV)/lib/python*/site-packages/fiftyone/db/bin/mongod))
 # A build of the extension that can panic on request, for one test.
 export FAULTY_CORE := $(CURDIR)/target/faulty/telethon_session_rust/_core.abi3.so
 
@@ -42,12 +44,12 @@ FUZZERS := session_string lookup_key session_file
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.demo $(VENV)/.released ## sign a client in, receive 50,000 entities and reconnect, with our session and with Telethon's
-	$(BIN)/python demo/demo.py
+demo: $(VENV)/.demo $(if $(STORE),$(VENV)/.test) $(VENV)/.released ## sign a client in, receive 50,000 entities and reconnect, with our session and with Telethon's; on a server with STORE=redis, postgres, mysql or mongodb
+	$(BIN)/python demo/demo.py $(STORE)
 
 test: test-core test-python test-parallel ## run all tests except the slow ones
 
-test-core: ## test the core and the stores, without Python
+test-core: $(VENV)/.test ## test the core and the stores, without Python
 	cargo test $(CORE)
 
 test-python: $(VENV)/.developed $(FAULTY_CORE) ## compare with the installed Telethon
@@ -171,7 +173,7 @@ $(VENV)/.released: $(VENV)/.build $(RUST)
 
 $(WHEEL): $(VENV)/.build $(RUST) README.md $(wildcard python/telethon_session_rust/* python/telethon_session_rust/cli/*)
 	rm -rf target/wheels
-	$(BIN)/maturin build --release --strip --out target/wheels
+	$(BIN)/maturin build --release --strip --compression-level 9 --out target/wheels
 	touch $@
 
 # Each release has its own environment with the wheel instead of this folder. The oldest needs an older telemongo.
@@ -180,10 +182,10 @@ $(WHEEL): $(VENV)/.build $(RUST) README.md $(wildcard python/telethon_session_ru
 	sed -e '/^telethon==/d' $(if $(filter $(firstword $(RELEASES)),$*),-e 's/^telemongo==.*/telemongo==0.2.1/') tools.lock \
 	  > .venvs/$*/constraints.txt
 	$(UV) pip install --quiet --compile-bytecode --python .venvs/$*/bin/python --constraints .venvs/$*/constraints.txt \
-	  target/wheels/*.whl telethon==$* --group test-tools
+	  target/wheels/*.whl telethon==$* --group test-tools --group servers
 	touch $@
 
 $(RELEASES:%=test-release-%): test-release-%: .venvs/%/.ready $(FAULTY_CORE)
 	INSTALLED_WHEEL=1 HYPOTHESIS_PROFILE=quick .venvs/$*/bin/python -m pytest -q -n $(WORKERS) \
-	  $(if $(filter $(firstword $(RELEASES)) $(lastword $(RELEASES)),$*),,-m "not slow and not any_release") \
+	  -m "not (slow $(if $(filter $(firstword $(RELEASES)) $(lastword $(RELEASES)),$*),and,or) any_release)" \
 	  --ignore=tests/documentation/test_documents.py --ignore=tests/documentation/test_moving.py

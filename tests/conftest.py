@@ -24,7 +24,7 @@ from support.counters import COUNTS
 from support.profile import PROFILE
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
 
-pytest_plugins = ["support.clients"]
+pytest_plugins = ["support.clients", "support.servers.fixtures"]
 
 # Windows has no fork.
 collect_ignore = [] if hasattr(os, "fork") else ["processes/test_forks.py"]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sysconfig
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from support import servers
 from support.counters import tally
-from support.documents import PAGES, ROOT, fences, parsed, run_page
+from support.documents import PAGES, ROOT, TOOL, fences, parsed, run_line, run_page, servers_of
 from support.loopback import Account
 
 pytestmark = pytest.mark.any_release
@@ -21,8 +20,6 @@ pytest_plugins = ["support.reader"]
 # test_moving.py runs this page with other storages as sources.
 SEPARATE = "moving.md"
 RUN_PAGES = [page for page in PAGES if page.name != SEPARATE and fences(page)]
-# The prefix of the shell lines that are run.
-TOOL = "telethon-session "
 # These lines are not run, because they would install, build or measure.
 MAKE = re.compile(r"make ([a-z-]+)( [A-Z]+=\S+)*")
 FOLDERS = ["benches", "crates", "docs", "examples", "fuzz", "python", "src", "tests"]
@@ -31,14 +28,21 @@ INSTALL = "pip install telethon-session-rust"
 
 @pytest.mark.parametrize("page", RUN_PAGES, ids=lambda page: page.name)
 def test_a_page_runs(page: Path, reader: Account) -> None:
-    tally("blocks of the documentation", run_page(page, run_line))
+    kinds = servers_of(page)
+    if missing := sorted({*kinds} & {*servers.missing()}):
+        pytest.skip(f"not installed: the server for {', '.join(missing)}")
+    with ExitStack() as running:
+        urls = {kind: running.enter_context(servers.running(kind)).url() for kind in kinds}
+        tally("blocks of the documentation", run_page(page, run_line, urls))
 
 
-def run_line(line: str) -> None:
-    if line.startswith(TOOL):
-        path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
-        done = subprocess.run(line, shell=True, env=os.environ | {"PATH": path}, capture_output=True, text=True)
-        assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+def test_the_pages_of_servers_need_them() -> None:
+    pages = {page.name: servers_of(page) for page in PAGES}
+    assert pages["redis.md"] == ["redis"]
+    assert pages["sql.md"] == ["postgres", "mysql"]
+    assert pages["mongodb.md"] == ["mongodb"]
+    assert pages["README.md"] == ["redis"]
+    assert pages["getting-started.md"] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         telegram.directory.add_all(PEOPLE)
         monkeypatch.setattr("builtins.input", lambda prompt: account.code if "code" in prompt else account.phone)
         monkeypatch.setenv("SESSION", asyncio.run_coroutine_threadsafe(create_session(account), loop).result())
+        monkeypatch.setenv("SESSION_KEY", os.urandom(32).hex())
         # A program starts with a current event loop.
         loop_of_page = asyncio.new_event_loop()
         asyncio.set_event_loop(loop_of_page)
