@@ -100,6 +100,10 @@ def kilobytes(value: float) -> str:
     return f"{value / 1000:,.1f} kB"
 
 
+def megabytes(value: float) -> str:
+    return f"{value / 1e6:,.2f} MB"
+
+
 def bytes_each(value: float) -> str:
     return f"{value:,.0f} bytes"
 

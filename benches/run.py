@@ -31,6 +31,8 @@ BENCHMARKS = (
     "many_sessions",
     "client_cpu",
     "core_growth",
+    "stores",
+    "footprint",
 )
 
 
