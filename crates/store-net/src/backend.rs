@@ -15,7 +15,7 @@ use crate::driver::{self, Acquired, Driver, Loaded};
 use crate::lease::{self, NetLease};
 use crate::owner::Owner;
 use crate::request::Request;
-use crate::server::Server;
+use crate::server::{Server, limited};
 use crate::shared::{Shared, locked};
 use crate::store::NetStore;
 
@@ -231,8 +231,7 @@ impl<D: Driver> Deletion<D> {
         let attempt = attempts.next();
         let begun = Instant::now();
         loop {
-            let result =
-                server.limited(async { server.driver().await?.delete(&shared.session, &own_keys, attempt).await });
+            let result = limited(async { server.driver().await?.delete(&shared.session, &own_keys, attempt).await });
             let error = match result.await {
                 Err(error) if is_in_background.load(Ordering::SeqCst) => error,
                 result => return result,

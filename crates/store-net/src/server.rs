@@ -144,13 +144,7 @@ impl<D: Driver> Server<D> {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let server = Arc::clone(self);
-        let limited = async move { timeout(LIMIT, operation(server)).await.unwrap_or_else(|_| Err(no_answer(LIMIT))) };
-        Request::begin(&self.handle, &self.health, waker, limited)
-    }
-
-    /// Ends an operation that takes longer than other than commits and scans may.
-    pub(crate) async fn limited<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
-        timeout(LIMIT, operation).await.unwrap_or_else(|_| Err(no_answer(LIMIT)))
+        Request::begin(&self.handle, &self.health, waker, async move { limited(operation(server)).await })
     }
 
     /// Returns the driver. Connects if that has not succeeded yet.
@@ -171,6 +165,12 @@ impl<D: Driver> Drop for Server<D> {
             thread::drop_there(connection, &self.handle, self.generation);
         }
     }
+}
+
+/// Gives an operation up that takes too long, unless it is a commit or a scan, which have limits of their
+/// own.
+pub(crate) async fn limited<T>(operation: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(LIMIT, operation).await.unwrap_or_else(|_| Err(no_answer(LIMIT)))
 }
 
 pub(crate) fn no_answer(limit: Duration) -> DriverError {

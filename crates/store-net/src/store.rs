@@ -114,11 +114,9 @@ fn resume<K: Clone + Eq + Hash, T: Send + 'static>(
     timeout: Duration,
     start: impl FnOnce() -> Request<T>,
 ) -> Option<std::result::Result<T, Lost>> {
-    let request = begun.remove(key).unwrap_or_else(start);
-    let result = request.wait(timeout);
-    if result.is_none() {
-        begun.insert(key.clone(), request);
-    }
+    let mut request = begun.remove(key);
+    let result = Request::resume(&mut request, timeout, start);
+    begun.extend(request.map(|request| (key.clone(), request)));
     result
 }
 
@@ -129,7 +127,7 @@ impl<D: Driver> Store for NetStore<D> {
             return Ok(Lookup::Found(EntityBatch::default()));
         }
         if self.finds.len() >= MOST_FINDS {
-            // Nobody came back for most of them.
+            // The results of most of them were never asked for.
             self.finds.clear();
         }
         let (server, session, waker) = (&self.server, &self.shared.session, &self.waker);
