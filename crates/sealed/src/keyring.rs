@@ -209,7 +209,7 @@ mod tests {
         for at in 0..sealed.len() {
             let mut other = sealed.clone();
             other[at] ^= 1;
-            // Without the version byte it is no sealed key, and is taken for what it is.
+            // Without the version byte it is not a sealed key, and is returned as it is.
             assert!(ring(&[ONE]).open(&other).is_ok() == (at == 0), "{at}");
         }
         for len in 1..sealed.len() {

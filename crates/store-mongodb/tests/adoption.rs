@@ -199,7 +199,7 @@ fn several_processes_adopt_at_once() {
     assert_eq!(find(&url, &name, OwnedQuery::Ids(vec![19_999, 100])).len(), 2);
 }
 
-/// What looks like telemongo's must be readable; what does not is somebody else's.
+/// What looks like telemongo's must be readable; what does not belongs to another program.
 #[test]
 fn foreign_values() {
     let url = own(shared());

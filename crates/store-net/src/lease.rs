@@ -1,6 +1,6 @@
 //! The lease of a session on a server: who may use it, for how long.
 //!
-//! It lasts [`TIME`] and is renewed three times as often. A process that was stopped for longer finds
+//! It lasts [`TIME`] and is renewed after a third of that. A process that was stopped for longer finds
 //! that it is over. What it writes then is refused by the server, because each lease has a number that
 //! is higher than the one before.
 
@@ -100,7 +100,7 @@ impl Drop for NetLease {
         }
         drop(self.end.take());
         if !self.health.is_silent() {
-            // Whoever opens the session next finds it free.
+            // So that the next session that asks for the lease finds it free.
             let _ = self.released.recv_timeout(RELEASE_WAIT);
         }
     }
@@ -144,7 +144,7 @@ async fn renew<D: Driver>(
             }
             Ok(Err(_)) | Err(_) => {
                 if renewed.elapsed() >= TIME {
-                    log::debug!("a lease could not be renewed in time; it is taken again if nobody else has it");
+                    log::debug!("a lease could not be renewed in time; it is taken again if no other session has it");
                 }
                 wait = RETRY_AFTER;
             }
