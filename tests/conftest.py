@@ -22,6 +22,7 @@ from telethon.sessions import MemorySession, Session, SQLiteSession, StringSessi
 
 from support.counters import COUNTS
 from support.profile import PROFILE
+from support.servers.community import disconnect_telemongo
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
 
 pytest_plugins = ["support.clients", "support.servers.fixtures"]
@@ -70,6 +71,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     yield tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_default_connection() -> Iterator[None]:
+    """Closes telemongo's connection, of which a process has one at a time."""
+    yield
+    disconnect_telemongo()
 
 
 @pytest.fixture(params=PAIRS, ids=lambda pair: pair[0].__name__)

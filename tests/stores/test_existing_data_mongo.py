@@ -15,6 +15,7 @@ from support import servers
 from support.community import check, write
 from support.reference import ReferenceMemorySession
 from support.servers import new_name
+from support.servers.community import disconnect_telemongo
 from telethon_session_rust import RustMongoSession
 
 pytestmark = pytest.mark.parametrize("server", ["mongodb"], indirect=True)
@@ -35,13 +36,12 @@ def name() -> str:
 def client(server: servers.Server) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
     with pymongo.MongoClient("127.0.0.1", server.port) as client:
         yield client
-    mongoengine.disconnect_all()
 
 
 def telemongo(server: servers.Server, name: str) -> Any:
     """Returns its session, which is its database."""
-    # Other tests may have connected too.
-    mongoengine.disconnect_all()
+    # It may be connected to another name.
+    disconnect_telemongo()
     # It also uses the default connection.
     mongoengine.connect(name, host=server.url(name), uuidRepresentation="standard")
     return MongoSession(name, host=server.url(name), uuidRepresentation="standard")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +30,15 @@ def fill(kind: str, url: str, rows: Iterable[Row]) -> None:
     _FILL[kind](url, [*rows])
 
 
+def disconnect_telemongo() -> None:
+    """Closes the connection that telemongo's sessions of this process share, so that another can be opened."""
+    if (mongoengine := sys.modules.get("mongoengine")) is not None:
+        mongoengine.disconnect_all()
+        # It forgets only one class of each name, and telemongo may be loaded more than once.
+        for document in mongoengine.Document.__subclasses__():
+            document._collection = None
+
+
 def _open_redis(url: str) -> Any:
     import redis
     from teleredis import RedisSession
@@ -52,7 +62,7 @@ def _open_mongo(url: str) -> Any:
 
     # It is connected to twice, as in telemongo's README.
     database = urlsplit(url).path.strip("/")
-    mongoengine.disconnect_all()
+    disconnect_telemongo()
     mongoengine.connect(database, host=url)
     return MongoSession(database, host=url)
 
