@@ -23,7 +23,7 @@ SCHEDULES ?= 2000
 SHUTTLE := RUSTFLAGS='--cfg shuttle' CARGO_TARGET_DIR=target/schedules \
   cargo test -p session-core --features conformance --test schedules
 # All crates that do not need Python.
-CORE := --workspace --exclude telethon-session-rust --exclude attr-cache --features session-core/conformance
+CORE := --workspace --exclude telethon-session-rust --exclude attr-cache --exclude py-once --features session-core/conformance
 # Tests with random input that run longer in test-long, besides the slow tests.
 LONG := $(addprefix tests/sessions/test_,bad_arguments.py stateful.py lookup_keys.py strings.py)
 
@@ -119,7 +119,7 @@ lint: $(VENV)/.lint $(VENV)/.distribution $(VENV)/.developed ## check code, docu
 
 clippy: $(VENV)/.ready ## check the Rust code with clippy
 	cargo clippy $(CORE) --all-targets -- -D warnings
-	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo clippy -p telethon-session-rust -p attr-cache --features faults -- -D warnings
+	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo clippy -p telethon-session-rust -p attr-cache -p py-once --features faults -- -D warnings
 
 format: $(VENV)/.lint ## format the code and apply automatic fixes
 	cargo fmt --all

@@ -1,7 +1,7 @@
 //! `await session.flush()`.
 
+use py_once::intern;
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyCFunction;
 use session_core::error::Result;

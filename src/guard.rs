@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use pyo3::intern;
+use py_once::intern;
 use pyo3::prelude::*;
 use session_core::error::{Error, Result};
 use session_core::fork;

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use py_once::intern;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyUnicodeEncodeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString};
 

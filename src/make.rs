@@ -1,6 +1,6 @@
 //! Makes Telethon's objects of what was found.
 
-use pyo3::intern;
+use py_once::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyDict, PyTzInfo};
 

@@ -8,10 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrayvec::ArrayVec;
 use attr_cache::{AttrValue, Attribute};
+use py_once::{PyOnce, intern};
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFloat, PyList, PyTuple, PyType};
 
 use crate::entity_class::{EntityClass, read_each};
@@ -39,7 +38,7 @@ struct Updates {
 
 impl Updates {
     fn get(py: Python<'_>) -> PyResult<&'static Self> {
-        static UPDATES: PyOnceLock<Updates> = PyOnceLock::new();
+        static UPDATES: PyOnce<Updates> = PyOnce::new();
         UPDATES.get_or_try_init(py, || Self::import(py))
     }
 

@@ -5,8 +5,8 @@
 //! through Telethon's functions.
 
 use attr_cache::AttrValue;
+use py_once::intern;
 use pyo3::exceptions::{PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 

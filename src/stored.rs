@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use py_once::intern;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use session_core::credentials::Credentials;

@@ -1,8 +1,7 @@
 //! The classes and functions of Telethon that are used, looked up once.
 
-use pyo3::intern;
+use py_once::{PyOnce, intern};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};
 
 use crate::entity_class::EntityClass;
@@ -39,7 +38,7 @@ pub(crate) struct Telethon {
 impl Telethon {
     /// Returns those of the installed Telethon.
     pub(crate) fn get(py: Python<'_>) -> PyResult<&'static Self> {
-        static TELETHON: PyOnceLock<Telethon> = PyOnceLock::new();
+        static TELETHON: PyOnce<Telethon> = PyOnce::new();
         TELETHON.get_or_try_init(py, || Self::import(py))
     }
 

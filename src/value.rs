@@ -1,7 +1,7 @@
 //! Python's values in SQLite's statements.
 
+use py_once::intern;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyFloat, PyInt, PyMemoryView, PyString};
 use zeroize::Zeroizing;

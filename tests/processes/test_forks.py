@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,6 +19,7 @@ from support.contents import KEY
 from support.files import dump, on_disk
 from support.forks import Gate, fork, in_a_child, wait_for_success
 from support.locks import locked_by_another_process
+from support.programs import command
 from telethon_session_rust import RustMemorySession, RustSQLiteSession
 
 pytestmark = pytest.mark.any_release
@@ -189,6 +191,12 @@ def test_parent_child_and_grandchild_wait_for_a_locked_file() -> None:
     session.close()
     wait_for_success(pid)
     assert len(dump("anna.session")["entities"]) == 102
+
+
+def test_forks_while_threads_use_a_session_for_the_first_time() -> None:
+    # What is made once is made at the first use, which is once in a process.
+    for _ in range(20):
+        subprocess.run(command("fork_at_first_use"), check=True)
 
 
 def test_a_fork_while_another_thread_closes() -> None:

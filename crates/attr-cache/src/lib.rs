@@ -13,9 +13,9 @@
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicIsize, Ordering};
 
+use py_once::intern;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString};
 
