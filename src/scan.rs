@@ -135,9 +135,9 @@ fn texts<'a>(entity: &BatchEntity<'a>) -> [Option<std::borrow::Cow<'a, str>>; 3]
 
 fn name_of(py: Python<'_>, kind: PeerKind) -> &Bound<'_, PyString> {
     match kind {
-        PeerKind::User => pyo3::intern!(py, "user"),
-        PeerKind::Chat => pyo3::intern!(py, "chat"),
-        PeerKind::Channel => pyo3::intern!(py, "channel"),
+        PeerKind::User => py_once::intern!(py, "user"),
+        PeerKind::Chat => py_once::intern!(py, "chat"),
+        PeerKind::Channel => py_once::intern!(py, "channel"),
     }
 }
 
