@@ -1,7 +1,7 @@
 //! Makes values of Python's once, without a lock that a fork could find taken.
 //!
 //! `PyO3`'s `PyOnceLock`, and its `intern!`, release the GIL while a value is made, so that another
-//! thread can fork then. In the child nobody finishes the value, and the first use of it waits
+//! thread can fork then. In the child no thread finishes the value, and the first use of it waits
 //! forever. Here threads that meet both make a value, and one of the two is dropped.
 
 use std::ptr::null_mut;
