@@ -148,7 +148,9 @@ fn named(id: i64, name: &'static str) -> Entity<'static> {
     Entity { id, access_hash: Some(id.wrapping_mul(7)), name: Some(name), ..Entity::default() }
 }
 
-fn with_key(key: u8) -> Credentials {
+/// Returns credentials whose key has this byte in all places, and that lack nothing.
+#[must_use]
+pub fn with_key(key: u8) -> Credentials {
     Credentials {
         dc_id: 2,
         server_address: Some("149.154.167.51".to_owned()),

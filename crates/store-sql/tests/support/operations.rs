@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::credentials::Credentials;
 use session_core::entity::Entity;
 use session_core::entity_table::{EntityBatch, TextField};
+pub use session_core::store::conformance::with_key;
 use session_core::store::{Backend, Changes, FileKey, Kind, OpenOptions, SentFile};
 use store_net::{Acquired, Attempt, Commit, CommitError, Driver, DriverError, Fence, Loaded, NetBackend, OwnedQuery};
 use store_sql::{SqlDriver, SqlOptions};
@@ -97,17 +97,6 @@ pub fn renew(driver: &Shared, session: &str, fence: Fence, owner: &str) -> bool 
 pub fn release(driver: &Shared, session: &str, fence: Fence) {
     let session = session.into();
     on!(driver, it => async { it.release(&session, fence).await }).unwrap();
-}
-
-pub fn with_key(key: u8) -> Credentials {
-    Credentials {
-        dc_id: 2,
-        server_address: Some("149.154.167.51".to_owned()),
-        port: Some(443),
-        auth_key: Zeroizing::new(vec![key; 256]),
-        takeout_id: Some(1 << 40),
-        tmp_auth_key: Zeroizing::new(vec![key + 1; 256]),
-    }
 }
 
 pub fn login(session: &str, key: u8, expected: Option<u8>) -> Commit {
