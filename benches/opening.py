@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 import time
@@ -21,6 +22,8 @@ from telethon_session_rust import RustSQLiteSession
 
 # In seconds.
 POLL_INTERVAL = 0.01
+# How many usernames are looked up in turns while the file is loaded.
+MANY = 50
 
 Figures = defaultdict[str, list[float]]
 
@@ -37,13 +40,13 @@ def measure(harness: Harness) -> Section:
         theirs, ours = (shutil.copyfile(harness.full_file, folder / f"{side}.session") for side in ("theirs", "ours"))
         for round_number in range(scale.rounds):
             harness.log(f"opening: round {round_number + 1} of {scale.rounds}")
-            username = any_username(harness, random.Random(round_number))
+            usernames = [any_username(harness, random.Random(seed)) for seed in range(round_number, MANY)]
             for side in rotated((open_theirs, open_ours), round_number):
                 path = ours if side is open_ours else theirs
                 # Loads the file into the page cache, for both sides.
                 path.read_bytes()
                 with gc_disabled():
-                    side(str(path), username, figures)
+                    side(str(path), usernames, figures)
     of = {what: median(values) for what, values in figures.items()}
     scan = of["their scan"]
     return Section(
@@ -54,6 +57,14 @@ def measure(harness: Harness) -> Section:
             at_most("the constructor", of["our constructor"], 0.02, seconds, of["their constructor"]),
             over_floor("first username, right after the constructor", of["our first"], scan, seconds, 1.5, "a scan"),
             over_floor("until everything is in memory", of["our loading"], scan, seconds, 15, "a scan"),
+            over_floor(
+                "until everything is in memory, with lookups all the time",
+                of["our loading beside lookups"],
+                scan,
+                seconds,
+                15,
+                "a scan",
+            ),
             loop_speed(of["steps while loading"], of["steps alone"]),
             at_most(
                 "longest gap in the loop while loading", of["gap while loading"], 0.01, seconds, floor=of["gap alone"]
@@ -86,25 +97,33 @@ def any_username(harness: Harness, rng: random.Random) -> str:
     return rng.choice([user.username for user in page.users if user.username])
 
 
-def open_theirs(path: str, username: str, figures: Figures) -> None:
+def open_theirs(path: str, usernames: list[str], figures: Figures) -> None:
     with stopwatch(figures["their constructor"]):
         session = SQLiteSession(path)
     with stopwatch(figures["their scan"]):
-        session.get_input_entity(username)
+        session.get_input_entity(usernames[0])
     session.close()
 
 
-def open_ours(path: str, username: str, figures: Figures) -> None:
+def open_ours(path: str, usernames: list[str], figures: Figures) -> None:
     with stopwatch(figures["our constructor"]):
         session = RustSQLiteSession(path)
     with stopwatch(figures["our first"]):
-        session.get_input_entity(username)
+        session.get_input_entity(usernames[0])
     session.close()
 
     with stopwatch(figures["our loading"]):
         session = RustSQLiteSession(path)
         while not session._is_loaded():
             time.sleep(0.001)
+    session.close()
+
+    with stopwatch(figures["our loading beside lookups"]):
+        session = RustSQLiteSession(path)
+        for username in itertools.cycle(usernames):
+            session.get_input_entity(username)
+            if session._is_loaded():
+                break
     session.close()
 
     start = time.perf_counter()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from multiprocessing.managers import BaseManager
@@ -20,11 +22,16 @@ from telethon.sessions import SQLiteSession
 from telethon.tl import types
 
 from support import entities
+from support.counters import tally
 from support.files import dump
+from support.locks import locked_by_another_process
+from support.programs import command
 from support.waiting import until
 from telethon_session_rust import RustSQLiteSession
 
 pytestmark = pytest.mark.any_release
+
+PIPES: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
 
 
 class AnotherProcess(BaseManager):
@@ -74,6 +81,38 @@ def test_an_unknown_entity_is_found_once_the_other_saved_it(sessions: tuple[Any,
         (ours if id % 2 else other).save()
         for session in sessions:
             assert [found(session, key) for key in keys] == [types.InputPeerUser(id, id)] * 4
+
+
+@pytest.mark.parametrize("mode", ["delete", "truncate", "persist", "wal", "exclusive"])
+def test_what_another_process_committed_is_found_by_the_next_lookup(mode: str) -> None:
+    """A lookup of an unknown entity asks SQLite only if the file has changed. SQLite's journal modes
+    change it in different ways.
+    """
+    session = RustSQLiteSession("anna")
+    until(session._is_loaded)
+    with subprocess.Popen(command("commit_rows", "anna.session", mode), **PIPES) as program:
+        for id in range(1, 200):
+            keys = (id, f"user{id}", f"+{id}", f"Anna {id}")
+            # The second time nothing has changed since the first.
+            assert [found(session, key) for key in keys * 2] == [None] * 8
+            print(id, file=program.stdin, flush=True)
+            assert program.stdout.readline() == f"{id}\n"
+            # Each of them may be the first to be looked up.
+            for key in keys[id % 4 :] + keys[: id % 4]:
+                assert found(session, key) == types.InputPeerUser(id, id), (key, mode)
+        program.stdin.close()
+    tally(f"commits in {mode} mode that were found", 199)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SQLite is asked elsewhere, which takes a lock")
+def test_an_unknown_entity_takes_no_lock() -> None:
+    # It would be waited for, for longer than any test takes.
+    session = RustSQLiteSession("anna", timeout=3600)
+    until(session._is_loaded)
+    assert found(session, "unknown") is None
+    with locked_by_another_process():
+        for n in range(1000):
+            assert found(session, f"unknown{n}") is None
 
 
 def test_a_known_entity_is_refreshed(sessions: tuple[Any, Any]) -> None:

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +16,7 @@ from telethon.tl import types
 
 from support import entities
 from support.clock import second_of
+from support.counters import tally
 from support.files import dump
 from support.reference import ReferenceSQLiteSession
 from support.waiting import until
@@ -41,6 +43,15 @@ def sessions(big_file: str) -> tuple[Any, Any]:
     return ReferenceSQLiteSession("theirs"), RustSQLiteSession("ours")
 
 
+def descriptors_of(path: str) -> list[str]:
+    """Returns the descriptors of a file that are open, where the system tells."""
+    folder = Path("/proc/self/fd")
+    if not folder.exists():
+        return []
+    wanted = Path(path).resolve()
+    return [link.name for link in folder.iterdir() if link.exists() and link.resolve() == wanted]
+
+
 def found(session: Any, key: Any) -> Any:
     try:
         return session.get_input_entity(key).to_dict()
@@ -61,6 +72,33 @@ def test_lookups_while_loading(sessions: tuple[Any, Any], seed: int) -> None:
     rng = random.Random(seed)
     for key in [any_key(rng) for _ in range(300)]:
         assert found(ours, key) == found(theirs, key), key
+
+
+def test_lookups_all_the_time_do_not_keep_it_from_loading(sessions: tuple[Any, Any]) -> None:
+    theirs, ours = sessions
+    rng, lookups = random.Random(0), 0
+    while not ours._is_loaded():
+        # A name of no entity has the whole file read.
+        assert found(ours, "nobody") is None
+        key = any_key(rng)
+        assert found(ours, key) == found(theirs, key), key
+        lookups += 1
+    tally("lookups while loading", lookups)
+    for key in [any_key(rng) for _ in range(300)]:
+        assert found(ours, key) == found(theirs, key), key
+    ours.close()
+    assert not descriptors_of("ours.session")
+
+
+def test_closing_while_it_is_loaded_beside_lookups(sessions: tuple[Any, Any]) -> None:
+    _, ours = sessions
+    for n in range(1, 30):
+        for _ in range(n % 10):
+            assert found(ours, "nobody") is None
+        ours.process_entities([types.InputPeerUser(n, n)])
+        ours.close()
+        assert not descriptors_of("ours.session")
+        assert found(ours, types.PeerUser(n)) == types.InputPeerUser(n, n).to_dict()
 
 
 def changed(entity: Any, rng: random.Random) -> Any:

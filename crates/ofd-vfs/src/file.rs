@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use crate::file_system::{above_standard_streams, is_at};
+use crate::file_system::{above_standard_streams, is_at, is_coherent};
 use crate::lock::{self, Attempt, Level, Lock, LockState};
 use crate::open_files::{self, Shared, locked};
 use crate::shm::{Failure, Mapped, SharedMemory};
+use crate::watch::{self, SharedSeen, Watch};
 
 /// How to open a file.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct DatabaseFile {
     lock: Lock,
     /// In WAL mode, from the first read on.
     shared_memory: Option<SharedMemory>,
+    /// What was last read, for a [`Watch`].
+    seen: SharedSeen,
     /// The last error of the system, which SQLite may ask for.
     last_errno: i32,
 }
@@ -65,6 +68,7 @@ impl DatabaseFile {
     }
 
     fn try_open(path: &[u8], mode: Mode) -> io::Result<OpenOutcome> {
+        watch::set_opened(None);
         open_files::close_waiting();
         let path = PathBuf::from(OsStr::from_bytes(path));
         let (file, is_writable) = match open_one(&path, mode) {
@@ -80,14 +84,25 @@ impl DatabaseFile {
             return Ok(OpenOutcome::Unsupported);
         }
         let metadata = file.metadata()?;
+        let is_coherent = is_coherent(&file, is_writable);
         let file = open_files::add(file);
+        let seen = SharedSeen::default();
+        watch::set_opened(Some(Watch::new(Shared::clone(&file), SharedSeen::clone(&seen), is_coherent)));
         let lock = Lock::default();
-        let opened = Self { file, path, is_writable, metadata, lock, shared_memory: None, last_errno: 0 };
+        let opened = Self { file, path, is_writable, metadata, lock, shared_memory: None, seen, last_errno: 0 };
         Ok(OpenOutcome::Opened(Box::new(opened), is_writable))
     }
 
     /// Reads what is at `offset`. Returns how many bytes that was.
     pub(crate) fn read(&mut self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let count = self.read_at(into, offset)?;
+        if watch::concerns(offset) && self.lock.level() >= Level::Shared && self.shared_memory.is_none() {
+            locked(&self.seen).note(into.get(..count).unwrap_or_default(), offset);
+        }
+        Ok(count)
+    }
+
+    fn read_at(&mut self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         self.with_file(|file, _| {
             let mut count = 0;
             while let Some(rest) = into.get_mut(count..).filter(|rest| !rest.is_empty()) {
@@ -104,7 +119,15 @@ impl DatabaseFile {
 
     /// Writes all of `data` at `offset`.
     pub(crate) fn write(&mut self, data: &[u8], offset: u64) -> io::Result<()> {
-        self.with_file(|file, _| file.write_all_at(data, offset))
+        let written = self.with_file(|file, _| file.write_all_at(data, offset));
+        if watch::concerns(offset) && self.shared_memory.is_none() {
+            let mut seen = locked(&self.seen);
+            match &written {
+                Ok(()) => seen.note(data, offset),
+                Err(_) => seen.forget(),
+            }
+        }
+        written
     }
 
     pub(crate) fn truncate(&mut self, size: u64) -> io::Result<()> {
@@ -181,9 +204,10 @@ impl DatabaseFile {
         }
         let result = match &mut self.shared_memory {
             Some(memory) => memory.map(index, size, may_extend),
-            None => SharedMemory::open(&self.path, &self.metadata)
-                .map_err(Failure::Open)
-                .and_then(|memory| self.shared_memory.insert(memory).map(index, size, may_extend)),
+            None => SharedMemory::open(&self.path, &self.metadata).map_err(Failure::Open).and_then(|memory| {
+                locked(&self.seen).set_memory(Some(memory.file()));
+                self.shared_memory.insert(memory).map(index, size, may_extend)
+            }),
         };
         if let Err(Failure::Open(error) | Failure::Size(error) | Failure::Lock(error) | Failure::Map(error)) = &result {
             self.last_errno = error.raw_os_error().unwrap_or(0);
@@ -214,6 +238,7 @@ impl DatabaseFile {
     /// Closes the shared memory.
     pub(crate) fn unmap_shared(&mut self, remove: bool) {
         if let Some(memory) = self.shared_memory.take() {
+            locked(&self.seen).set_memory(None);
             memory.close(remove);
         }
     }

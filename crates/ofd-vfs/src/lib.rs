@@ -10,8 +10,8 @@
 //!
 //! Only the database file ([`file`], [`lock`]) and, in WAL mode, its shared memory ([`shm`]), which
 //! holds the locks then, are handled here. Journals and the WAL, which are never locked, stay with
-//! SQLite's own VFS. A file can also be claimed as a whole ([`Claim`]). All unsafe code that
-//! SQLite's callbacks take is in `glue`.
+//! SQLite's own VFS. A file can also be claimed as a whole ([`Claim`]), and watched for commits
+//! ([`Watch`]). All unsafe code that SQLite's callbacks take is in `glue`.
 #![cfg(target_os = "linux")]
 
 mod claim;
@@ -21,12 +21,14 @@ mod glue;
 mod lock;
 mod open_files;
 mod shm;
+mod watch;
 
 use std::ffi::CStr;
 use std::io;
 use std::sync::OnceLock;
 
 pub use claim::{Claim, Claimed};
+pub use watch::{Mark, Watch};
 
 /// Returns the name of the VFS for `sqlite3_open_v2`. Registers it on the first call.
 ///
@@ -46,6 +48,13 @@ pub fn name() -> Result<&'static CStr, i32> {
 #[must_use]
 pub fn take_opening_error() -> Option<io::Error> {
     file::take_opening_error()
+}
+
+/// Returns a watch of the database file that this thread opened last; `None` if SQLite's own VFS
+/// has opened the file. Call after each opening.
+#[must_use]
+pub fn take_watch() -> Option<Watch> {
+    watch::take_opened()
 }
 
 /// Closes the child's copies of all database files and their shared memory. Parent and child would

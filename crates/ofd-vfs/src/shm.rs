@@ -80,6 +80,11 @@ impl SharedMemory {
         Ok(Self { file: open_files::add(file), path, is_writable, is_attached: false, regions: Vec::new() })
     }
 
+    /// Returns the file.
+    pub(crate) fn file(&self) -> Shared {
+        Shared::clone(&self.file)
+    }
+
     /// Maps a region of `size` bytes; creates it if that `may_extend` the file.
     pub(crate) fn map(&mut self, index: usize, size: usize, may_extend: bool) -> Result<Mapped, Failure> {
         let file = locked(&self.file);

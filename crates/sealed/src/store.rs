@@ -46,6 +46,11 @@ impl Store for SealedStore {
         self.inner.scan(after, limit)
     }
 
+    fn open_reader(&mut self) -> Option<Box<dyn Store>> {
+        // Entities are not sealed.
+        self.inner.open_reader()
+    }
+
     fn snapshot(&mut self) -> Result<Snapshot> {
         let mut snapshot = self.inner.snapshot()?;
         if let Some(credentials) = &mut snapshot.credentials {
@@ -58,6 +63,10 @@ impl Store for SealedStore {
 
     fn revision(&mut self) -> Result<Revision> {
         self.inner.revision()
+    }
+
+    fn is_at(&mut self, revision: Revision) -> bool {
+        self.inner.is_at(revision)
     }
 
     fn sent_file(&mut self, key: &FileKey, timeout: Duration) -> Result<Option<SentFile>> {

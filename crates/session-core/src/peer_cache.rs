@@ -8,6 +8,7 @@ use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 /// A user or channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,15 +64,16 @@ impl PeerCache {
     /// Adds a peer, replacing the one with its ID.
     pub fn put(&mut self, peer: Peer) {
         let Self { rows, by_id, hasher } = self;
-        let hash = hasher.hash_one(peer.id);
-        if let Some(row) = by_id.find(hash, |row| rows[*row as usize].id == peer.id) {
-            rows[*row as usize] = Row::of(peer);
-            return;
+        let is_it = |row: &u32| rows[*row as usize].id == peer.id;
+        let entry = by_id.entry(hasher.hash_one(peer.id), is_it, |row| hasher.hash_one(rows[*row as usize].id));
+        match entry {
+            Entry::Occupied(row) => rows[*row.get() as usize] = Row::of(peer),
+            Entry::Vacant(place) => {
+                // Memory ends long before 32 bits do.
+                place.insert(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+                rows.push(Row::of(peer));
+            }
         }
-        // Memory ends long before 32 bits do.
-        let row = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        rows.push(Row::of(peer));
-        by_id.insert_unique(hash, row, |row| hasher.hash_one(rows[*row as usize].id));
     }
 
     /// Removes the peer with an ID.

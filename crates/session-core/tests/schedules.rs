@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use session_core::credentials::Credentials;
 use session_core::entity::Entity;
-use session_core::entity_table::EntityBatch;
+use session_core::entity_table::{EntityBatch, TextField};
 use session_core::session::{CacheLookup, Session, SessionOptions};
 use session_core::store::fake::{FakeBackend, Step};
 use session_core::store::{Kind, Query, UpdateState};
@@ -184,6 +184,70 @@ fn run_beside_another_program() {
     }
 }
 
+/// Looks for a text that no entity has, which reads the store until everything is loaded.
+fn find_nobody(session: &Session) {
+    let query = Query::Text(TextField::Username, "nobody");
+    assert_eq!(session.find(&query), None);
+}
+
+fn run_loading_beside_lookups(faults: Faults) {
+    const STORED: i64 = 8;
+    let store = FakeBackend::default();
+    drop(open(&store, Faults::None));
+    (1..=STORED).for_each(|id| store_elsewhere(&store, id));
+    let session = open(&store, faults);
+    let mut threads = Vec::new();
+    let looking = Arc::clone(&session);
+    threads.push(thread::spawn(move || (0..4).for_each(|_| find_nobody(&looking))));
+    let receiving = Arc::clone(&session);
+    threads.push(thread::spawn(move || {
+        for round in 1..=ROUNDS {
+            receive(&receiving, STORED - 1, 100 * round);
+            retry(|| receiving.save(true, &mut || true));
+            // What the loader has read earlier does not come after it.
+            assert_eq!(find(&receiving, STORED), Some(100 * round));
+        }
+    }));
+    let elsewhere = store.clone();
+    let reading = Arc::clone(&session);
+    threads.push(thread::spawn(move || {
+        store_elsewhere(&elsewhere, 50);
+        let found = find(&reading, 50);
+        assert!(found == Some(50) || faults != Faults::None, "it was stored earlier");
+    }));
+    // The writer thread.
+    for _ in 0..30 {
+        session.run_once();
+        thread::yield_now();
+    }
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    retry(|| session.close(Duration::ZERO, &mut || true));
+    let stored = store.access_hashes();
+    assert_eq!(stored.keys().copied().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 50]);
+    for (id, access_hash) in stored {
+        assert_eq!(find(&session, id), Some(access_hash));
+    }
+}
+
+/// A store that was changed while it was closed, after some of it had been loaded.
+fn run_reopening_while_loading() {
+    let store = FakeBackend::default();
+    drop(open(&store, Faults::None));
+    (1..=8).for_each(|id| store_elsewhere(&store, id));
+    let session = open(&store, Faults::None);
+    session.run_once();
+    assert!(!session.is_loaded());
+    session.close(Duration::ZERO, &mut || true).unwrap();
+    store.try_hold().unwrap().store(1, 77);
+    find_nobody(&session);
+    while !session.is_loaded() {
+        session.run_once();
+    }
+    assert_eq!(find(&session, 1), Some(77));
+}
+
 fn count() -> usize {
     std::env::var("SCHEDULES").map_or(2000, |count| count.parse().unwrap())
 }
@@ -233,4 +297,27 @@ fn entities_stored_by_others_are_found_at_once() {
 #[test]
 fn entities_stored_by_others_are_found_if_threads_seldom_switch() {
     schedules(PctScheduler::new(3, count()), FailurePersistence::Print, run_beside_another_program);
+}
+
+#[test]
+fn what_is_loaded_beside_lookups_does_not_replace_what_is_newer() {
+    let run = || run_loading_beside_lookups(Faults::None);
+    schedules(RandomScheduler::new(count()), FailurePersistence::Print, run);
+}
+
+#[test]
+fn nothing_loaded_beside_lookups_is_lost_to_failures() {
+    let run = || run_loading_beside_lookups(Faults::Fails);
+    schedules(RandomScheduler::new(count()), FailurePersistence::Print, run);
+}
+
+#[test]
+fn nothing_loaded_beside_lookups_is_lost_if_threads_seldom_switch() {
+    let run = || run_loading_beside_lookups(Faults::None);
+    schedules(PctScheduler::new(3, count()), FailurePersistence::Print, run);
+}
+
+#[test]
+fn loading_begins_again_when_the_store_is_reopened() {
+    schedules(RandomScheduler::new(1), FailurePersistence::Print, run_reopening_while_loading);
 }

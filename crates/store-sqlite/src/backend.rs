@@ -18,6 +18,7 @@ use crate::error::{SqliteFailure, cannot_open, in_memory, sqlite_error};
 use crate::lease::FileLease;
 use crate::schema::{VERSION_7, VERSION_8};
 use crate::store::SqliteStore;
+use crate::watch::Watch;
 use crate::{entities, prepare};
 
 /// A session file, or a database in memory.
@@ -80,11 +81,13 @@ impl Backend for SqliteFile {
         if let Some(path) = &path {
             ensure_file(path, options.may_create)?;
         }
-        let mut connection = connect(path.as_deref(), options)?;
+        let (mut connection, watch) = connect(path.as_deref(), OPEN | OpenFlags::SQLITE_OPEN_CREATE, options.timeout)?;
         let place = path.clone().unwrap_or_else(in_memory);
         let (version, snapshot) = prepare::prepare(&mut connection, &place, self.version, self.may_hold_login)?;
-        let snapshot = Snapshot { identity: path.as_deref().and_then(identity), ..snapshot };
-        Ok((Box::new(SqliteStore::new(connection, path, version, self.may_hold_login)), snapshot))
+        let identity = path.as_deref().and_then(identity);
+        let snapshot = Snapshot { identity: identity.clone(), ..snapshot };
+        let file = path.map(|path| OpenFile { path, identity });
+        Ok((Box::new(SqliteStore::new((connection, watch), file, version, self.may_hold_login)), snapshot))
     }
 
     fn lease(&self, options: OpenOptions) -> Result<Box<dyn Lease>> {
@@ -130,15 +133,38 @@ struct MemoryLease;
 
 impl Lease for MemoryLease {}
 
-fn connect(path: Option<&Path>, options: OpenOptions) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+/// A file that is open.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenFile {
+    pub(crate) path: PathBuf,
+    /// What it was when it was opened.
+    identity: Option<Identity>,
+}
+
+const OPEN: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// Opens another connection to a file that is open and watched by `watch`. Returns `None` if that
+/// fails, or if another file may have taken its place.
+pub(crate) fn connect_again(file: &OpenFile, watch: &Watch) -> Option<(Connection, Watch)> {
+    // Under Windows an open file keeps its name.
+    let is_in_place = || !cfg!(unix) || (file.identity.is_some() && identity(&file.path) == file.identity);
+    let was_in_place = is_in_place();
+    let opened = connect(Some(&file.path), OPEN, Duration::ZERO).inspect_err(|error| log::debug!("{error}")).ok()?;
+    let is_same = opened.1.is_same_file(watch).unwrap_or_else(|| was_in_place && is_in_place());
+    is_same.then_some(opened)
+}
+
+fn connect(path: Option<&Path>, flags: OpenFlags, timeout: Duration) -> Result<(Connection, Watch)> {
     let place = path.map_or_else(in_memory, Path::to_owned);
-    let connection = match path {
-        None => Connection::open_in_memory_with_flags(flags).map_err(|error| sqlite_error(&place, error))?,
+    let (connection, watch) = match path {
+        None => {
+            let opened = Connection::open_in_memory_with_flags(flags).map_err(|error| sqlite_error(&place, error));
+            (opened?, Watch::default())
+        }
         Some(path) => connect_to(path, flags).map_err(|error| explain_open(path, sqlite_error(path, error)))?,
     };
     let set_up = || {
-        connection.busy_timeout(options.timeout)?;
+        connection.busy_timeout(timeout)?;
         // As in Python's sqlite3: a user's own table that references a row must not lose its rows
         // when that row is replaced.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
@@ -146,17 +172,17 @@ fn connect(path: Option<&Path>, options: OpenOptions) -> Result<Connection> {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
     };
     set_up().map_err(|error| sqlite_error(&place, error))?;
-    Ok(connection)
+    Ok((connection, watch))
 }
 
 /// Connects with the VFS that does not interfere with any other SQLite in the process, if there is
 /// one.
-fn connect_to(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+fn connect_to(path: &Path, flags: OpenFlags) -> rusqlite::Result<(Connection, Watch)> {
     #[cfg(target_os = "linux")]
     if let Ok(vfs) = ofd_vfs::name() {
-        return Connection::open_with_flags_and_vfs(path, flags, vfs);
+        return Ok((Connection::open_with_flags_and_vfs(path, flags, vfs)?, Watch::of_opened()));
     }
-    Connection::open_with_flags(path, flags)
+    Ok((Connection::open_with_flags(path, flags)?, Watch::default()))
 }
 
 /// Closes the child's copies of the files that the parent has open.

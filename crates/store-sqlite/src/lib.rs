@@ -8,6 +8,7 @@ mod login;
 mod prepare;
 mod schema;
 mod store;
+mod watch;
 
 pub use backend::SqliteFile;
 pub use error::{ErrorClass, HeldBy, SqliteFailure};

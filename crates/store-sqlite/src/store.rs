@@ -10,7 +10,9 @@ use session_core::store::{
     Store, Written,
 };
 
+use crate::backend::{self, OpenFile};
 use crate::error::{holds_login, in_memory, sqlite_error};
+use crate::watch::Watch;
 use crate::{entities, login};
 
 /// How long a commit waits for connections that still read.
@@ -40,6 +42,8 @@ pub enum Value {
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
+    /// The file that is open; `None` for a database in memory.
+    file: Option<OpenFile>,
     /// For messages.
     path: PathBuf,
     version: i64,
@@ -47,12 +51,19 @@ pub struct SqliteStore {
     may_hold_login: bool,
     /// Whether the connection has been set up for writing.
     can_write: bool,
+    /// Sees commits without a lock, where that is possible.
+    watch: Watch,
 }
 
 impl SqliteStore {
-    pub(crate) fn new(connection: Connection, path: Option<PathBuf>, version: i64, may_hold_login: bool) -> Self {
-        let path = path.unwrap_or_else(in_memory);
-        Self { connection, path, version, may_hold_login, can_write: false }
+    pub(crate) fn new(
+        (connection, watch): (Connection, Watch),
+        file: Option<OpenFile>,
+        version: i64,
+        may_hold_login: bool,
+    ) -> Self {
+        let path = file.as_ref().map_or_else(in_memory, |file| file.path.clone());
+        Self { connection, file, path, version, may_hold_login, can_write: false, watch }
     }
 
     /// Executes one SQL statement. Returns its first row, and whether it may have changed the file.
@@ -141,14 +152,30 @@ impl Store for SqliteStore {
         self.explain(entities::scan(&self.connection, after, limit))
     }
 
+    fn open_reader(&mut self) -> Option<Box<dyn Store>> {
+        let (connection, watch) = backend::connect_again(self.file.as_ref()?, &self.watch)?;
+        let Self { file, version, may_hold_login, .. } = self;
+        Some(Box::new(Self::new((connection, watch), file.clone(), *version, *may_hold_login)))
+    }
+
     fn snapshot(&mut self) -> Result<Snapshot> {
         let revision = self.revision()?;
         read_snapshot(&self.connection, &self.path, self.version, revision)
     }
 
     fn revision(&mut self) -> Result<Revision> {
+        let before = self.watch.look();
+        if let Some(revision) = self.watch.revision_at(before) {
+            return Ok(revision);
+        }
         self.set_timeout(Duration::ZERO)?;
-        self.explain(revision(&self.connection))
+        let revision = self.explain(revision(&self.connection))?;
+        self.watch.note(revision, before);
+        Ok(revision)
+    }
+
+    fn is_at(&mut self, revision: Revision) -> bool {
+        self.watch.revision_at(self.watch.look()) == Some(revision)
     }
 
     fn sent_file(&mut self, key: &FileKey, _timeout: Duration) -> Result<Option<SentFile>> {

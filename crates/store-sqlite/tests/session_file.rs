@@ -229,3 +229,40 @@ fn a_flush_ends_if_the_write_in_progress_took_its_changes() {
         flush(&session);
     }
 }
+
+#[test]
+fn lookups_all_the_time_do_not_keep_a_file_from_being_loaded() {
+    const ROWS: i64 = 50_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anon.session");
+    let session = open(&path);
+    session.put(users(1..ROWS + 1));
+    session.close(Duration::from_mins(2), &mut || true).unwrap();
+    for _ in 0..3 {
+        let session = open(&path);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !session.is_loaded() {
+                        assert_eq!(session.find(&username("unknown")), None);
+                    }
+                });
+            }
+            for (n, id) in (1..=ROWS).step_by(1000).enumerate() {
+                let access_hash = i64::try_from(n).unwrap();
+                let mut batch = EntityBatch::default();
+                batch.push(&Entity { id, access_hash: Some(access_hash), ..Entity::default() });
+                session.put(batch);
+                if n % 10 == 0 {
+                    session.save(true, &mut || true).unwrap();
+                }
+                assert_eq!(session.find(&Query::Id(id)), Some((id, Some(access_hash))));
+            }
+        });
+        for (n, id) in (1..=ROWS).step_by(1000).enumerate() {
+            assert_eq!(session.find(&Query::Id(id)), Some((id, Some(i64::try_from(n).unwrap()))));
+        }
+        assert_eq!(session.find(&username("user_4321")), Some((4321, Some(-4321))));
+        session.close(Duration::from_mins(2), &mut || true).unwrap();
+    }
+}

@@ -47,12 +47,12 @@ pub(crate) fn write_texts(out: &mut Vec<u8>, texts: Texts<'_>) {
 fn write_with_ending(out: &mut Vec<u8>, texts: Texts<'_>, ending: [&[u8]; 2]) {
     let [username, phone, name] = texts;
     let tag = u8::from(username.is_some()) | u8::from(phone.is_some()) << 1 | u8::from(name.is_some()) << 2;
-    let texts = texts.map(Option::unwrap_or_default);
-    let mut lengths = texts.map(<[u8]>::len);
-    lengths[TextField::Name as usize] += ending[0].len() + ending[1].len();
-    if lengths.iter().all(|length| u8::try_from(*length).is_ok()) {
-        let [a, b, c] = lengths.map(low_byte);
-        out.extend_from_slice(&[tag, a, b, c]);
+    let [username, phone, name] = texts.map(Option::unwrap_or_default);
+    let lengths = [username.len(), phone.len(), name.len() + ending[0].len() + ending[1].len()];
+    let [a, b, c] = lengths;
+    if u8::try_from(a | b | c).is_ok() {
+        out.reserve(4 + a + b + c);
+        out.extend_from_slice(&[tag, low_byte(a), low_byte(b), low_byte(c)]);
     } else {
         out.push(tag | LONG);
         for length in lengths {
@@ -62,8 +62,10 @@ fn write_with_ending(out: &mut Vec<u8>, texts: Texts<'_>, ending: [&[u8]; 2]) {
     }
     // Appending an empty text costs a third of the work: most entities have no phone, and many no
     // username.
-    for text in texts.into_iter().chain(ending).filter(|text| !text.is_empty()) {
-        out.extend_from_slice(text);
+    for text in [username, phone, name, ending[0], ending[1]] {
+        if !text.is_empty() {
+            out.extend_from_slice(text);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The open store, and the lock that a thread holds while it uses the store.
 
 use super::Session;
+use super::reader::Reader;
 use super::stored_login::StoredLogin;
 use crate::fork;
 use crate::store::{Lease, Revision, Store};
@@ -12,6 +13,8 @@ pub(super) struct StoreHandle {
     pub(super) store: Option<Box<dyn Store>>,
     /// The lease of the open store, if the session is exclusive. Dropped after the store.
     pub(super) lease: Option<Box<dyn Lease>>,
+    /// The loader's own connection, if it has one.
+    pub(super) reader: Option<Reader>,
     /// Whether the store may be created if it does not exist: only after this session deleted it.
     pub(super) may_create: bool,
     /// Whether the store was taken away. What is found in its place next may belong to someone
@@ -27,6 +30,7 @@ pub(super) struct StoreHandle {
 impl StoreHandle {
     /// Closes the store and ends its lease.
     pub(super) fn close(&mut self) {
+        self.close_reader();
         self.store = None;
         self.lease = None;
     }
@@ -36,6 +40,10 @@ impl StoreHandle {
         if self.generation != fork::generation() {
             std::mem::forget(self.store.take());
             std::mem::forget(self.lease.take());
+            if let Some(reader) = self.reader.take() {
+                // Free, because the loader holds a fork guard while it reads.
+                std::mem::forget(sync::lock(&reader).take());
+            }
             self.generation = fork::generation();
         }
     }

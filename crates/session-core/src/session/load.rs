@@ -7,13 +7,14 @@ use super::Session;
 use super::handle::StoreHandle;
 use super::load_state::{LoadState, Scan};
 use super::state::State;
+use crate::entity_table::EntityBatch;
 use crate::error::Result;
 use crate::fork;
 use crate::store::{Kind, Revision, ScanBatch, Snapshot};
 use crate::sync::MutexGuard;
 
 /// Rows read at a time: about a millisecond's work.
-const ROWS: usize = 1000;
+pub(super) const ROWS: usize = 1000;
 /// The delay before a locked store is read again.
 const BUSY_RETRY: Duration = Duration::from_millis(100);
 /// When to look again at what a server was asked for. The store wakes the session when it answers.
@@ -54,17 +55,23 @@ impl Session {
     /// Loads some rows, if any are left to load. Returns the delay until it wants to go on.
     pub(super) fn load_some(&self) -> Option<Duration> {
         self.state().loading.scan()?;
-        let Some(mut handle) = self.try_lock_store() else { return Some(HANDLE_RETRY) };
+        if let Some(next) = self.load_beside() {
+            return Some(next);
+        }
+        let Some(mut handle) = self.try_lock_store() else {
+            if let Some(scan) = self.state().loading.scan() {
+                scan.access.note_waiting();
+            }
+            return Some(HANDLE_RETRY);
+        };
         {
             let mut state = self.state();
             // Do not reopen a closed session.
             if state.is_released || handle.store.is_none() {
                 return None;
             }
-            let scan = state.loading.scan()?;
-            if let Some(wait) = scan.not_before.map(|at| at.saturating_duration_since(Instant::now()))
-                && !wait.is_zero()
-            {
+            let wait = state.loading.scan()?.wait();
+            if !wait.is_zero() {
                 return Some(wait);
             }
         }
@@ -83,20 +90,12 @@ impl Session {
     }
 
     fn load_batch(&self, handle: &mut StoreHandle) -> Result<Option<Duration>> {
-        let StoreHandle { store: Some(store), loaded_revision, .. } = handle else { return Ok(None) };
-        let (after, begins_again) = {
-            let mut state = self.state();
-            let is_stale = !state.loading.is_loading();
-            let Some(scan) = state.loading.scan() else { return Ok(None) };
-            let is_first = scan.begun.is_none();
-            scan.begun.get_or_insert_with(Instant::now);
-            (scan.after, is_first && is_stale)
-        };
-        if begins_again {
-            let Snapshot { revision, update_states, .. } = store.snapshot()?;
-            *loaded_revision = revision;
-            self.state().put_stored_update_states(update_states);
+        if self.end_if_read(handle)? {
+            return Ok(self.state().loading.scan().map(|scan| scan.wait()));
         }
+        self.begin_scan(handle)?;
+        let StoreHandle { store: Some(store), .. } = handle else { return Ok(None) };
+        let Some(after) = self.state().loading.scan().map(|scan| scan.after) else { return Ok(None) };
         let ScanBatch { entities, next } = store.scan(after, ROWS)?;
         if next.is_some() {
             let mut state = self.state();
@@ -106,10 +105,37 @@ impl Session {
             }
             return Ok(Some(Duration::ZERO));
         }
+        self.end_scan(handle, &entities)
+    }
+
+    /// Begins the scan, unless it has begun.
+    pub(super) fn begin_scan(&self, handle: &mut StoreHandle) -> Result<()> {
+        let StoreHandle { store: Some(store), loaded_revision, .. } = handle else { return Ok(()) };
+        let begins_again = {
+            let mut state = self.state();
+            let is_stale = !state.loading.is_loading();
+            let Some(scan) = state.loading.scan() else { return Ok(()) };
+            let is_first = scan.begun.is_none();
+            scan.begun.get_or_insert_with(Instant::now);
+            is_first && is_stale
+        };
+        if begins_again {
+            let Snapshot { revision, update_states, .. } = store.snapshot()?;
+            *loaded_revision = revision;
+            self.state().put_stored_update_states(update_states);
+        }
+        Ok(())
+    }
+
+    /// Ends a scan that has read everything, with these entities at its end. Returns the delay
+    /// before it is repeated, if it is.
+    pub(super) fn end_scan(&self, handle: &mut StoreHandle, last: &EntityBatch) -> Result<Option<Duration>> {
+        handle.close_reader();
+        let StoreHandle { store: Some(store), loaded_revision, .. } = handle else { return Ok(None) };
         let is_current = store.revision()? == *loaded_revision;
         store.trim();
         let mut state = self.state();
-        state.put_stored(&entities);
+        state.put_stored(last);
         Ok(finish_scan(state, is_current))
     }
 

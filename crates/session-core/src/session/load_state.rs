@@ -1,7 +1,8 @@
 //! How much of what is stored is in memory.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::reader::Access;
 use crate::error::Error;
 use crate::store::Query;
 
@@ -27,8 +28,22 @@ pub(super) struct Scan {
     pub(super) begun: Option<Instant>,
     /// When it may begin.
     pub(super) not_before: Option<Instant>,
+    /// How the loader gets at the store.
+    pub(super) access: Access,
     /// Why it does not go on. A server that is asked for everything is not asked again.
     pub(super) failure: Option<Error>,
+}
+
+impl Scan {
+    /// Returns how long to wait until it may begin.
+    pub(super) fn wait(&self) -> Duration {
+        self.not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Returns `true` if it may begin, or has begun.
+    pub(super) fn may_begin(&self) -> bool {
+        self.wait().is_zero()
+    }
 }
 
 impl LoadState {
@@ -42,6 +57,11 @@ impl LoadState {
         if self.is_loaded() {
             *self = Self::Stale(Scan::default());
         }
+    }
+
+    /// Has everything read again, from the beginning.
+    pub(super) fn begin_again(&mut self) {
+        *self = if self.is_loading() { Self::begin() } else { Self::Stale(Scan::default()) };
     }
 
     pub(super) fn is_loaded(&self) -> bool {

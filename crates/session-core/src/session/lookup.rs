@@ -35,7 +35,8 @@ impl CacheLookup {
 }
 
 impl Session {
-    /// Looks an entity up in memory, without waiting.
+    /// Looks an entity up in memory, without waiting. One that is not there is not known if the
+    /// store can tell at once that nothing was committed since memory was loaded.
     #[must_use]
     pub fn try_find(&self, query: &Query<'_>) -> CacheLookup {
         if self.is_shared() {
@@ -47,7 +48,28 @@ impl Session {
         {
             return CacheLookup::Found(found);
         }
-        if self.is_stored() { CacheLookup::Unknown } else { CacheLookup::NotFound }
+        if !self.is_stored() {
+            return CacheLookup::NotFound;
+        }
+        let is_loaded = state.loading.is_loaded();
+        drop(state);
+        if is_loaded && let Some(answer) = self.try_find_unless_changed(query) { answer } else { CacheLookup::Unknown }
+    }
+
+    /// Looks an entity up in memory if the store can tell at once that memory holds everything.
+    fn try_find_unless_changed(&self, query: &Query<'_>) -> Option<CacheLookup> {
+        let mut handle = self.try_lock_store()?;
+        let StoreHandle { store: Some(store), loaded_revision, .. } = &mut *handle else { return None };
+        // Asked first: what is committed after that need not be known yet.
+        if !store.is_at(*loaded_revision) {
+            return None;
+        }
+        // Memory is asked again, with the store locked: loading may have ended since.
+        let mut state = self.try_whole_state()?;
+        if !state.loading.is_loaded() {
+            return None;
+        }
+        Some(self.answer(&mut state, query).map_or(CacheLookup::NotFound, CacheLookup::Found))
     }
 
     /// Looks an entity up in memory, and in the store if that may know more and is free.
@@ -151,6 +173,8 @@ impl Session {
     ) -> Result<Option<IdAndAccessHash>> {
         self.opened(handle, timeout)?;
         self.refresh_if_shared(handle)?;
+        self.end_if_read(handle)?;
+        self.lend_reader(handle)?;
         let since = self.state().loading.is_loaded().then_some(handle.loaded_revision);
         match self.opened(handle, timeout)?.find(query, since, timeout)? {
             // Memory is asked again: loading may have finished since.

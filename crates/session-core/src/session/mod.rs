@@ -5,7 +5,8 @@
 //! dirty set (`write.rs`).
 //!
 //! There are two locks. The store `handle` is locked while the store works, `state` for moments
-//! only; a thread that needs both locks `handle` first. Functions named `try_...` never wait, so
+//! only; a thread that needs both locks `handle` first. While lookups keep the store busy, the loader
+//! has a connection of its own, with a lock of its own (`reader.rs`). Functions named `try_...` never wait, so
 //! they may be called with the GIL held; all others may wait. Code that looks at entities, or at
 //! what is dirty, locks the `whole_state`, which includes the inbox.
 
@@ -20,6 +21,7 @@ mod login;
 mod lookup;
 mod newer_than_reads;
 mod open;
+mod reader;
 mod receive;
 mod records;
 mod retry;

@@ -133,7 +133,12 @@ impl Session {
         }
         let mut state = self.state();
         state.put_stored_update_states(snapshot.update_states);
-        state.loading.mark_stale();
+        if self.is_remote() {
+            state.loading.mark_stale();
+        } else {
+            // What was read before it was closed may have changed since.
+            state.loading.begin_again();
+        }
         self.schedule(Duration::ZERO);
     }
 

@@ -9,6 +9,7 @@ use super::dirty_set::{self, DirtySet, InFlight};
 use super::health::StoreHealth;
 use super::load_state::LoadState;
 use super::newer_than_reads::NewerThanReads;
+use super::reader::Access;
 use super::turns::Turns;
 use crate::credentials::Credentials;
 use crate::entity_table::{EntityBatch, EntityTable};
@@ -165,6 +166,9 @@ impl State {
         if let Some(newer) = &mut self.newer_than_reads {
             newer.add(entities.iter().map(|entity| entity.id));
         }
+        if let Some(scan) = self.loading.scan() {
+            scan.access.note_newer(entities.iter().map(|entity| entity.id));
+        }
         let Self { dirty, update_states, sent_files, .. } = self;
         let in_flight = InFlight {
             credentials,
@@ -241,6 +245,9 @@ impl State {
     /// Takes over stored entities. What is dirty here, or was written after the store was asked, is
     /// newer and stays.
     pub(super) fn put_stored(&mut self, stored: &EntityBatch) {
+        if let Some(scan) = self.loading.scan() {
+            scan.access.note_newer(stored.iter().map(|entity| entity.id));
+        }
         let rest = self.newer_than_reads.as_ref().and_then(|newer| newer.filter(stored));
         self.table.put_stored(rest.as_ref().unwrap_or(stored));
     }
@@ -336,5 +343,8 @@ impl State {
         self.due = None;
         self.dates_due = None;
         self.loading.mark_stale();
+        if let Some(scan) = self.loading.scan() {
+            scan.access = Access::default();
+        }
     }
 }

@@ -15,6 +15,9 @@ use super::{
 use crate::credentials::Credentials;
 use crate::entity_table::{BatchEntity, Dirty, EntityBatch, TextField};
 
+/// How many entities a scan reads at most, so that few entities take several.
+const MAX_SCANNED: usize = 3;
+
 /// A step of a connection, before which the hook is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -314,11 +317,18 @@ impl Store for FakeStore {
     fn scan(&mut self, after: Option<i64>, limit: usize) -> Result<ScanBatch> {
         let stored = self.step(Step::Read)?;
         let mut scanned = ScanBatch::default();
+        let limit = limit.min(MAX_SCANNED);
         let rows = stored.entities.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
         rows.take(limit).for_each(|(id, row)| row.push_to(*id, &mut scanned.entities));
         let is_full = scanned.entities.len() == limit;
         scanned.next = scanned.entities.iter().last().filter(|_| is_full).map(|last| last.id);
         Ok(scanned)
+    }
+
+    fn open_reader(&mut self) -> Option<Box<dyn Store>> {
+        (self.backend.hook)(Step::Open).ok().filter(|()| !self.backend.posts)?;
+        let Self { backend, identity, .. } = self;
+        Some(Box::new(Self { backend: backend.clone(), identity: *identity, holds_lock: false, posted: None }))
     }
 
     fn snapshot(&mut self) -> Result<Snapshot> {
@@ -327,6 +337,11 @@ impl Store for FakeStore {
 
     fn revision(&mut self) -> Result<Revision> {
         Ok(Revision(self.step(Step::Read)?.revision))
+    }
+
+    fn is_at(&mut self, revision: Revision) -> bool {
+        let stored = self.backend.contents_locked();
+        !self.backend.posts && stored.exists && (stored.identity, stored.revision) == (self.identity, revision.0)
     }
 
     fn sent_file(&mut self, key: &FileKey, _timeout: Duration) -> Result<Option<SentFile>> {

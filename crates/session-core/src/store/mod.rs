@@ -193,6 +193,12 @@ pub trait Store: Any + Debug + Send {
     /// What prevents the store from being read.
     fn scan(&mut self, after: Option<i64>, limit: usize) -> Result<ScanBatch>;
 
+    /// Opens another connection to what this store has open, to be scanned by another thread while
+    /// this one is used. Returns `None` if there is no such thing, or if that would not be the same.
+    fn open_reader(&mut self) -> Option<Box<dyn Store>> {
+        None
+    }
+
     /// Reads everything except entities and sent files.
     ///
     /// # Errors
@@ -204,6 +210,12 @@ pub trait Store: Any + Debug + Send {
     /// # Errors
     /// What prevents the store from being read.
     fn revision(&mut self) -> Result<Revision>;
+
+    /// Returns `true` if the store is certainly at this revision, as far as that can be told at once:
+    /// without waiting, and without a lock that another connection would notice.
+    fn is_at(&mut self, _revision: Revision) -> bool {
+        false
+    }
 
     /// Returns a sent file, waiting at most `timeout` for a server.
     ///
