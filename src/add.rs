@@ -6,6 +6,7 @@ use pyo3::types::{PyBool, PyInt, PyString, PyTuple};
 
 use crate::read::{self, Reader};
 use crate::scan::kind_named;
+use crate::username::lowered;
 use session_core::entity::{Entity, PeerKind, mark_strictly};
 
 /// Reads a row: an ID and a kind; access hash, username, phone, name and date may follow. Errors
@@ -66,7 +67,7 @@ pub(crate) fn read<'py>(reader: &mut Reader<'_, 'py>, number: usize, row: &Bound
     };
     let mut lower = String::new();
     let username = text(&row, "username", username.as_ref())?.filter(|username| !username.is_empty());
-    let username = read::lowered(py, username, &mut lower)?;
+    let username = lowered(py, username, &mut lower)?;
     let name = text(&row, "name", name.as_ref())?.filter(|name| !name.is_empty());
     let phone = phone.filter(|phone| !phone.is_empty()).map(|phone| reader.session().normalize_phone(phone));
     reader.push_seen(&Entity { id: marked_id, access_hash, username, phone: phone.as_deref(), name }, seen);

@@ -1,28 +1,34 @@
 //! The classes of nearly all received entities, and the fastest way to read their attributes.
 
-use attr_cache::{AttrValue, Attribute, dict_of};
+use attr_cache::{Attributes, Objects, Values};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::PyType;
 
 /// `User`, `Channel` or `Chat`, and which of its attributes are read.
-pub(crate) struct EntityClass<const N: usize> {
+pub(crate) struct EntityClass<const I: usize, const F: usize, const T: usize> {
     class: Py<PyType>,
-    pub(crate) attributes: [Attribute; N],
+    pub(crate) attributes: Attributes<I, F, T>,
     /// Whether each of its objects has a dictionary, which is read twice as fast as attributes.
     /// Since Python 3.11 only objects with more than 30 attributes have one; for others it would be
     /// created when asked for, and kept.
     has_dict: bool,
 }
 
-impl<const N: usize> EntityClass<N> {
-    pub(crate) fn new(class: &Bound<'_, PyType>, attributes: [&str; N]) -> PyResult<Self> {
+impl<const I: usize, const F: usize, const T: usize> EntityClass<I, F, T> {
+    /// Returns the class; `integers`, `flags` and `texts` name the attributes that are read.
+    pub(crate) fn new(
+        class: &Bound<'_, PyType>,
+        integers: [&str; I],
+        flags: [&str; F],
+        texts: [&str; T],
+    ) -> PyResult<Self> {
         const MOST_WITHOUT_DICT: usize = 30;
         let py = class.py();
         let code = class.getattr("__init__")?.getattr_opt("__code__")?;
         let arguments: usize = code.map_or(Ok(0), |code| code.getattr("co_argcount")?.extract())?;
         Ok(Self {
             class: class.clone().unbind(),
-            attributes: Attribute::named(py, attributes)?,
+            attributes: Attributes::new(py, integers, flags, texts)?,
             // Telethon makes an attribute of each argument except `self`.
             has_dict: py.version_info() < (3, 11) || arguments > MOST_WITHOUT_DICT + 1,
         })
@@ -33,29 +39,20 @@ impl<const N: usize> EntityClass<N> {
         object.get_type_ptr() == self.class.as_ptr().cast()
     }
 
-    /// Returns the dictionary of an object, if it is of this class and its dictionary is read.
-    pub(crate) fn dict_of<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        if self.has_dict && self.is_class_of(object) { dict_of(object) } else { Ok(None) }
-    }
-
-    /// Reads an object of this class with its dictionary. An attribute that was deleted is missing,
-    /// and means what Telethon's functions make of that.
-    pub(crate) fn read<'py>(
+    /// Returns objects of exactly this class, to read attributes of.
+    pub(crate) fn objects<'a, 'py, const B: usize>(
         &self,
-        object: &Bound<'py, PyAny>,
-        dict: Option<&Bound<'py, PyDict>>,
-        values: &mut [AttrValue<'py>],
-    ) -> PyResult<()> {
-        read_each(&self.attributes, object, dict, values)
+        objects: &'a [Bound<'py, PyAny>],
+    ) -> PyResult<Objects<'a, 'py, B>> {
+        Objects::new(objects, self.has_dict)
     }
-}
 
-/// Reads the attributes of an object of any class.
-pub(crate) fn read_each<'py>(
-    attributes: &[Attribute],
-    object: &Bound<'py, PyAny>,
-    dict: Option<&Bound<'py, PyDict>>,
-    values: &mut [AttrValue<'py>],
-) -> PyResult<()> {
-    attributes.iter().zip(values).try_for_each(|(attribute, value)| attribute.read(object, dict, value))
+    /// Reads the attributes of objects of exactly this class.
+    pub(crate) fn read<'py, const B: usize>(
+        &self,
+        objects: &[Bound<'py, PyAny>],
+        values: &mut Values<'py, I, F, T, B>,
+    ) -> PyResult<()> {
+        values.read(&self.attributes, &self.objects(objects)?)
+    }
 }

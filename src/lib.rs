@@ -1,6 +1,6 @@
 //! The Python extension `telethon_session_rust._core`: Telethon's objects to entities and back.
 //!
-//! Together with `attr-cache` the only code that knows Python. Everything else is done by
+//! Together with `attr-cache` and `tl-reader` the only code that knows Python. Everything else is done by
 //! `session-core` and the stores.
 
 mod add;
@@ -24,6 +24,7 @@ mod sqlite;
 mod stored;
 mod string;
 mod telethon;
+mod username;
 mod value;
 
 use std::time::Duration;

@@ -275,7 +275,7 @@ impl MemoryCore {
         let batch = if core.makes_rows {
             let mut reader = Reader::new(py, session)?;
             read::for_each_entity(Telethon::get(py)?, tlo, |entity| reader.read(entity))?;
-            reader.into_batch()?
+            reader.finish()?
         } else {
             let rows = slf.call_method1(intern!(py, "_entities_to_rows"), (tlo,))?;
             rows_to_batch(session, &rows)?
@@ -480,7 +480,7 @@ fn rows_to_batch(session: &Session, rows: &Bound<'_, PyAny>) -> PyResult<EntityB
     for row in rows.try_iter()? {
         reader.read_row(&unpacked(&row?)?)?;
     }
-    reader.into_batch()
+    reader.finish()
 }
 
 /// Batches made of Python's rows. After each, other threads and signals are served.
@@ -501,8 +501,8 @@ impl<'a, 'py> Batches<'a, 'py> {
 
     /// Returns the reader for the next row.
     fn reader(&mut self) -> PyResult<&mut Reader<'a, 'py>> {
-        if let Some(full) = self.reader.take_if(|reader| reader.len() >= Self::ROWS) {
-            self.full.push(full.into_batch()?);
+        if let Some(mut full) = self.reader.take_if(|reader| reader.len() >= Self::ROWS) {
+            self.full.push(full.finish()?);
             self.py.check_signals()?;
             self.py.detach(|| ());
         }
@@ -513,7 +513,7 @@ impl<'a, 'py> Batches<'a, 'py> {
     }
 
     fn into_vec(mut self) -> PyResult<Vec<EntityBatch>> {
-        self.full.extend(self.reader.map(Reader::into_batch).transpose()?);
+        self.full.extend(self.reader.as_mut().map(Reader::finish).transpose()?);
         Ok(self.full)
     }
 }

@@ -4,20 +4,19 @@
 //! Reads what `telethon._updates.EntityCache` reads, natively for the exact classes `User` and
 //! `Channel`.
 
+use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrayvec::ArrayVec;
-use attr_cache::{AttrValue, Attribute};
+use attr_cache::{Attributes, Row, Values};
 use py_once::{PyOnce, intern};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyList, PyTuple, PyType};
 
-use crate::entity_class::{EntityClass, read_each};
+use crate::entity_class::EntityClass;
 use crate::guard::guarded;
 use session_core::peer_cache::{Peer, PeerCache};
-
-const ATTRIBUTES: [&str; 3] = ["access_hash", "min", "id"];
 
 // The letters of `EntityType`.
 const USER: u8 = b'U';
@@ -49,15 +48,15 @@ impl Updates {
         let members = updates.getattr("EntityType")?.try_iter()?;
         Ok(Self {
             user: PeerClass {
-                class: EntityClass::new(&class("User")?, ATTRIBUTES)?,
-                flags: Attribute::named(py, ["bot"])?,
+                class: EntityClass::new(&class("User")?, ["access_hash", "id"], ["bot"], [])?,
+                min: Attributes::new(py, [], ["min"], [])?,
                 kind: kind_of_user,
                 never_kept: None,
                 of_another_kind: None,
             },
             channel: PeerClass {
-                class: EntityClass::new(&class("Channel")?, ATTRIBUTES)?,
-                flags: Attribute::named(py, ["megagroup", "gigagroup"])?,
+                class: EntityClass::new(&class("Channel")?, ["access_hash", "id"], ["megagroup", "gigagroup"], [])?,
+                min: Attributes::new(py, [], ["min"], [])?,
                 kind: kind_of_channel,
                 // A basic group, which has no access hash.
                 never_kept: Some(class("Chat")?.unbind()),
@@ -87,9 +86,9 @@ impl Updates {
 
 /// The class of nearly all users, or of nearly all chats.
 struct PeerClass<const F: usize> {
-    class: EntityClass<3>,
-    /// The attributes that tell the kind.
-    flags: [Attribute; F],
+    /// With access hash, ID, and the flags that tell the kind.
+    class: EntityClass<2, F, 0>,
+    min: Attributes<0, 1, 0>,
     kind: fn([bool; F]) -> u8,
     /// Another class, none of whose objects is kept.
     never_kept: Option<Py<PyType>>,
@@ -97,29 +96,15 @@ struct PeerClass<const F: usize> {
     of_another_kind: Option<(Py<PyType>, u8)>,
 }
 
-impl<const F: usize> PeerClass<F> {
-    /// Reads the peers in objects with these dictionaries unless they are `min`, as far as that
-    /// takes no Python code.
-    fn read(&self, dicts: &[Option<Bound<'_, PyDict>>]) -> Batch<Option<Peer>> {
-        let [access_hash, _, id] = &self.class.attributes;
-        let hashes = column(dicts, |dict| access_hash.read_integer(dict));
-        let ids = column(dicts, |dict| id.read_integer(dict));
-        let kinds = column(dicts, |dict| {
-            let mut flags = [false; F];
-            for (flag, attribute) in flags.iter_mut().zip(&self.flags) {
-                *flag = attribute.read_flag(dict)?;
-            }
-            Some((self.kind)(flags))
-        });
-        let peers = ids.into_iter().zip(hashes).zip(kinds);
-        peers
-            .map(|((id, access_hash), kind)| Some(Peer { id: id?, access_hash: Some(access_hash?), kind: kind? }))
-            .collect()
-    }
+/// Objects are read together, because they are scattered over memory.
+type Run<'py> = ArrayVec<Bound<'py, PyAny>, TOGETHER>;
+const TOGETHER: usize = 32;
 
-    fn are_min(&self, dicts: &[Option<Bound<'_, PyDict>>]) -> Batch<Option<bool>> {
-        let [_, min, _] = &self.class.attributes;
-        column(dicts, |dict| min.read_flag(dict))
+impl<const F: usize> PeerClass<F> {
+    /// Returns the peer with these values unless it is `min`.
+    fn peer(&self, values: Option<Row<'_, 2, F, 0>>) -> Option<Peer> {
+        let Row { integers: [access_hash, id], flags, .. } = values?;
+        Some(Peer { id: id?, access_hash: Some(access_hash?), kind: (self.kind)(flags) })
     }
 
     /// Reads an object of any class, if it is to be kept.
@@ -127,11 +112,10 @@ impl<const F: usize> PeerClass<F> {
         if self.is_never_kept(object) {
             return Ok(None);
         }
-        let mut values = [const { AttrValue::Missing }; 3];
-        let mut flags = [const { AttrValue::Missing }; F];
-        read_each(&self.class.attributes, object, None, &mut values)?;
-        read_each(&self.flags, object, None, &mut flags)?;
-        let [access_hash, min, id] = &values;
+        let Attributes { integers: [access_hash, id], flags, .. } = &self.class.attributes;
+        let [min] = &self.min.flags;
+        let (access_hash, min, id) = (access_hash.read(object)?, min.read(object)?, id.read(object)?);
+        let flags = flags.iter().map(|flag| flag.read(object)).collect::<PyResult<ArrayVec<_, F>>>()?;
         if !access_hash.is_truthy()? || min.is_truthy()? {
             return Ok(None);
         }
@@ -153,19 +137,6 @@ impl<const F: usize> PeerClass<F> {
     }
 }
 
-/// Values read of several objects. Objects are scattered over memory, so one attribute of all of
-/// them is read before the next, and the loads overlap.
-type Batch<T> = ArrayVec<T, TOGETHER>;
-const TOGETHER: usize = 32;
-
-/// Reads one attribute of several objects, where they have a dictionary and it can be read.
-fn column<'py, T>(
-    dicts: &[Option<Bound<'py, PyDict>>],
-    read: impl Fn(&Bound<'py, PyDict>) -> Option<T>,
-) -> Batch<Option<T>> {
-    dicts.iter().map(|dict| dict.as_ref().and_then(&read)).collect()
-}
-
 fn kind_of_user([is_bot]: [bool; 1]) -> u8 {
     if is_bot { BOT } else { USER }
 }
@@ -177,6 +148,14 @@ fn kind_of_channel([is_megagroup, is_gigagroup]: [bool; 2]) -> u8 {
         (false, false) => CHANNEL,
     }
 }
+
+thread_local! {
+    /// Memory that was used before, so that calls need no allocation.
+    static SPARE: Cell<Vec<Peer>> = const { Cell::new(Vec::new()) };
+}
+
+/// The most peers for which memory is kept.
+const MOST_KEPT: usize = 1024;
 
 /// The users and channels that a client has met. `RustEntityCache` is made of it; see its
 /// documentation.
@@ -205,53 +184,60 @@ impl PeerCacheCore {
                 Ok(())
             });
         };
-        let mut objects = list.iter();
-        loop {
-            let some: Batch<_> = objects.by_ref().take(TOGETHER).collect();
-            if some.is_empty() {
-                return Ok(());
+        let mut run = Run::new();
+        for object in list.iter() {
+            if class.class.is_class_of(&object) {
+                run.push(object);
+                if run.is_full() {
+                    self.read_run(class, &run, peers)?;
+                    run.clear();
+                }
+            } else if !class.is_never_kept(&object) {
+                self.read_run(class, &run, peers)?;
+                run.clear();
+                peers.extend(class.read_generic(&object)?);
             }
-            self.read_together(class, &some, peers)?;
         }
+        self.read_run(class, &run, peers)
     }
 
-    fn read_together<const F: usize>(
+    /// Reads objects of exactly this class.
+    fn read_run<const F: usize>(
         &self,
         class: &PeerClass<F>,
-        objects: &[Bound<'_, PyAny>],
+        run: &[Bound<'_, PyAny>],
         peers: &mut Vec<Peer>,
     ) -> PyResult<()> {
-        let dicts: Batch<_> = objects.iter().map(|object| class.class.dict_of(object)).collect::<PyResult<_>>()?;
-        let found = class.read(&dicts);
+        let Some(py) = run.first().map(Bound::py) else { return Ok(()) };
+        let objects = class.class.objects(run)?;
+        let mut values = Values::<2, F, 0, TOGETHER>::new(py);
+        values.read(&class.class.attributes, &objects)?;
+        let found: ArrayVec<_, TOGETHER> = (0..run.len()).map(|number| class.peer(values.row(number))).collect();
         // A peer that is known exactly so needs no change, `min` or not; but only up to the first
         // one that does, because that one may occur again.
-        let known = if peers.is_empty() { self.count_known(class, objects, &found)? } else { 0 };
-        let are_min = class.are_min(&dicts[known..]);
-        for ((object, peer), is_min) in objects[known..].iter().zip(&found[known..]).zip(are_min) {
-            match peer.zip(is_min) {
-                Some((peer, is_min)) => peers.extend(Some(peer).filter(|peer| !is_min && peer.access_hash != Some(0))),
-                None => peers.extend(class.read_generic(object)?),
+        let known = if peers.is_empty() { self.count_known(&found)? } else { 0 };
+        if known == run.len() {
+            return Ok(());
+        }
+        let mut are_min = Values::<0, 1, 0, TOGETHER>::new(py);
+        are_min.read(&class.min, &objects)?;
+        for (number, peer) in found.into_iter().enumerate().skip(known) {
+            match peer.zip(are_min.row(number)) {
+                Some((peer, Row { flags: [is_min], .. })) => {
+                    peers.extend(Some(peer).filter(|peer| !is_min && peer.access_hash != Some(0)));
+                }
+                None => peers.extend(class.read_generic(&run[number])?),
             }
         }
         Ok(())
     }
 
-    /// Returns how many are known exactly so or never kept, up to the first of which neither is
-    /// certain.
-    fn count_known<const F: usize>(
-        &self,
-        class: &PeerClass<F>,
-        objects: &[Bound<'_, PyAny>],
-        peers: &[Option<Peer>],
-    ) -> PyResult<usize> {
+    /// Returns how many are known exactly so, up to the first of which that is not certain.
+    fn count_known(&self, peers: &[Option<Peer>]) -> PyResult<usize> {
         guarded(|| {
             let cache = self.cache();
-            let mut each = objects.iter().zip(peers);
-            let doubtful = each.position(|(object, peer)| match peer {
-                Some(peer) => cache.get(peer.id) != Some(*peer),
-                None => !class.is_never_kept(object),
-            });
-            doubtful.unwrap_or(objects.len())
+            let is_known = |peer: &Option<Peer>| peer.is_some_and(|peer| cache.get(peer.id) == Some(peer));
+            peers.iter().take_while(|peer| is_known(peer)).count()
         })
     }
 
@@ -272,15 +258,19 @@ impl PeerCacheCore {
 
     fn extend(&self, users: &Bound<'_, PyAny>, chats: &Bound<'_, PyAny>) -> PyResult<()> {
         let updates = Updates::get(users.py())?;
-        let mut peers = Vec::new();
+        let mut peers = SPARE.take();
         self.read(&updates.user, users, &mut peers)?;
         self.read(&updates.channel, chats, &mut peers)?;
         guarded(|| {
             let mut cache = self.cache();
-            for peer in peers {
+            for peer in peers.drain(..) {
                 cache.put(peer);
             }
-        })
+        })?;
+        if peers.capacity() <= MOST_KEPT {
+            SPARE.set(peers);
+        }
+        Ok(())
     }
 
     fn put(&self, entity: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -4,14 +4,16 @@
 //! attribute by attribute. Other classes, and attributes of other types than Telethon's own, go
 //! through Telethon's functions.
 
-use attr_cache::AttrValue;
+use arrayvec::ArrayVec;
+use attr_cache::Values;
 use py_once::intern;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::error::to_python;
 use crate::telethon::Telethon;
+use crate::username::lowered;
 use session_core::entity::{Entity, PeerKind};
 use session_core::entity_table::EntityBatch;
 use session_core::error::Error;
@@ -27,50 +29,54 @@ pub(crate) struct Reader<'a, 'py> {
     telethon: &'static Telethon,
     session: &'a Session,
     batch: EntityBatch,
-    /// Entities to read next.
-    prefetched: Vec<Prefetched<'py>>,
+    block: Block<'py>,
     /// A buffer for usernames in lower case.
     username: String,
 }
 
-/// How many entities are prefetched together.
+/// How many entities are read together.
 const BLOCK: usize = 16;
 
-/// An entity whose class and dictionary are known.
-enum Prefetched<'py> {
-    /// One of the three exact classes, with its dictionary if that is read.
-    Usual(PeerKind, Bound<'py, PyAny>, Option<Bound<'py, PyDict>>),
-    Rare(Bound<'py, PyAny>),
+/// Entities to read next, and their values.
+struct Block<'py> {
+    /// The kind of each if it is of one of the three exact classes, and which one of its kind it is.
+    order: ArrayVec<(Option<PeerKind>, usize), BLOCK>,
+    users: Objects<'py>,
+    channels: Objects<'py>,
+    chats: Objects<'py>,
+    others: Objects<'py>,
+    user_values: Values<'py, 2, 1, 4, BLOCK>,
+    channel_values: Values<'py, 2, 1, 2, BLOCK>,
+    chat_values: Values<'py, 1, 0, 1, BLOCK>,
 }
 
-/// The values of an entity's attributes, in the order of those of its class.
-type Values<'py> = [AttrValue<'py>; 7];
+type Objects<'py> = ArrayVec<Bound<'py, PyAny>, BLOCK>;
 
 /// Calls `each` with the entities in an object: its items if it is a list, otherwise those in its
 /// attributes `user`, `chat`, `chats` and `users`.
 pub(crate) fn for_each_entity<'py>(
     telethon: &Telethon,
     object: &Bound<'py, PyAny>,
-    mut each: impl FnMut(&Bound<'py, PyAny>) -> PyResult<()>,
+    mut each: impl FnMut(Bound<'py, PyAny>) -> PyResult<()>,
 ) -> PyResult<()> {
     let py = object.py();
     if for_each_item(object, &mut each)? {
         return Ok(());
     }
     if !object.is_instance(telethon.tl_object.bind(py))? && is_list_like(telethon, object)? {
-        return object.try_iter()?.try_for_each(|entity| each(&entity?));
+        return object.try_iter()?.try_for_each(|entity| each(entity?));
     }
     if !telethon.is_updates(object) {
         for name in [intern!(py, "user"), intern!(py, "chat")] {
             if let Some(entity) = object.getattr_opt(name)? {
-                each(&entity)?;
+                each(entity)?;
             }
         }
     }
     for name in [intern!(py, "chats"), intern!(py, "users")] {
         let Some(several) = object.getattr_opt(name)? else { continue };
         if !for_each_item(&several, &mut each)? && is_list_like(telethon, &several)? {
-            several.try_iter()?.try_for_each(|entity| each(&entity?))?;
+            several.try_iter()?.try_for_each(|entity| each(entity?))?;
         }
     }
     Ok(())
@@ -79,12 +85,12 @@ pub(crate) fn for_each_entity<'py>(
 /// Calls `each` with the items of an exact list or tuple. Returns `false` if the object is neither.
 fn for_each_item<'py>(
     object: &Bound<'py, PyAny>,
-    mut each: impl FnMut(&Bound<'py, PyAny>) -> PyResult<()>,
+    each: impl FnMut(Bound<'py, PyAny>) -> PyResult<()>,
 ) -> PyResult<bool> {
     if let Ok(list) = object.cast_exact::<PyList>() {
-        list.iter().try_for_each(|entity| each(&entity))?;
+        list.iter().try_for_each(each)?;
     } else if let Ok(tuple) = object.cast_exact::<PyTuple>() {
-        tuple.iter().try_for_each(|entity| each(&entity))?;
+        tuple.iter().try_for_each(each)?;
     } else {
         return Ok(false);
     }
@@ -136,95 +142,108 @@ impl<'a, 'py> Reader<'a, 'py> {
             telethon: Telethon::get(py)?,
             session,
             batch: Session::new_batch(),
-            prefetched: Vec::with_capacity(BLOCK),
+            block: Block {
+                order: ArrayVec::new(),
+                users: Objects::new(),
+                channels: Objects::new(),
+                chats: Objects::new(),
+                others: Objects::new(),
+                user_values: Values::new(py),
+                channel_values: Values::new(py),
+                chat_values: Values::new(py),
+            },
             username: String::new(),
         })
     }
 
     /// Returns the batch of what was read.
-    pub(crate) fn into_batch(mut self) -> PyResult<EntityBatch> {
+    pub(crate) fn finish(&mut self) -> PyResult<EntityBatch> {
         self.read_block()?;
-        Ok(self.batch)
+        Ok(std::mem::take(&mut self.batch))
     }
 
-    /// Reads an entity, if it is one that is stored. It is prefetched now and read later with
-    /// others, because objects are scattered over memory.
-    pub(crate) fn read(&mut self, entity: &Bound<'py, PyAny>) -> PyResult<()> {
-        let prefetched = self.look_at(entity)?;
-        self.prefetched.push(prefetched);
-        if self.prefetched.len() < BLOCK { Ok(()) } else { self.read_block() }
-    }
-
-    fn look_at(&self, entity: &Bound<'py, PyAny>) -> PyResult<Prefetched<'py>> {
+    /// Reads an entity, if it is one that is stored, later with others.
+    pub(crate) fn read(&mut self, entity: Bound<'py, PyAny>) -> PyResult<()> {
         let Telethon { user, channel, chat, .. } = self.telethon;
-        let (kind, dict) = if user.is_class_of(entity) {
-            (PeerKind::User, user.dict_of(entity)?)
-        } else if channel.is_class_of(entity) {
-            (PeerKind::Channel, channel.dict_of(entity)?)
-        } else if chat.is_class_of(entity) {
-            (PeerKind::Chat, chat.dict_of(entity)?)
+        let block = &mut self.block;
+        let (kind, objects) = if user.is_class_of(&entity) {
+            (Some(PeerKind::User), &mut block.users)
+        } else if channel.is_class_of(&entity) {
+            (Some(PeerKind::Channel), &mut block.channels)
+        } else if chat.is_class_of(&entity) {
+            (Some(PeerKind::Chat), &mut block.chats)
         } else {
-            return Ok(Prefetched::Rare(entity.clone()));
+            (None, &mut block.others)
         };
-        Ok(Prefetched::Usual(kind, entity.clone(), dict))
+        block.order.push((kind, objects.len()));
+        objects.push(entity);
+        if block.order.is_full() { self.read_block() } else { Ok(()) }
     }
 
     fn read_block(&mut self) -> PyResult<()> {
-        let mut block = std::mem::take(&mut self.prefetched);
-        let mut values: [Values<'py>; BLOCK] = Default::default();
-        for (prefetched, values) in block.iter().zip(&mut values) {
-            if let Prefetched::Usual(kind, object, dict) = prefetched {
-                let (object, dict) = (object, dict.as_ref());
-                match kind {
-                    PeerKind::User => self.telethon.user.read(object, dict, values)?,
-                    PeerKind::Channel => self.telethon.channel.read(object, dict, values)?,
-                    PeerKind::Chat => self.telethon.chat.read(object, dict, values)?,
-                }
-            }
-        }
-        for (prefetched, values) in block.drain(..).zip(&values) {
-            let (object, read) = match &prefetched {
-                Prefetched::Usual(kind, object, _) => (object, self.read_values(*kind, values)),
-                Prefetched::Rare(object) => (object, Err(Fallback::Foreign)),
-            };
-            match read {
+        let Telethon { user, channel, chat, .. } = self.telethon;
+        let block = &mut self.block;
+        user.read(&block.users, &mut block.user_values)?;
+        channel.read(&block.channels, &mut block.channel_values)?;
+        chat.read(&block.chats, &mut block.chat_values)?;
+        for at in 0..self.block.order.len() {
+            let (kind, number) = self.block.order[at];
+            match self.read_values(kind, number) {
                 Ok(()) => {}
-                Err(Fallback::Foreign) => self.read_rare(object)?,
+                Err(Fallback::Foreign) => {
+                    let Block { users, channels, chats, others, .. } = &self.block;
+                    let objects = match kind {
+                        Some(PeerKind::User) => users,
+                        Some(PeerKind::Channel) => channels,
+                        Some(PeerKind::Chat) => chats,
+                        None => others,
+                    };
+                    let object = objects[number].clone();
+                    self.read_rare(&object)?;
+                }
                 Err(Fallback::Failed(error)) => return Err(error),
             }
         }
-        self.prefetched = block;
+        let Block { order, users, channels, chats, others, .. } = &mut self.block;
+        order.clear();
+        [users, channels, chats, others].into_iter().for_each(ArrayVec::clear);
         Ok(())
     }
 
-    fn read_values(&mut self, kind: PeerKind, values: &Values<'py>) -> Result<(), Fallback> {
-        match (kind, values) {
-            (PeerKind::User, [id, access_hash, min, username, phone, first, last]) => {
-                let Some(access_hash) = usable_hash(access_hash, min)? else { return Ok(()) };
-                let id = integer(id)?;
-                let (first, last) = (non_empty(first)?, non_empty(last)?);
+    fn read_values(&mut self, kind: Option<PeerKind>, number: usize) -> Result<(), Fallback> {
+        let Block { user_values, channel_values, chat_values, .. } = &self.block;
+        match kind {
+            Some(PeerKind::User) => {
+                let user = user_values.row(number).ok_or(Fallback::Foreign)?;
+                let ([Some(id), Some(access_hash)], [false]) = (user.integers, user.flags) else {
+                    return unusable(user.integers);
+                };
+                let [username, phone, first, last] = user.texts;
+                let (first, last) = (non_empty(first), non_empty(last));
                 let (name, last_name) = if first.is_some() { (first, last) } else { (last, None) };
-                let phone = text(phone)?.map(|phone| self.session.normalize_phone(phone));
-                let username = lowered(self.py, non_empty(username)?, &mut self.username)?;
+                let phone = phone.map(|phone| self.session.normalize_phone(phone));
+                let username = lowered(self.py, non_empty(username), &mut self.username)?;
                 let user = Entity { id, access_hash: Some(access_hash), username, phone: phone.as_deref(), name };
                 self.batch.push_named(&user, last_name);
             }
-            (PeerKind::Channel, [id, access_hash, min, username, title, ..]) => {
-                let Some(access_hash) = usable_hash(access_hash, min)? else { return Ok(()) };
-                let id = PeerKind::Channel.mark(integer(id)?).ok_or(Fallback::Foreign)?;
-                let username = lowered(self.py, non_empty(username)?, &mut self.username)?;
-                self.batch.push(&Entity {
-                    id,
-                    access_hash: Some(access_hash),
-                    username,
-                    phone: None,
-                    name: non_empty(title)?,
-                });
+            Some(PeerKind::Channel) => {
+                let channel = channel_values.row(number).ok_or(Fallback::Foreign)?;
+                let ([Some(id), Some(access_hash)], [false]) = (channel.integers, channel.flags) else {
+                    return unusable(channel.integers);
+                };
+                let [username, title] = channel.texts;
+                let id = PeerKind::Channel.mark(id).ok_or(Fallback::Foreign)?;
+                let username = lowered(self.py, non_empty(username), &mut self.username)?;
+                let name = non_empty(title);
+                self.batch.push(&Entity { id, access_hash: Some(access_hash), username, phone: None, name });
             }
-            (PeerKind::Chat, [id, title, ..]) => {
-                let id = PeerKind::Chat.mark(integer(id)?).ok_or(Fallback::Foreign)?;
-                self.batch.push(&Entity { id, access_hash: Some(0), name: non_empty(title)?, ..Entity::default() });
+            Some(PeerKind::Chat) => {
+                let chat = chat_values.row(number).ok_or(Fallback::Foreign)?;
+                let ([Some(id)], [title]) = (chat.integers, chat.texts) else { return Err(Fallback::Foreign) };
+                let id = PeerKind::Chat.mark(id).ok_or(Fallback::Foreign)?;
+                self.batch.push(&Entity { id, access_hash: Some(0), name: non_empty(title), ..Entity::default() });
             }
+            None => return Err(Fallback::Foreign),
         }
         Ok(())
     }
@@ -334,48 +353,11 @@ pub(crate) fn exactly<const N: usize>(values: Vec<Bound<'_, PyAny>>) -> PyResult
     })
 }
 
-/// Returns the access hash; `None` if there is none, or a `min` one, which cannot be used.
-fn usable_hash(access_hash: &AttrValue<'_>, is_min: &AttrValue<'_>) -> Result<Option<i64>, Fallback> {
-    match (access_hash, is_min) {
-        (AttrValue::Missing, _) | (_, AttrValue::Missing) => Err(Fallback::Foreign),
-        (AttrValue::None, _) | (_, AttrValue::Bool(true)) => Ok(None),
-        (AttrValue::Int(access_hash), AttrValue::None | AttrValue::Bool(false)) => Ok(Some(*access_hash)),
-        _ => Err(Fallback::Foreign),
-    }
+/// Skips an entity that has no access hash or a `min` one, which cannot be used.
+fn unusable([id, access_hash]: [Option<i64>; 2]) -> Result<(), Fallback> {
+    if id.is_none() && access_hash.is_some() { Err(Fallback::Foreign) } else { Ok(()) }
 }
 
-fn integer(value: &AttrValue<'_>) -> Result<i64, Fallback> {
-    if let AttrValue::Int(number) = value { Ok(*number) } else { Err(Fallback::Foreign) }
-}
-
-/// Returns the text of an exact `str`, or `None`.
-fn text<'v>(value: &'v AttrValue<'_>) -> Result<Option<&'v str>, Fallback> {
-    match value {
-        AttrValue::None => Ok(None),
-        AttrValue::Object(text) => Ok(Some(text.cast_exact::<PyString>().map_err(|_| Fallback::Foreign)?.to_str()?)),
-        _ => Err(Fallback::Foreign),
-    }
-}
-
-fn non_empty<'v>(value: &'v AttrValue<'_>) -> Result<Option<&'v str>, Fallback> {
-    Ok(text(value)?.filter(|text| !text.is_empty()))
-}
-
-/// Returns the username in lower case, as Python converts it.
-pub(crate) fn lowered<'t>(
-    py: Python<'_>,
-    username: Option<&'t str>,
-    buffer: &'t mut String,
-) -> PyResult<Option<&'t str>> {
-    let Some(username) = username else { return Ok(None) };
-    if !username.is_ascii() {
-        *buffer = PyString::new(py, username).call_method0(intern!(py, "lower"))?.extract()?;
-    } else if username.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        buffer.clear();
-        buffer.push_str(username);
-        buffer.make_ascii_lowercase();
-    } else {
-        return Ok(Some(username));
-    }
-    Ok(Some(buffer))
+fn non_empty(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
 }

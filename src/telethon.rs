@@ -7,17 +7,12 @@ use pyo3::types::{PyString, PyType};
 use crate::entity_class::EntityClass;
 use session_core::lookup_key::UsernameRules;
 
-// The attributes that are read of each class.
-const USER: [&str; 7] = ["id", "access_hash", "min", "username", "phone", "first_name", "last_name"];
-const CHANNEL: [&str; 5] = ["id", "access_hash", "min", "username", "title"];
-const CHAT: [&str; 2] = ["id", "title"];
-
 /// Classes and functions of the installed Telethon.
 pub(crate) struct Telethon {
     pub(crate) tl_object: Py<PyType>,
-    pub(crate) user: EntityClass<7>,
-    pub(crate) chat: EntityClass<2>,
-    pub(crate) channel: EntityClass<5>,
+    pub(crate) user: EntityClass<2, 1, 4>,
+    pub(crate) chat: EntityClass<1, 0, 1>,
+    pub(crate) channel: EntityClass<2, 1, 2>,
     pub(crate) peer_user: Py<PyType>,
     pub(crate) peer_channel: Py<PyType>,
     pub(crate) input_peer_user: Py<PyType>,
@@ -48,9 +43,19 @@ impl Telethon {
         let utils = py.import("telethon.utils")?;
         Ok(Self {
             tl_object: py.import("telethon.tl")?.getattr("TLObject")?.cast_into::<PyType>()?.unbind(),
-            user: EntityClass::new(class("User")?.bind(py), USER)?,
-            chat: EntityClass::new(class("Chat")?.bind(py), CHAT)?,
-            channel: EntityClass::new(class("Channel")?.bind(py), CHANNEL)?,
+            user: EntityClass::new(
+                class("User")?.bind(py),
+                ["id", "access_hash"],
+                ["min"],
+                ["username", "phone", "first_name", "last_name"],
+            )?,
+            chat: EntityClass::new(class("Chat")?.bind(py), ["id"], [], ["title"])?,
+            channel: EntityClass::new(
+                class("Channel")?.bind(py),
+                ["id", "access_hash"],
+                ["min"],
+                ["username", "title"],
+            )?,
             peer_user: class("PeerUser")?,
             peer_channel: class("PeerChannel")?,
             input_peer_user: class("InputPeerUser")?,

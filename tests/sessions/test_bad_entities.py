@@ -110,6 +110,22 @@ def test_a_missing_field(kind: str, field: str) -> None:
     assert agree(CLASSES[cls][name], None, *outcomes(kind, page))
 
 
+@pytest.mark.parametrize("kind", ["memory", "SQLite"])
+@pytest.mark.parametrize("half", ["", "\ud800"])
+def test_texts_of_every_script_and_length(kind: str, half: str) -> None:
+    """The long ones exceed what is encoded together."""
+
+    def page() -> list[Any]:
+        letters = ["a", "Z", "é", "Я", "語", "😀"]
+        texts = [letter * length for length in (1, 7, 8, 16, 17, 127, 128, 129, 3000) for letter in letters]
+        fields = ("first_name", "last_name", "username")
+        named = (dict.fromkeys(fields, text) for text in [*texts, "", "aЯ", "Яa", half])
+        users = [make_entity(types.User, **names, id=number) for number, names in enumerate(named, 10)]
+        return [BEFORE, *users, *(make_entity(types.Chat, title=text, id=len(text)) for text in texts), AFTER]
+
+    assert agree("text", half, *outcomes(kind, page))
+
+
 def containers(value: Any) -> dict[str, Any]:
     return {
         "users": SimpleNamespace(users=value),

@@ -7,8 +7,13 @@
 //! entry; this waits once. The entry is trusted only if its key is the very string that is looked
 //! for; otherwise there is a search.
 //!
-//! Values are returned as [`AttrValue`]s: integers and flags are read in place, without a reference
-//! count.
+//! [`Values`] holds the values of several objects: integers and flags are read in place, without a
+//! reference count, and texts as UTF-8.
+
+mod text;
+mod values;
+
+pub use values::{Attributes, Objects, Row, Values};
 
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicIsize, Ordering};
@@ -18,6 +23,8 @@ use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString};
+
+use text::Scripts;
 
 /// A value, read as far as that takes no Python code.
 #[derive(Debug, Default)]
@@ -42,6 +49,7 @@ pub struct Attribute {
     place: AtomicIsize,
     /// Whether this Python's dictionaries can be asked for an entry by its index.
     has_place: bool,
+    scripts: Scripts,
 }
 
 impl Attribute {
@@ -51,110 +59,56 @@ impl Attribute {
     /// What prevents Python's version from being read.
     pub fn named<const N: usize>(py: Python<'_>, names: [&str; N]) -> PyResult<[Self; N]> {
         let has_place = has_places(py)?;
-        let new = |name| Self { name: PyString::intern(py, name).unbind(), place: AtomicIsize::new(0), has_place };
+        let new = |name| Self {
+            name: PyString::intern(py, name).unbind(),
+            place: AtomicIsize::new(0),
+            has_place,
+            scripts: Scripts::default(),
+        };
         Ok(names.map(new))
     }
 
-    /// Reads the value of an object with this dictionary. If the dictionary has none, asks the
-    /// object.
-    ///
-    /// The value is written to `into` piece by piece, because moving it as a whole would wait for
-    /// its pieces.
+    /// Asks an object of any class for its value.
     ///
     /// # Errors
-    /// What asking the object raises.
-    #[inline]
-    pub fn read<'py>(
-        &self,
-        object: &Bound<'py, PyAny>,
-        dict: Option<&Bound<'py, PyDict>>,
-        into: &mut AttrValue<'py>,
-    ) -> PyResult<()> {
-        let py = object.py();
-        let is_found = dict.is_some_and(|dict| {
-            self.look(dict, |value| {
-                if let Some(flag) = flag(value) {
-                    *into = flag.map_or(AttrValue::None, AttrValue::Bool);
-                } else if let Some(number) = integer(value) {
-                    *into = AttrValue::Int(number);
-                } else {
-                    // SAFETY: the value is alive, as `look` guarantees.
-                    *into = AttrValue::Object(unsafe { Bound::from_borrowed_ptr(py, value) });
-                }
-                Some(())
-            })
-            .is_some()
-        });
-        if is_found { Ok(()) } else { self.search(object, dict, into) }
+    /// What the object raises, except that it has no such attribute.
+    pub fn read<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<AttrValue<'py>> {
+        let found = object.getattr_opt(self.name.bind(object.py()))?;
+        Ok(found.map_or(AttrValue::Missing, AttrValue::from_object))
     }
 
-    /// Returns the value if it is in the dictionary and an exact `int` that fits; otherwise `None`,
-    /// which says nothing.
+    /// Returns the value in the remembered entry if its key is the very name, or else the one that
+    /// a search finds. Null if there is none. Runs no Python code.
+    ///
+    /// The reference is borrowed from the dictionary. Call only if `has_place` is set.
     #[inline]
-    #[must_use]
-    pub fn read_integer(&self, dict: &Bound<'_, PyDict>) -> Option<i64> {
-        self.look(dict, integer)
-    }
-
-    /// Returns the value if it is in the dictionary and `True`, `False` or `None`; otherwise
-    /// `None`, which says nothing.
-    #[inline]
-    #[must_use]
-    pub fn read_flag(&self, dict: &Bound<'_, PyDict>) -> Option<bool> {
-        self.look(dict, |value| flag(value).map(|flag| flag == Some(true)))
-    }
-
-    /// Reads the value in the remembered entry, if its key is the very name. `read` gets an object
-    /// that is alive, and must not run Python code.
-    #[inline]
-    fn look<T>(&self, dict: &Bound<'_, PyDict>, read: impl FnOnce(*mut ffi::PyObject) -> Option<T>) -> Option<T> {
-        if !self.has_place {
-            return None;
-        }
+    fn find(&self, dict: &Bound<'_, PyDict>) -> *mut ffi::PyObject {
         let mut at = self.place.load(Ordering::Relaxed);
         let (mut key, mut value) = (null_mut(), null_mut());
         // SAFETY: the dictionary is alive and exactly a `dict`. `has_places` has checked that the
         // place is the index of an entry, which PyDict_Next compares with the number of entries,
         // and that no other thread changes the dictionary meanwhile.
         let is_there = unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0;
-        if is_there && key == self.name.as_ptr() { read(value) } else { read(self.learn(dict)?) }
+        if is_there && key == self.name.as_ptr() { value } else { self.learn(dict) }
     }
 
-    /// Searches the whole dictionary for the entry and remembers it. Returns a reference borrowed
-    /// from the dictionary.
+    /// Searches the whole dictionary for the entry and remembers it. Returns what [`find`](Self::find)
+    /// does.
     #[cold]
-    fn learn(&self, dict: &Bound<'_, PyDict>) -> Option<*mut ffi::PyObject> {
+    fn learn(&self, dict: &Bound<'_, PyDict>) -> *mut ffi::PyObject {
         let mut at = 0;
         loop {
             let (before, mut key, mut value) = (at, null_mut(), null_mut());
-            // SAFETY: as in `look`.
+            // SAFETY: as in `find`.
             let is_there = unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0;
             if !is_there {
-                return None;
+                return null_mut();
             }
             if key == self.name.as_ptr() {
                 self.place.store(before, Ordering::Relaxed);
-                return Some(value);
+                return value;
             }
         }
-    }
-
-    /// Searches by hash, and then asks the object.
-    #[cold]
-    fn search<'py>(
-        &self,
-        object: &Bound<'py, PyAny>,
-        dict: Option<&Bound<'py, PyDict>>,
-        into: &mut AttrValue<'py>,
-    ) -> PyResult<()> {
-        let name = self.name.bind(object.py());
-        let found = match dict {
-            Some(dict) => dict.get_item(name)?,
-            None => None,
-        };
-        let found = if found.is_none() { object.getattr_opt(name)? } else { found };
-        *into = found.map_or(AttrValue::Missing, AttrValue::from_object);
-        Ok(())
     }
 }
 
@@ -233,14 +187,14 @@ fn has_places(py: Python<'_>) -> PyResult<bool> {
     Ok(name == "cpython" && is_locked && (version.major, version.minor) <= NEWEST)
 }
 
-/// Returns the integer if the object, which is alive, is an exact `int` that fits.
+/// Returns the integer if the object, which is alive or null, is an exact `int` that fits.
 #[inline]
 fn integer(value: *mut ffi::PyObject) -> Option<i64> {
     let mut overflow = 0;
-    // SAFETY: the object is alive, and exactly an `int` where it is read as one, so that no Python
+    // SAFETY: the object is alive if not null, and exactly an `int` where it is read as one, so that no Python
     // code runs and no exception is set.
     let number = unsafe {
-        if ffi::PyLong_CheckExact(value) == 0 {
+        if value.is_null() || ffi::PyLong_CheckExact(value) == 0 {
             return None;
         }
         ffi::PyLong_AsLongLongAndOverflow(value, &raw mut overflow)
