@@ -7,6 +7,8 @@ UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 unexport PYTHONHOME PYTHONOPTIMIZE PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS
 # The tested releases of Telethon, oldest first. .venv has the last one.
 RELEASES := 1.24.0 1.36.0 1.38.1 1.40.0 1.42.0 1.43.2 1.44.0 1.45.0
+# One whose clients are also tested with Telethon's own reader.
+WITHOUT_READER := 1.43.2
 
 RUST := Cargo.toml Cargo.lock $(shell find src crates -name "*.rs" -o -name Cargo.toml)
 WHEEL := target/wheels/.built
@@ -23,7 +25,7 @@ SCHEDULES ?= 2000
 SHUTTLE := RUSTFLAGS='--cfg shuttle' CARGO_TARGET_DIR=target/schedules \
   cargo test -p session-core --features conformance --test schedules
 # All crates that do not need Python.
-CORE := --workspace --exclude telethon-session-rust --exclude attr-cache --exclude py-once --features session-core/conformance
+CORE := --workspace --exclude telethon-session-rust --exclude attr-cache --exclude py-once --exclude tl-reader --features session-core/conformance
 # Tests with random input that run longer in test-long, besides the slow tests.
 LONG := $(addprefix tests/sessions/test_,bad_arguments.py stateful.py lookup_keys.py strings.py)
 
@@ -51,6 +53,7 @@ test: test-core test-python test-parallel ## run all tests except the slow ones
 
 test-core: $(VENV)/.test ## test the core and the stores, without Python
 	cargo test $(CORE)
+	cargo test -p tl-reader --no-default-features
 
 test-python: $(VENV)/.developed $(FAULTY_CORE) ## compare with the installed Telethon
 	$(PYTEST) -m "not slow"
@@ -76,6 +79,7 @@ test-long: $(VENV)/.developed $(FAULTY_CORE) ## run the slow tests and Hypothesi
 
 miri: ## run the core's tests under Miri, which detects undefined behaviour; needs a nightly toolchain with Miri
 	CARGO_TARGET_DIR=target/miri cargo +nightly miri test -p session-core --lib -- $(MIRI)
+	CARGO_TARGET_DIR=target/miri cargo +nightly miri test -p tl-reader --no-default-features --lib
 
 fuzz: $(FUZZERS:%=fuzz-%) ## run libFuzzer on strings, lookup keys and files, FUZZ_SECONDS=60 each
 
@@ -119,7 +123,7 @@ lint: $(VENV)/.lint $(VENV)/.distribution $(VENV)/.developed ## check code, docu
 
 clippy: $(VENV)/.ready ## check the Rust code with clippy
 	cargo clippy $(CORE) --all-targets -- -D warnings
-	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo clippy -p telethon-session-rust -p attr-cache -p py-once --features faults -- -D warnings
+	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo clippy -p telethon-session-rust -p attr-cache -p py-once -p tl-reader --features faults -- -D warnings
 
 format: $(VENV)/.lint ## format the code and apply automatic fixes
 	cargo fmt --all
@@ -189,3 +193,5 @@ $(RELEASES:%=test-release-%): test-release-%: .venvs/%/.ready $(FAULTY_CORE)
 	INSTALLED_WHEEL=1 HYPOTHESIS_PROFILE=quick .venvs/$*/bin/python -m pytest -q -n $(WORKERS) \
 	  -m "not (slow $(if $(filter $(firstword $(RELEASES)) $(lastword $(RELEASES)),$*),and,or) any_release)" \
 	  --ignore=tests/documentation/test_documents.py --ignore=tests/documentation/test_moving.py
+	$(if $(filter $(WITHOUT_READER),$*),TELETHON_SESSION_RUST_READER=0 INSTALLED_WHEEL=1 .venvs/$*/bin/python -m pytest -q \
+	  -n $(WORKERS) tests/client)

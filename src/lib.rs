@@ -24,6 +24,7 @@ mod sqlite;
 mod stored;
 mod string;
 mod telethon;
+mod tl_reader;
 mod username;
 mod value;
 
@@ -62,6 +63,9 @@ mod _core {
     use super::stored::StoredCore;
     #[pymodule_export]
     use super::string::{data_centre, decode_base64, encode_base64, pack_string, parse_string, unpack_string};
+
+    #[pymodule_export]
+    use super::tl_reader::{disable_reader, enable_reader, explain_reader, is_reader_enabled};
 
     use super::{Bound, PyModule, PyResult};
 

@@ -23,7 +23,7 @@ from telethon.sessions import MemorySession, Session, SQLiteSession, StringSessi
 from support.counters import COUNTS
 from support.profile import PROFILE
 from support.servers.community import disconnect_telemongo
-from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
+from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession, tl_reader
 
 pytest_plugins = ["support.clients", "support.servers.fixtures"]
 
@@ -65,6 +65,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("tested cases")
         for what, count in sorted(COUNTS.items()):
             terminalreporter.write_line(f"{count:>10,} {what}")
+
+
+@pytest.fixture(autouse=True)
+def native_reader() -> Iterator[None]:
+    """Reads natively in every test, unless the environment says otherwise."""
+    tl_reader.enable()
+    yield
 
 
 @pytest.fixture(autouse=True)

@@ -21,10 +21,14 @@ __all__ = [
     "data_centre",
     "decode_base64",
     "decrypt_key",
+    "disable_reader",
+    "enable_reader",
     "encode_base64",
     "encrypt_key",
+    "explain_reader",
     "flush_all",
     "is_encrypted",
+    "is_reader_enabled",
     "leak",
     "list_sessions",
     "pack_string",
@@ -458,3 +462,15 @@ def unpack_string(data: bytes, /) -> tuple[int, bytes, int, bytes | None]:
     Raises:
         ValueError: `data` is something else.
     """
+
+def enable_reader() -> str | None:
+    """Reads TL natively from now on. Returns why not, if that is not possible."""
+
+def disable_reader() -> None:
+    """Reads TL by Telethon's reader again."""
+
+def is_reader_enabled() -> bool:
+    """Returns `True` if TL is read natively."""
+
+def explain_reader(cls: type, /) -> str | None:
+    """Returns why objects of a TL class are left to Telethon's reader."""

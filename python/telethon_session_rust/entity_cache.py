@@ -11,6 +11,7 @@ from typing import Any
 import telethon
 from telethon.tl import types
 
+from . import tl_reader
 from ._core import PeerCacheCore
 
 _updates: Any = None
@@ -124,18 +125,23 @@ class _HashMap(MutableMapping[int, "tuple[int | None, Any]"]):
         return self
 
 
-def accelerate(client: Any) -> bool:
-    """Replaces a client's entity cache by a `RustEntityCache` with the same contents.
+def accelerate(client: Any, *, reader: bool = True) -> bool:
+    """Replaces a client's entity cache by a `RustEntityCache` with the same contents, and reads
+    natively what clients receive.
 
     The cache is a private part of Telethon. If the installed Telethon has an unsupported one, it
     stays and a warning is logged once.
 
     Args:
         client: The `TelegramClient`.
+        reader: Whether to enable the native reader too, which is one for all clients of the
+            process; see `telethon_session_rust.tl_reader`. With `False` it stays as it is.
 
     Returns:
         `True` if the client uses a `RustEntityCache` now.
     """
+    if reader:
+        tl_reader.enable()
     theirs = getattr(client, "_mb_entity_cache", None)
     if isinstance(theirs, RustEntityCache):
         return True

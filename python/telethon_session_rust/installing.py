@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import telethon.sessions
 
+from . import tl_reader
 from .entity_cache import TELETHONS_CACHE, RustEntityCache, can_stand_in
 from .memory import RustMemorySession
 from .sqlite import RustSQLiteSession
@@ -22,21 +23,30 @@ _SESSIONS: list[tuple[type, type]] = [
 ]
 
 
-def install() -> None:
+def install(*, reader: bool = True) -> None:
     """Replaces Telethon's session classes, for all code that imports them or makes a client from
     now on.
 
     Call it before other code that uses Telethon is imported; that code needs no change. Existing
     clients and sessions stay as they are. New clients also use a `RustEntityCache`. Calling it
     again has no effect.
+
+    Args:
+        reader: Whether what is received is read natively, by all clients of the process; see
+            `telethon_session_rust.tl_reader`. With `False`, Telethon's reader stays as it is.
     """
     _replace(_SESSIONS)
     if TELETHONS_CACHE is not None and can_stand_in():
         _replace([(TELETHONS_CACHE, RustEntityCache)])
+    if reader:
+        tl_reader.enable()
 
 
 def uninstall() -> None:
-    """Undoes `install()`. Existing clients and sessions stay as they are."""
+    """Undoes `install()`. Existing clients and sessions stay as they are, but use Telethon's reader
+    again.
+    """
+    tl_reader.disable()
     _replace((ours, theirs) for theirs, ours in _SESSIONS)
     if TELETHONS_CACHE is not None:
         _replace([(RustEntityCache, TELETHONS_CACHE)])

@@ -219,3 +219,25 @@ def test_a_fork_while_another_thread_closes() -> None:
     gate.open()
     wait_for_success(pid)
     assert len(on_disk()) == 101
+
+
+def test_forks_while_a_file_is_loaded_beside_lookups() -> None:
+    session = RustSQLiteSession("anna")
+    session.process_entities(entities.crowd(30_000))
+    session.close()
+    for _ in range(5):
+        session = RustSQLiteSession("anna")
+
+        def look_up(session: RustSQLiteSession = session) -> None:
+            while not session._is_loaded():
+                assert session.get_input_entity("user1") == types.InputPeerUser(1, -104729)
+                with pytest.raises(ValueError, match="nobody"):
+                    session.get_input_entity("nobody")
+
+        with ThreadPoolExecutor(2) as threads:
+            lookups = [threads.submit(look_up) for _ in range(2)]
+            while not all(lookup.done() for lookup in lookups):
+                in_a_child(look_up)
+            for lookup in lookups:
+                lookup.result()
+        session.close()
