@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from telethon.sessions import MemorySession, SQLiteSession
 
-from telethon_session_rust import RustMemorySession, RustSQLiteSession
+from telethon_session_rust import RustMemorySession, RustSQLiteSession, tl_reader
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -50,6 +50,17 @@ def gc_disabled() -> Iterator[None]:
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+@contextmanager
+def native_reader() -> Iterator[None]:
+    """Reads what Telegram sends natively, as clients do after `install()`."""
+    if not tl_reader.enable():
+        raise RuntimeError("the native reader cannot be enabled; is TELETHON_SESSION_RUST_READER set?")
+    try:
+        yield
+    finally:
+        tl_reader.disable()
 
 
 def in_subprocess(call: Any, *args: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from telethon.sessions import MemorySession, SQLiteSession
 from telethon.tl import types
 
-from common import SESSIONS, gc_disabled, make_session, rotated
+from common import SESSIONS, gc_disabled, make_session, native_reader, rotated
 from dataset import PAGE
 from harness import Harness
 from report import Row, Section, medians, over_floor, seconds, speedup
@@ -35,7 +35,7 @@ def measure(harness: Harness) -> Section:
     for round_number in range(scale.rounds):
         harness.log(f"process_entities: round {round_number + 1} of {scale.rounds}")
         for side in rotated([*SESSIONS, read_attributes], round_number):
-            with harness.temporary_folder() as folder:
+            with harness.temporary_folder() as folder, native_reader():
                 measure_side(harness, side, folder, times)
     of = {key: median(values) for key, values in times.items()}
     files, memories = (SQLiteSession, RustSQLiteSession), (MemorySession, RustMemorySession)
@@ -49,8 +49,8 @@ def measure(harness: Harness) -> Section:
     new, read = "new entities", "each page just read"
     return Section(
         "Receiving entities",
-        f"Time per entity, for {scale.received:,} of them in pages of {PAGE}. All pages are parsed beforehand, or each"
-        ' page just before its call, as in a client, and still in the CPU cache ("just read"). The'
+        f"Time per entity, for {scale.received:,} of them in pages of {PAGE}, which are read natively, for both sides:"
+        ' all beforehand, or each just before its call, as in a client, and still in the CPU cache ("just read"). The'
         f" floor reads these attributes with `operator.attrgetter`. {medians(scale.rounds)}",
         [
             row(f"{new}, in a file", "new", files, 12),

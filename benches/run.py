@@ -21,6 +21,7 @@ from telethon_session_rust import RustSQLiteSession
 # Run in this order. Each is imported only when it runs, because the processes that some of them
 # start import this file.
 BENCHMARKS = (
+    "reading",
     "ingest",
     "lookups",
     "entity_cache",
@@ -30,6 +31,7 @@ BENCHMARKS = (
     "opening",
     "many_sessions",
     "client_cpu",
+    "whole_client",
     "core_growth",
     "stores",
     "footprint",
