@@ -8,10 +8,9 @@ from pathlib import Path
 BEGIN, END = "<!-- figures of make bench -->\n", "<!-- end of figures -->\n"
 # The name of each row in README, and the row of `results.md` it is taken from.
 ROWS = {
-    "CPU of a whole bot, a message": "CPU of a message, a whole bot",
-    "CPU of a whole client, a participant fetched": "CPU of a participant, a whole client",
+    "CPU of a bot for a message, after `install()`": "CPU of a message, a whole bot",
+    "CPU of a client for each participant it fetches, after `install()`": "CPU of a participant, a whole client",
     "an entity received, seen before": "seen before, each page just read, in a file",
-    "a username looked up, among 1,000": "by username, among 1,000",
     "a username looked up, among 1,000,000": "by username, among 1,000,000",
     "`save()` of 50,000 new entities: the event loop waits": "save() with 50,000 new entities",
     "memory for a small session in a file": "memory of each",
