@@ -7,12 +7,13 @@
 //! code that the class has. So there is no schema here, and nothing to update with a new layer;
 //! whatever is patched, subclassed or not understood is left to Telethon's own reader.
 //!
-//! Reading: `reader` (the method) → `reading` (one call of it) → `cursor` (bytes), `table` and
-//! `plan` (what to read), `values` and `make` (Python's objects).
+//! Reading: `reader` (the method) → `installed` (what is known of Telethon) → `reading` (one call
+//! of it) → `cursor` (bytes), `table` and `plan` (what to read), `schedule` (which steps), `values`
+//! and `make` (Python's objects).
 //!
 //! Planning: `planning` → `record` (runs a function) → `events` → `source` (`step`s, and the source
-//! that has them) → `code` (compiles and compares); `init` and `message` know how objects are made.
-//! A `watch` notices when something that a plan depends on is replaced.
+//! that has them) → `code` (compiles and compares); `init`, `simple` and `message` know how objects
+//! are made. A `watch` notices when something that a plan depends on is replaced.
 
 // Without Python, which the tests of these do not need.
 #![cfg_attr(not(feature = "python"), allow(dead_code))]
@@ -31,6 +32,8 @@ mod gil;
 #[cfg(feature = "python")]
 mod init;
 #[cfg(feature = "python")]
+mod installed;
+#[cfg(feature = "python")]
 mod make;
 #[cfg(feature = "python")]
 mod message;
@@ -47,6 +50,8 @@ mod reading;
 #[cfg(feature = "python")]
 mod record;
 mod schedule;
+#[cfg(feature = "python")]
+mod simple;
 mod source;
 mod step;
 #[cfg(feature = "python")]

@@ -8,11 +8,12 @@ use py_once::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyType};
 
-use crate::make::{Values, call, set_item};
+use crate::init::InitShape;
+use crate::make::{Maker, Values, call, set_item};
 use crate::own::is_own;
 use crate::plan::{Make, Plan};
-use crate::planning::{Planner, are_unclaimed};
 use crate::schedule::Bits;
+use crate::simple::are_unclaimed;
 use crate::watch::{Bases, Watch, dict_of_class};
 
 /// IDs that `utils.get_peer_id` marks as they are.
@@ -145,8 +146,13 @@ impl MessageTail {
 ///
 /// # Errors
 /// What trying raises.
-pub(crate) fn learn<'py>(py: Python<'py>, planner: &Planner, plan: &mut Plan, bases: &Bases<'py>) -> PyResult<()> {
-    let maker = &planner.maker;
+pub(crate) fn learn<'py>(
+    py: Python<'py>,
+    shape: &InitShape,
+    maker: &Maker,
+    plan: &mut Plan,
+    bases: &Bases<'py>,
+) -> PyResult<()> {
     let init = plan.class.bind(py).getattr(intern!(py, "__init__"))?;
     if !is_known(&init, &plan.names, bases)? {
         return Ok(());
@@ -155,7 +161,7 @@ pub(crate) fn learn<'py>(py: Python<'py>, planner: &Planner, plan: &mut Plan, ba
     // They are made for trying, which nobody must notice.
     for class in tail.peers.iter().map(|(class, ..)| class).chain([&tail.media_empty]) {
         let class = class.bind(py);
-        if !planner.is_simple(class, &Bases::of(class)?)? {
+        if !shape.is_simple(class, &Bases::of(class)?)? {
             return Ok(());
         }
     }

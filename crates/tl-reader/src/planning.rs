@@ -15,6 +15,7 @@ use crate::own::is_function;
 use crate::plan::{Make, Plan};
 use crate::record::{NAMES, prepare, record};
 use crate::schedule::{Bits, Schedule};
+use crate::simple::{are_unclaimed, makes_plain_objects};
 use crate::source::{steps, write};
 use crate::step::{Action, Step};
 use crate::watch::{Bases, Watch};
@@ -156,7 +157,7 @@ impl Planner {
     /// and renumbers the slots.
     fn reorder(&self, class: &Bound<'_, PyType>, steps: &mut [Step], record: &Record) -> PyResult<Vec<String>> {
         let mut names: Vec<String> = record.arguments.iter().map(|(name, _)| name.clone()).collect();
-        let Some(order) = self.attributes(class)? else { return Ok(names) };
+        let Some(order) = self.init.attributes(class)? else { return Ok(names) };
         let place = |name: &String| order.iter().position(|each| each == name);
         let places: Option<Vec<usize>> = names.iter().map(place).collect();
         let Some(places) = places.filter(|places| places.len() == order.len()) else { return Ok(names) };
@@ -172,35 +173,6 @@ impl Planner {
         Ok(names)
     }
 
-    /// Returns the attributes that a class's `__init__` sets from its parameters, if it does nothing
-    /// else.
-    fn attributes(&self, class: &Bound<'_, PyType>) -> PyResult<Option<Vec<String>>> {
-        let py = class.py();
-        let init = class.getattr(intern!(py, "__init__"))?;
-        if init.is(py.get_type::<PyAny>().getattr(intern!(py, "__init__"))?) {
-            return Ok(Some(Vec::new()));
-        }
-        if !is_function(&init)? {
-            return Ok(None);
-        }
-        let parameters = self.init.parameters(&init)?;
-        parameters.map(|names| names.iter().map(|name| name.extract()).collect()).transpose()
-    }
-
-    /// Returns `true` if making objects of a class runs no code but Telethon's generated `__init__`.
-    ///
-    /// # Errors
-    /// What looking at the class raises.
-    pub(crate) fn is_simple<'py>(&self, class: &Bound<'py, PyType>, bases: &Bases<'py>) -> PyResult<bool> {
-        let py = class.py();
-        match self.attributes(class)? {
-            Some(names) if makes_plain_objects(class, bases)? => {
-                are_unclaimed(bases, names.iter().map(|name| PyString::new(py, name)))
-            }
-            _ => Ok(false),
-        }
-    }
-
     /// Chooses how objects are made, if that need not be by calling their class.
     fn choose_make(&self, plan: &mut Plan, bases: &Bases<'_>) -> PyResult<()> {
         let py = bases.py();
@@ -209,8 +181,8 @@ impl Planner {
             return Ok(());
         }
         let names: Vec<String> = plan.names.iter().map(|name| name.extract(py)).collect::<PyResult<_>>()?;
-        if self.attributes(class)?.is_none_or(|attributes| attributes != names) {
-            return message::learn(py, self, plan, bases);
+        if self.init.attributes(class)?.is_none_or(|attributes| attributes != names) {
+            return message::learn(py, &self.init, &self.maker, plan, bases);
         }
         if !are_unclaimed(bases, plan.names.iter().map(|name| name.bind(py).clone()))? {
             return Ok(());
@@ -256,44 +228,4 @@ fn is_plain(function: &Bound<'_, PyAny>) -> PyResult<bool> {
         }
     }
     Ok(builtins.getattr(intern!(py, "bool"))?.is(py.get_type::<PyBool>()))
-}
-
-/// Returns `true` if calling a class only makes an object with a dictionary and calls `__init__`.
-fn makes_plain_objects<'py>(class: &Bound<'py, PyType>, bases: &Bases<'py>) -> PyResult<bool> {
-    let py = class.py();
-    let object = py.get_type::<PyAny>();
-    for name in ["__new__", "__setattr__"] {
-        if !class.getattr(name)?.is(object.getattr(name)?) {
-            return Ok(false);
-        }
-    }
-    let metaclass = class.get_type();
-    if !metaclass.is(py.get_type::<PyType>()) && !metaclass.is(py.import("abc")?.getattr("ABCMeta")?) {
-        return Ok(false);
-    }
-    for slots in bases.all(intern!(py, "__slots__"))? {
-        if slots.is_truthy()? {
-            return Ok(false);
-        }
-    }
-    Ok(class.getattr("__dictoffset__")?.extract::<isize>()? != 0)
-}
-
-/// Returns `true` if setting these attributes of an object reaches its dictionary.
-///
-/// # Errors
-/// What looking the attributes up raises.
-pub(crate) fn are_unclaimed<'py>(
-    bases: &Bases<'py>,
-    names: impl IntoIterator<Item = Bound<'py, PyString>>,
-) -> PyResult<bool> {
-    for name in names {
-        if let Some(value) = bases.attribute(&name)? {
-            let kind = value.get_type();
-            if kind.hasattr("__set__")? || kind.hasattr("__delete__")? {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
 }

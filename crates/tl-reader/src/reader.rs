@@ -8,36 +8,32 @@ use py_once::intern;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::PyType;
 
-use crate::binary_reader::{self, BinaryReader};
+use crate::binary_reader;
 use crate::gil::GilCell;
-use crate::planning::Planner;
+use crate::installed::Installed;
 use crate::reading::read_object;
-use crate::table::{Known, Table};
-use crate::values::ValueMaker;
+use crate::table::Known;
 use crate::watch::dict_of_class;
 
 const NAME: &str = "tgread_object";
 
-/// The installed Telethon, as far as reading needs it.
-pub(crate) struct Installed {
-    pub(crate) reader: BinaryReader,
-    pub(crate) planner: Planner,
-    pub(crate) values: ValueMaker,
-    pub(crate) table: GilCell<Table>,
-    /// What `BinaryReader.tgread_object` is while the native reader is enabled.
+/// The native reader of an installed Telethon.
+struct Native {
+    installed: Installed,
+    /// What `BinaryReader.tgread_object` is while it is enabled.
     method: Py<PyAny>,
 }
 
 struct State {
-    installed: Option<Rc<Installed>>,
+    native: Option<Rc<Native>>,
     is_enabled: bool,
     /// How many objects have been read.
     calls: u64,
 }
 
-static STATE: GilCell<State> = GilCell::new(State { installed: None, is_enabled: false, calls: 0 });
+static STATE: GilCell<State> = GilCell::new(State { native: None, is_enabled: false, calls: 0 });
 
 /// Replaces `BinaryReader.tgread_object`. Does nothing if it is replaced.
 ///
@@ -50,25 +46,25 @@ pub fn enable(py: Python<'_>) -> PyResult<Option<String>> {
         return Ok(Some("this Python has no GIL".to_owned()));
     }
     let class = py.import(binary_reader::MODULE)?.getattr("BinaryReader")?;
-    let known = STATE.borrow(py).installed.clone().filter(|known| class.is(&known.reader.class));
-    let installed = match known {
-        Some(installed) => {
+    let known = STATE.borrow(py).native.clone().filter(|native| class.is(&native.installed.reader.class));
+    let native = match known {
+        Some(native) => {
             let current = class.getattr(NAME)?;
-            if !current.is(&installed.method) && !current.is(&installed.reader.read_object) {
+            if !current.is(&native.method) && !current.is(&native.installed.reader.read_object) {
                 return Ok(Some(format!("its `{NAME}` was replaced")));
             }
-            installed
+            native
         }
-        None => match Installed::find(py)? {
-            Ok(installed) => Rc::new(installed),
+        None => match Native::find(py)? {
+            Ok(native) => Rc::new(native),
             Err(reason) => return Ok(Some(reason)),
         },
     };
-    class.setattr(NAME, &installed.method)?;
+    class.setattr(NAME, &native.method)?;
     let before = {
         let mut state = STATE.borrow(py);
         state.is_enabled = true;
-        state.installed.replace(installed)
+        state.native.replace(native)
     };
     // Dropping it can run Python code, which may read an object.
     drop(before);
@@ -81,15 +77,15 @@ pub fn enable(py: Python<'_>) -> PyResult<Option<String>> {
 /// # Errors
 /// What setting the attribute raises.
 pub fn disable(py: Python<'_>) -> PyResult<()> {
-    let installed = {
+    let native = {
         let mut state = STATE.borrow(py);
         state.is_enabled = false;
-        state.installed.clone()
+        state.native.clone()
     };
-    let Some(installed) = installed else { return Ok(()) };
-    let class = installed.reader.class.bind(py);
-    if class.getattr(NAME)?.is(&installed.method) {
-        class.setattr(NAME, &installed.reader.read_object)?;
+    let Some(native) = native else { return Ok(()) };
+    let class = native.installed.reader.class.bind(py);
+    if class.getattr(NAME)?.is(&native.method) {
+        class.setattr(NAME, &native.installed.reader.read_object)?;
     }
     Ok(())
 }
@@ -99,12 +95,12 @@ pub fn disable(py: Python<'_>) -> PyResult<()> {
 /// # Errors
 /// What reading the attribute raises.
 pub fn is_enabled(py: Python<'_>) -> PyResult<bool> {
-    let (installed, is_enabled) = {
+    let (native, is_enabled) = {
         let state = STATE.borrow(py);
-        (state.installed.clone(), state.is_enabled)
+        (state.native.clone(), state.is_enabled)
     };
-    match installed {
-        Some(installed) if is_enabled => Ok(installed.reader.class.bind(py).getattr(NAME)?.is(&installed.method)),
+    match native {
+        Some(native) if is_enabled => Ok(native.installed.reader.class.bind(py).getattr(NAME)?.is(&native.method)),
         _ => Ok(false),
     }
 }
@@ -116,16 +112,17 @@ pub fn is_enabled(py: Python<'_>) -> PyResult<bool> {
 /// What looking at the class raises.
 pub fn explain(class: &Bound<'_, PyType>) -> PyResult<Option<String>> {
     let py = class.py();
-    let Some(installed) = STATE.borrow(py).installed.clone() else {
+    let Some(native) = STATE.borrow(py).native.clone() else {
         return Ok(Some("the native reader was not enabled".to_owned()));
     };
+    let Installed { planner, table, .. } = &native.installed;
     let id = class.getattr("CONSTRUCTOR_ID")?;
-    let registered = installed.planner.classes.bind(py).get_item(&id)?;
+    let registered = planner.classes.bind(py).get_item(&id)?;
     if !registered.is_some_and(|registered| registered.is(class)) {
         return Ok(Some("Telethon has another class for its constructor, or none".to_owned()));
     }
-    let (known, reason) = match installed.planner.plan(class, &id)? {
-        Ok(plan) if plan.is_provisional => (Known::Planned(installed.planner.settled(&plan, &id)?.into()), None),
+    let (known, reason) = match planner.plan(class, &id)? {
+        Ok(plan) if plan.is_provisional => (Known::Planned(planner.settled(&plan, &id)?.into()), None),
         Ok(plan) => (Known::Planned(plan.into()), None),
         Err(unplanned) => {
             let reason = unplanned.reason.clone();
@@ -133,42 +130,35 @@ pub fn explain(class: &Bound<'_, PyType>) -> PyResult<Option<String>> {
         }
     };
     let id = id.extract()?;
-    let before = installed.table.borrow(py).learn(id, known);
+    let before = table.borrow(py).learn(id, known);
     drop(before);
     Ok(reason)
 }
 
-impl Installed {
+impl Native {
     fn find(py: Python<'_>) -> PyResult<Result<Self, String>> {
-        let mut reader = match BinaryReader::find(py)? {
-            Ok(reader) => reader,
+        let mut installed = match Installed::find(py)? {
+            Ok(installed) => installed,
             Err(reason) => return Ok(Err(reason)),
         };
+        let reader = &mut installed.reader;
         let class = reader.class.bind(py);
         let method = descriptor(class)?;
-        let module = py.import(binary_reader::MODULE)?.dict();
-        let classes = module.get_item("tlobjects")?.map(Bound::cast_into_exact::<PyDict>);
-        let Some(Ok(classes)) = classes else { return Ok(Err("it has no table of classes".to_owned())) };
         reader.watch.entry_with(&dict_of_class(class)?, intern!(py, "tgread_object"), &method);
-        Ok(Ok(Self {
-            reader,
-            planner: Planner::new(py, classes)?,
-            values: ValueMaker::new(py)?,
-            table: GilCell::new(Table::default()),
-            method: method.unbind(),
-        }))
+        Ok(Ok(Self { method: method.unbind(), installed }))
     }
 
-    /// Reads an object, natively if the reader is an usual one.
+    /// Reads an object, natively if the reader is a usual one.
     fn read<'py>(&self, reader: &Bound<'py, PyAny>, call: u64) -> PyResult<Bound<'py, PyAny>> {
         let py = reader.py();
-        if reader.get_type().is(&self.reader.class) && self.reader.watch.holds(py) {
+        let known = &self.installed.reader;
+        if reader.get_type().is(&known.class) && known.watch.holds(py) {
             // What fails here fails there, with Telethon's exception.
-            if let Ok(Some(content)) = self.reader.load(reader) {
-                return read_object(self, reader, &content, call);
+            if let Ok(Some(content)) = known.load(reader) {
+                return read_object(&self.installed, reader, &content, call);
             }
         }
-        self.reader.read_object.bind(py).call1((reader,))
+        known.read_object.bind(py).call1((reader,))
     }
 }
 
@@ -212,14 +202,14 @@ unsafe extern "C" fn tgread_object(reader: *mut ffi::PyObject, _: *mut ffi::PyOb
 
 fn read<'py>(reader: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = reader.py();
-    let (installed, is_enabled, call) = {
+    let (native, is_enabled, call) = {
         let mut state = STATE.borrow(py);
         state.calls += 1;
-        (state.installed.clone(), state.is_enabled, state.calls)
+        (state.native.clone(), state.is_enabled, state.calls)
     };
-    match installed {
-        Some(installed) if is_enabled => installed.read(reader, call),
-        Some(installed) => installed.reader.read_object.bind(py).call1((reader,)),
+    match native {
+        Some(native) if is_enabled => native.read(reader, call),
+        Some(native) => native.installed.reader.read_object.bind(py).call1((reader,)),
         None => Err(PyRuntimeError::new_err("the native reader was not enabled")),
     }
 }
