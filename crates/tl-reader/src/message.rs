@@ -158,7 +158,7 @@ pub(crate) fn learn<'py>(
         return Ok(());
     }
     let tail = MessageTail::new(py, &plan.names)?;
-    // They are made for trying, which nobody must notice.
+    // Objects of these classes are made for trying, so making them must run no other code.
     for class in tail.peers.iter().map(|(class, ..)| class).chain([&tail.media_empty]) {
         let class = class.bind(py);
         if !shape.is_simple(class, &Bases::of(class)?)? {
