@@ -37,7 +37,10 @@ def outcome_of(way: str, **environment: str) -> dict[str, Any]:
     result = subprocess.run(
         command("reader_settings", way), env={**os.environ, **environment}, capture_output=True, text=True, check=True
     )
-    return json.loads(result.stdout)
+    found = json.loads(result.stdout)
+    # Telethon before 1.28 has no entity cache, of which `accelerate` warns.
+    found["lines"] = [line for line in found["lines"] if "EntityCache" not in line]
+    return found
 
 
 @pytest.mark.parametrize("way", [*ON, *OFF])
