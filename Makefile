@@ -21,6 +21,9 @@ export MONGOD ?= $(firstword $(wildcard $(CURDIR)/$(VENV)/lib/python*/site-packa
 # A build of the extension that can panic on request, for one test.
 export FAULTY_CORE := $(CURDIR)/target/faulty/telethon_session_rust/_core.abi3.so
 
+# The libraries of npm whose session strings are converted. Without npm, their tests are skipped.
+NPM := $(if $(shell command -v npm),target/libraries/npm/.ready)
+
 SCHEDULES ?= 2000
 SHUTTLE := RUSTFLAGS='--cfg shuttle' CARGO_TARGET_DIR=target/schedules \
   cargo test -p session-core --features conformance --test schedules
@@ -39,6 +42,12 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix
   level=4 inline-8bit-counters pc-table trace-compares)
 FUZZERS := session_string lookup_key session_file
 
+# Other libraries, with which tests/convert writes sessions. Each has a folder of its own, because several are the module
+# pyrogram. What is not available for a system is skipped by the tests; with REQUIRE_LIBRARIES=1 that is an error.
+GRAMMERS := target/grammers/debug/write-grammers-session
+LIBRARIES := $(patsubst tests/convert/libraries/%.txt,target/libraries/%/.ready,$(wildcard tests/convert/libraries/*.txt)) \
+  $(GRAMMERS) $(NPM)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-core test-python test-parallel test-slow test-schedules test-long test-releases test-wheel \
   test-sdist miri fuzz bench docs lint clippy format lock wheel clean $(RELEASES:%=test-release-%) $(FUZZERS:%=fuzz-%)
@@ -55,13 +64,13 @@ test-core: $(VENV)/.test ## test the core and the stores, without Python
 	cargo test $(CORE)
 	cargo test -p tl-reader --no-default-features
 
-test-python: $(VENV)/.developed $(FAULTY_CORE) ## compare with the installed Telethon
+test-python: $(VENV)/.developed $(FAULTY_CORE) $(LIBRARIES) ## compare with the installed Telethon
 	$(PYTEST) -m "not slow"
 
 test-parallel: $(VENV)/.developed ## run each test of test_parallel.py in eight threads at once
 	$(BIN)/python -m pytest tests/sessions/test_parallel.py --parallel-threads=8
 
-test-slow: test-schedules $(VENV)/.developed $(FAULTY_CORE) ## test kills, power cuts, locked files, thousands of files, thread schedules
+test-slow: test-schedules $(VENV)/.developed $(FAULTY_CORE) $(LIBRARIES) ## test kills, power cuts, locked files, thousands of files, thread schedules
 	$(PYTEST) -m slow
 
 # Some of these tests panic on purpose, so show their messages only on failure.
@@ -71,7 +80,7 @@ test-schedules: ## run the core's threads in thousands of schedules with shuttle
 	SCHEDULES=$(SCHEDULES) $(SHUTTLE) -- --nocapture 2> target/schedules/log || { cat target/schedules/log; exit 1; }
 
 test-long: export HYPOTHESIS_PROFILE = long
-test-long: $(VENV)/.developed $(FAULTY_CORE) ## run the slow tests and Hypothesis with higher counts, and fuzz
+test-long: $(VENV)/.developed $(FAULTY_CORE) $(LIBRARIES) ## run the slow tests and Hypothesis with higher counts, and fuzz
 	$(MAKE) test-schedules SCHEDULES=8000
 	$(PYTEST) -m slow --durations=10
 	$(PYTEST) $(LONG) --durations=10
@@ -108,6 +117,7 @@ docs: $(VENV)/.docs $(VENV)/.developed ## build the documentation as a site, in 
 lint: $(VENV)/.lint $(VENV)/.distribution $(VENV)/.developed ## check code, documentation and workflows with rustfmt, clippy, ruff, mypy, stubtest and pyright
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path tests/convert/grammers/Cargo.toml
 	$(MAKE) clippy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -128,6 +138,7 @@ clippy: $(VENV)/.ready ## check the Rust code with clippy
 format: $(VENV)/.lint ## format the code and apply automatic fixes
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
+	cargo fmt --manifest-path tests/convert/grammers/Cargo.toml
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -144,10 +155,27 @@ $(FUZZ): $(RUST) $(wildcard fuzz/*.toml fuzz/fuzz_targets/*.rs)
 	RUSTFLAGS='$(FUZZ_FLAGS)' cargo build --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target $(HOST)
 	touch $@
 
+target/libraries/%/.ready: tests/convert/libraries/%.txt $(VENV)/.ready
+	rm -rf $(@D)
+	$(UV) pip install --quiet --no-deps --python $(BIN)/python --target $(@D) --requirements $< && touch $@ \
+	  || echo "$* is not available for this system: its tests are skipped"
+
+# The flags in .cargo/config.toml are for our SQLite.
+$(GRAMMERS): $(wildcard tests/convert/grammers/Cargo.* tests/convert/grammers/src/*)
+	LIBSQLITE3_FLAGS= cargo build --quiet --locked --manifest-path tests/convert/grammers/Cargo.toml \
+	  --target-dir target/grammers && touch $@ || echo "grammers cannot be built on this system: its tests are skipped"
+
 $(FAULTY_CORE): $(RUST) | $(VENV)/.build
 	rm -rf target/faulty
 	$(BIN)/maturin build --features faults --out target/faulty
 	cd target/faulty && $(CURDIR)/$(BIN)/python -m zipfile -e *.whl .
+	touch $@
+
+target/libraries/npm/.ready: $(wildcard tests/convert/node/package*.json)
+	rm -rf $(@D)
+	mkdir -p $(@D)
+	cp $^ $(@D)
+	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund
 	touch $@
 
 $(VENV)/.ready: tools.lock
@@ -175,7 +203,7 @@ $(VENV)/.released: $(VENV)/.build $(RUST)
 	$(BIN)/maturin develop --release --strip
 	touch $@
 
-$(WHEEL): $(VENV)/.build $(RUST) README.md $(wildcard python/telethon_session_rust/* python/telethon_session_rust/cli/*)
+$(WHEEL): $(VENV)/.build $(RUST) README.md $(wildcard $(addprefix python/telethon_session_rust/,* cli/* convert/*))
 	rm -rf target/wheels
 	$(BIN)/maturin build --release --strip --compression-level 9 --out target/wheels
 	touch $@
@@ -189,9 +217,9 @@ $(WHEEL): $(VENV)/.build $(RUST) README.md $(wildcard python/telethon_session_ru
 	  target/wheels/*.whl telethon==$* --group test-tools --group servers
 	touch $@
 
-$(RELEASES:%=test-release-%): test-release-%: .venvs/%/.ready $(FAULTY_CORE)
+$(RELEASES:%=test-release-%): test-release-%: .venvs/%/.ready $(FAULTY_CORE) $(LIBRARIES)
 	INSTALLED_WHEEL=1 HYPOTHESIS_PROFILE=quick .venvs/$*/bin/python -m pytest -q -n $(WORKERS) \
 	  -m "not (slow $(if $(filter $(firstword $(RELEASES)) $(lastword $(RELEASES)),$*),and,or) any_release)" \
-	  --ignore=tests/documentation/test_documents.py --ignore=tests/documentation/test_moving.py
+	  $(addprefix --ignore=tests/documentation/test_,documents.py moving.py coming_from.py)
 	$(if $(filter $(WITHOUT_READER),$*),TELETHON_SESSION_RUST_READER=0 INSTALLED_WHEEL=1 .venvs/$*/bin/python -m pytest -q \
 	  -n $(WORKERS) tests/client)

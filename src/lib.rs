@@ -62,8 +62,9 @@ mod _core {
     #[pymodule_export]
     use super::stored::StoredCore;
     #[pymodule_export]
+    use super::string::string_letters;
+    #[pymodule_export]
     use super::string::{data_centre, decode_base64, encode_base64, pack_string, parse_string, unpack_string};
-
     #[pymodule_export]
     use super::tl_reader::{disable_reader, enable_reader, explain_reader, is_reader_enabled};
 

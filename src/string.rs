@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::value;
 use session_core::data_centre as centres;
-use session_core::session_string::{KEY_LEN, SessionString, StringError, decode, encode};
+use session_core::session_string::{self, KEY_LEN, SessionString, StringError, decode, encode};
 
 /// Encodes bytes as URL-safe base64.
 #[pyfunction]
@@ -41,6 +41,15 @@ pub(crate) fn decode_base64<'py>(text: &Bound<'py, PyAny>) -> PyResult<Bound<'py
         decode(std::str::from_utf8(&bytes).unwrap_or("\u{fffd}"))
     };
     Ok(PyBytes::new(text.py(), &decoded.map_err(invalid)?))
+}
+
+/// Returns the base64 characters of any library's string, in the URL-safe alphabet and without
+/// padding. Raises `ValueError` for a text with other characters.
+#[pyfunction]
+#[pyo3(signature = (text, /))]
+pub(crate) fn string_letters<'py>(text: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyString>> {
+    let letters = session_string::letters(utf8(text)).map_err(invalid)?;
+    Ok(PyString::new(text.py(), &letters))
 }
 
 /// Packs data centre, packed address, port and key. Raises `ValueError` if a value does not fit.

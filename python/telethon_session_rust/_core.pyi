@@ -34,6 +34,7 @@ __all__ = [
     "pack_string",
     "parse_string",
     "public_url",
+    "string_letters",
     "unpack_string",
 ]
 
@@ -453,6 +454,14 @@ def parse_string(text: str, /) -> tuple[int, bytes, int, bytes | None]:
 
     Raises:
         ValueError: `text` is not a valid string session.
+    """
+
+def string_letters(text: str, /) -> str:
+    """Returns the base64 characters of any library's string, which may have been pasted with white
+    space and quotes: in the URL-safe alphabet, without padding.
+
+    Raises:
+        ValueError: `text` has other characters, or goes on after its padding.
     """
 
 def unpack_string(data: bytes, /) -> tuple[int, bytes, int, bytes | None]:

@@ -17,9 +17,9 @@ pytestmark = pytest.mark.any_release
 
 pytest_plugins = ["support.reader"]
 
-# test_moving.py runs this page with other storages as sources.
-SEPARATE = "moving.md"
-RUN_PAGES = [page for page in PAGES if page.name != SEPARATE and fences(page)]
+# test_moving.py and test_coming_from.py run these with the sessions of other programs as sources.
+SEPARATE = ("moving.md", "coming-from-")
+RUN_PAGES = [page for page in PAGES if not page.name.startswith(SEPARATE) and fences(page)]
 # These lines are not run, because they would install, build or measure.
 MAKE = re.compile(r"make ([a-z-]+)( [A-Z]+=\S+)*")
 FOLDERS = ["benches", "crates", "docs", "examples", "fuzz", "python", "src", "tests"]

@@ -234,28 +234,31 @@ def pyrogram(format: str, *before: int) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-# In the formats of Pyrogram's and kurigram's `storage.py` and of mtcute's `string-session.ts`.
+def unpadded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+# In the formats of Pyrogram's and kurigram's `storage.py`, mtcute's `string-session.ts`, and MTKruto's `0_storage.ts`.
 FOREIGN = {
     "Pyrogram 1": ("Pyrogram", pyrogram(">B?256sI?")),
     "Pyrogram 1, long ids": ("Pyrogram", pyrogram(">B?256sQ?")),
     "Pyrogram 2": ("Pyrogram", pyrogram(">BI?256sQ?", 12345)),
-    "mtcute": (
-        "mtcute",
-        base64.urlsafe_b64encode(b"\3\1\0\0\0\x07" + b"\1\2\0" * 5 + b"\xfe\0\1\0" + bytes(range(256)))
-        .decode()
-        .rstrip("="),
-    ),
+    "mtcute": ("mtcute", unpadded(b"\3\1\0\0\0\x07" + b"\1\2\0" * 5 + b"\xfe\0\1\0" + bytes(range(256)))),
+    # As long as two of Pyrogram's.
+    "MTKruto": ("MTKruto", unpadded(b"\x012\0\2\xfe\0\1\1\0\1\0\1" + bytes(range(1, 256)))),
+    "MTKruto, API ID": ("MTKruto", unpadded(b"\x012\0\2\xfe\0\1\1\0\1" + bytes(range(1, 256)) + b"\1\1\1\1\0\1")),
 }
 
 
 @pytest.mark.parametrize(("library", "string"), FOREIGN.values(), ids=FOREIGN)
 @pytest.mark.parametrize("paste", [str, *PASTED.values()])
 def test_a_string_of_another_library(library: str, string: str, paste: Callable[[str], str]) -> None:
-    assert f"this is a {library} string" in refusal(paste(string))
+    assert f"{library} string: convert it with `telethon-session import NAME`" in refusal(paste(string))
 
 
 def test_the_lengths_of_pyrogram() -> None:
-    assert [len(string) for library, string in FOREIGN.values() if library == "Pyrogram"] == [351, 356, 362]
+    assert [len(string) for _, string in FOREIGN.values()][:3] == [351, 356, 362]
+    assert [len(string) for library, string in FOREIGN.values() if library == "MTKruto"] == [356, 362]
 
 
 # Created by GramJS 2.26: `new StringSession()`, `setDC`, a key of the bytes 0 to 255, `save()`.

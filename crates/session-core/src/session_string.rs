@@ -64,7 +64,10 @@ pub enum StringError {
     #[error("Not a valid string: {0} bytes where a string session has {V4_LEN} or {V6_LEN} (was all of it copied?)")]
     Length(usize),
     /// It is a string of another library.
-    #[error("Not a valid string: this is a {0} string, which Telethon cannot read")]
+    #[error(
+        "Not a valid string: this is {0} string: convert it with `telethon-session import NAME`, or with \
+         telethon_session_rust.convert.convert(string, NAME)"
+    )]
     Foreign(Library),
 }
 
@@ -85,14 +88,18 @@ pub enum Library {
     /// Writes the URL-safe base64 of a version (1, 2 or 3), flags, addresses and, at the end, the
     /// key as TL encodes it.
     Mtcute,
+    /// Writes the URL-safe base64 of what TL writes for the data centre (as text), the key and, in
+    /// newer versions, API ID, bot and user. Each run of zeros is a zero and its length.
+    Mtkruto,
 }
 
 impl fmt::Display for Library {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::GramJs => "GramJS",
-            Self::Pyrogram => "Pyrogram",
-            Self::Mtcute => "mtcute",
+            Self::GramJs => "a GramJS",
+            Self::Pyrogram => "a Pyrogram",
+            Self::Mtcute => "an mtcute",
+            Self::Mtkruto => "an MTKruto",
         })
     }
 }
@@ -183,7 +190,10 @@ impl SessionString {
 /// Returns what is wrong with a string that does not begin with the version.
 fn why_not_version(letters: &[u8]) -> StringError {
     let bytes = read_letters(letters);
-    if is_pyrogram(&bytes) {
+    if is_mtkruto(&bytes) {
+        // Some are as long as Pyrogram's.
+        StringError::Foreign(Library::Mtkruto)
+    } else if is_pyrogram(&bytes) {
         StringError::Foreign(Library::Pyrogram)
     } else if is_mtcute(&bytes) {
         StringError::Foreign(Library::Mtcute)
@@ -248,6 +258,36 @@ fn is_mtcute(bytes: &[u8]) -> bool {
     const KEY: [u8; 4] = [0xfe, 0, 1, 0];
     let key = bytes.len().checked_sub(KEY.len() + KEY_LEN).and_then(|at| bytes.get(at..));
     bytes.first().is_some_and(|version| (1..=3).contains(version)) && key.is_some_and(|key| key.starts_with(&KEY))
+}
+
+fn is_mtkruto(bytes: &[u8]) -> bool {
+    // The length of the key as TL encodes it, with each run of zeros as a zero and its length. The
+    // last run may go on in the key.
+    const KEY: [u8; 5] = [0xfe, 0, 1, 1, 0];
+    let Some((&length, rest)) = bytes.split_first() else { return false };
+    let Some((dc, rest)) = rest.split_at_checked(length.into()) else { return false };
+    // TL fills up what it writes to a multiple of four bytes.
+    let padding = match (dc.len() + 1) % 4 {
+        0 => &[][..],
+        over => &[0, 4 - u8::try_from(over).unwrap_or(0)],
+    };
+    dc.first().is_some_and(u8::is_ascii_digit) && rest.strip_prefix(padding).is_some_and(|rest| rest.starts_with(&KEY))
+}
+
+/// Returns the base64 characters of a string of any library, which may have been pasted with white
+/// space and quotes: in the URL-safe alphabet, without padding.
+///
+/// # Errors
+/// Which character is not base64, or that something follows the padding.
+pub fn letters(text: &str) -> Result<Zeroizing<String>, StringError> {
+    let Letters { letters, .. } = Letters::read(text)?;
+    let mut found = Zeroizing::new(String::with_capacity(letters.len()));
+    found.extend(letters.iter().map(|letter| match letter {
+        b'+' => '-',
+        b'/' => '_',
+        other => char::from(*other),
+    }));
+    Ok(found)
 }
 
 /// The base64 characters in a text, in the standard alphabet.
@@ -403,6 +443,15 @@ mod tests {
             bytes.resize(bytes.len() + KEY_LEN, 77);
             assert_eq!(SessionString::parse(&encode(&bytes)).err(), Some(StringError::Foreign(Library::Mtcute)));
         }
+        for dc in [&b"\x012\0\x02"[..], b"\x062-test\0\x01", b"\x03203"] {
+            for length in [266, 267, 271, 285] {
+                let mut bytes = dc.to_vec();
+                bytes.extend_from_slice(b"\xfe\0\x01\x01\0\x02");
+                bytes.resize(length - 1, 77);
+                bytes.push(1);
+                assert_eq!(SessionString::parse(&encode(&bytes)).err(), Some(StringError::Foreign(Library::Mtkruto)));
+            }
+        }
     }
 
     #[test]
@@ -434,6 +483,13 @@ mod tests {
         ] {
             assert_eq!(SessionString::parse(&text).err(), Some(error), "{text}");
         }
+    }
+
+    #[test]
+    fn the_letters_of_any_text() {
+        assert_eq!(letters(" 'a+/'\n-_ab==").map(|found| found.to_string()), Ok("a-_-_ab".to_owned()));
+        assert_eq!(letters("ab!").err(), Some(StringError::Character(3)));
+        assert_eq!(letters("ab==cd").err(), Some(StringError::AfterEnd));
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(super) fn why_no_version(connection: &Connection) -> rusqlite::Result<Option
     }
     let columns: Vec<String> = columns(connection, "version")?.into_iter().map(|column| column.name).collect();
     Ok(Some(if columns == ["number"] && has("sessions") && has("peers") {
-        "it is a session of Pyrogram, which Telethon cannot read".to_owned()
+        "it is a session of Pyrogram: convert it to another file with `telethon-session copy`".to_owned()
     } else if !columns.iter().any(|column| column == "version") {
         "its table `version` has no column `version`".to_owned()
     } else {

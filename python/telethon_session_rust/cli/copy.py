@@ -1,25 +1,28 @@
-"""`telethon-session copy`: copies a whole session to another file or server, or from or to a string."""
+"""`telethon-session copy`: copies a whole session to another file or server, or from or to a
+string.
+"""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from .encryption import Keys, add_encryption_option, add_target_encryption_options, given_keys, target_keys
-from .errors import CommandError
+from .errors import AnotherLogin, CommandError
+from .foreign import STRING, open_any, open_foreign, read_passcode
 from .output import print_message, print_pairs, progress
 from .passwords import add_password_option, add_target_password_option
-from .places import Place, Remote, are_same, existing_place, place
+from .places import Place, Remote, are_same, place
 from .reader import SessionReader
 from .rows import Credentials, Row
 from .sanitize import Sanitized, sanitize_entity, sanitize_sent_file, sanitize_update_state
 from .schema import LAST_WITH_WRONG_HASHES
-from .source import login_of, open_login, open_source
-from .strings import print_login, read_login, require_login, require_private_output
-from .subcommands import Subcommands
+from .source import login_of, open_source
+from .strings import NOT_AS_ARGUMENT, name_argument, print_login, read_login, require_login, require_private_output
+from .subcommands import Subcommands, positive_int
 from .target import Writer, open_target
 
 _DESCRIPTION = """\
@@ -28,6 +31,11 @@ TARGET, and reads TARGET afterwards to verify that they are there. Each is the n
 URL of a session on a server, such as redis://localhost/0#anon, or -: as SOURCE, a session string
 on standard input; as TARGET, a session string on standard output. A string contains the login
 only.
+
+SOURCE can be of another library: a string of Pyrogram, Kurigram, GramJS, mtcute or MTKruto; a
+.session file of Pyrogram, Kurigram or grammers; the folder tdata of Telegram Desktop, or that of a
+StoreSession of GramJS. They are told apart by their content. What they know of people is copied
+too.
 
 Refuses to overwrite another login. With --force, everything in TARGET is replaced. If TARGET has
 the login of SOURCE, entities are merged (the copy seen last wins), and update states are
@@ -45,9 +53,17 @@ def add_to(subcommands: Subcommands) -> None:
         summary="copy a whole session between files, servers and strings",
         description=_DESCRIPTION,
         example="telethon-session copy anon redis://localhost/0#anon",
+        unexpected_arguments_message=NOT_AS_ARGUMENT,
     )
-    parser.add_argument("source", metavar="SOURCE", help="the session to copy: a file, a URL, or -")
-    parser.add_argument("target", metavar="TARGET", help="where to copy it: a file, a URL, or -")
+    source_help = "the session to copy: a file, a folder, a URL, or -"
+    parser.add_argument("source", metavar="SOURCE", type=name_argument, help=source_help)
+    parser.add_argument("target", metavar="TARGET", type=name_argument, help="where to copy it: a file, a URL, or -")
+    parser.add_argument(
+        "--passcode-stdin", action="store_true", help="read the local passcode of Telegram Desktop from standard input"
+    )
+    parser.add_argument(
+        "--account", type=positive_int, default=1, metavar="N", help="which account of Telegram Desktop, from 1"
+    )
     parser.add_argument("--force", action="store_true", help="replace another login")
     parser.add_argument("--yes", action="store_true", help="print a string even to a terminal")
     add_password_option(parser)
@@ -60,39 +76,65 @@ def run(arguments: Namespace) -> int:
     keys = given_keys(arguments.encryption_key_file)
     if arguments.target == _STRING:
         require_private_output(is_allowed=arguments.yes)
-        with _open(arguments.source, arguments.password_file, keys, is_login_enough=True) as source:
+        with _open(arguments, keys, is_login_enough=True) as source:
             print_login(source)
             print_message("a string contains the login only: entities, update states and sent files were not copied")
             _warn_of_two_logins(source)
         return 0
     target = place(arguments.target, arguments.target_password_file or arguments.password_file)
     to_keys = target_keys(arguments.target_encryption_key_file, keys, is_unencrypted=arguments.target_unencrypted)
-    with _open(arguments.source, arguments.password_file, keys) as source:
-        if isinstance(source.place, (Path, Remote)) and are_same(source.place, target):
-            raise CommandError(f"{target} cannot be copied to itself")
-        credentials = require_login(source)
-        is_replaced = _has_another_login(target, to_keys, credentials)
-        if is_replaced and not arguments.force:
-            raise CommandError(f"{target} has another login: choose another name, or replace it with --force")
-        copied = _Copied()
-        with open_target(target, to_keys, is_replaced=is_replaced) as writer:
-            _copy(source, credentials, writer, copied)
-        _verify(target, to_keys, credentials, copied)
+    with _open(arguments, keys) as source:
+        try:
+            copied = copy_session(source, target, to_keys, is_forced=arguments.force)
+        except AnotherLogin as error:
+            raise CommandError(f"{error}, or replace it with --force") from error
         print_pairs(
             [
                 ("copied", source.place),
+                ("of", source.library if source.library != SessionReader.library else None),
                 ("to", target),
                 ("entities", f"{len(copied.entities):,}"),
                 ("update states", f"{len(copied.update_states):,}"),
                 ("sent files", f"{len(copied.sent_files):,}"),
                 *(("left out", f"{fault}: {count:,}") for fault, count in copied.faults.items()),
+                *(("note", note) for note in source.notes),
             ]
         )
         _warn_of_two_logins(source)
     return 0
 
 
-class _Copied:
+def copy_session(
+    source: SessionReader, target: Place, keys: Keys, *, is_forced: bool = False, shows_progress: bool = True
+) -> Copied:
+    """Copies a session, and reads the copy to verify it.
+
+    Args:
+        source: The session.
+        target: Where to copy it. Unchanged if an error is raised before the copy is complete.
+        keys: The encryption keys of the target.
+        is_forced: Whether to replace another login, with everything in the target.
+        shows_progress: Whether to show a progress bar on a terminal.
+
+    Raises:
+        AnotherLogin: The target has another login.
+        CommandError: The session cannot be copied.
+        SessionError: The server cannot be reached, or the target is in use.
+    """
+    if isinstance(source.place, (Path, Remote)) and are_same(source.place, target):
+        raise CommandError(f"{target} cannot be copied to itself")
+    credentials = require_login(source)
+    is_replaced = _has_another_login(target, keys, credentials)
+    if is_replaced and not is_forced:
+        raise AnotherLogin(f"{target} has another login: choose another name")
+    copied = Copied()
+    with open_target(target, keys, is_replaced=is_replaced) as writer:
+        _copy(source, credentials, writer, copied, shows_progress)
+    _verify(target, keys, credentials, copied)
+    return copied
+
+
+class Copied:
     """What was copied: the keys of the rows.
 
     Attributes:
@@ -106,12 +148,19 @@ class _Copied:
         self.faults: Counter[str] = Counter()
 
 
-def _open(
-    source: str, password_file: str | None, keys: Keys, *, is_login_enough: bool = False
-) -> AbstractContextManager[SessionReader]:
-    if source == _STRING:
-        return open_login("the string", read_login())
-    return open_source(existing_place(source, password_file), keys, is_login_enough=is_login_enough)
+def _open(arguments: Namespace, keys: Keys, *, is_login_enough: bool = False) -> AbstractContextManager[SessionReader]:
+    if arguments.source == _STRING:
+        if arguments.passcode_stdin or arguments.account != 1:
+            raise CommandError("a string has neither a passcode nor several accounts: leave these options out")
+        return open_foreign(STRING, read_login())
+    return open_any(
+        arguments.source,
+        arguments.password_file,
+        keys,
+        passcode=read_passcode() if arguments.passcode_stdin else None,
+        account=arguments.account,
+        is_login_enough=is_login_enough,
+    )
 
 
 def _has_another_login(target: Place, keys: Keys, credentials: Credentials) -> bool:
@@ -119,8 +168,10 @@ def _has_another_login(target: Place, keys: Keys, credentials: Credentials) -> b
     return bool(found and found.auth_key and found.auth_key != credentials.auth_key)
 
 
-def _copy(source: SessionReader, credentials: Credentials, writer: Writer, copied: _Copied) -> None:
-    for batch in _entity_batches(source, copied.faults):
+def _copy(
+    source: SessionReader, credentials: Credentials, writer: Writer, copied: Copied, shows_progress: bool
+) -> None:
+    for batch in _entity_batches(source, copied.faults, shows_progress):
         writer.insert("entities", batch)
         copied.entities.update(row[0] for row in batch)
     writer.clear_duplicate_usernames()
@@ -136,15 +187,19 @@ def _copy(source: SessionReader, credentials: Credentials, writer: Writer, copie
     writer.replace_credentials(credentials)
 
 
-def _entity_batches(source: SessionReader, faults: Counter[str]) -> Iterator[list[Row]]:
+def _entity_batches(source: SessionReader, faults: Counter[str], shows_progress: bool) -> Iterator[list[Row]]:
     total = source.count("entities")
     if source.version <= LAST_WITH_WRONG_HASHES and total:
         faults[f"entities, because access hashes of database version {source.version} may be wrong"] += total
         return
-    with progress("copying", total) as advance:
+    with progress("copying", total) if shows_progress else nullcontext(_no_progress) as advance:
         for batch in source.entity_batches():
             yield _sanitized(sanitize_entity, batch, faults)
             advance(len(batch))
+
+
+def _no_progress(_steps: int) -> None:
+    """Takes the place of a progress bar."""
 
 
 def _sanitized(sanitize: Callable[[Row], Sanitized], rows: Sequence[Row], faults: Counter[str]) -> list[Row]:
@@ -157,7 +212,7 @@ def _sanitized(sanitize: Callable[[Row], Sanitized], rows: Sequence[Row], faults
     return usable
 
 
-def _verify(target: Place, keys: Keys, credentials: Credentials, copied: _Copied) -> None:
+def _verify(target: Place, keys: Keys, credentials: Credentials, copied: Copied) -> None:
     """Raises `CommandError` if something that was copied cannot be read again."""
     with open_source(target, keys) as session:
         found = session.credentials()
@@ -181,4 +236,6 @@ def _verify(target: Place, keys: Keys, credentials: Credentials, copied: _Copied
 
 
 def _warn_of_two_logins(source: SessionReader) -> None:
-    print_message(f"{source.place} still holds the login: do not use both at once; delete it when the copy works")
+    # The folder of Telegram Desktop holds more than the login.
+    advice = "; delete it when the copy works" if source.library == SessionReader.library else ""
+    print_message(f"{source.place} still holds the login: do not use both at once{advice}")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from telethon.sessions.sqlite import EXTENSION
 
+from .._database_file import SIDECAR_SUFFIXES as SIDECAR_SUFFIXES
+from .._database_file import has_hot_journal as has_hot_journal
+from .._database_file import has_wal as has_wal
+from .._database_file import sidecar as sidecar
 from .errors import CommandError
-
-SIDECAR_SUFFIXES = ("-journal", "-wal", "-shm")
-# A rollback journal begins with these bytes while it is hot, and with zeros when it is not.
-_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 
 
 def is_url(text: str) -> bool:
@@ -72,29 +72,6 @@ def shell_quote(path: object) -> str:
     """Quotes a path or a URL for the shell if necessary, and keeps it from being parsed as an option."""
     name = f"./{path}" if str(path).startswith("-") else str(path)
     return shlex.quote(name) if os.name == "posix" else subprocess.list2cmdline([name])
-
-
-def sidecar(path: Path, suffix: str) -> Path:
-    """Returns the path of a file that SQLite keeps beside a database. SQLite resolves symbolic
-    links first.
-    """
-    real = path.resolve()
-    return real.with_name(real.name + suffix)
-
-
-def has_hot_journal(path: Path) -> bool:
-    """Returns `True` if a write is in progress or was interrupted."""
-    try:
-        with sidecar(path, "-journal").open("rb") as journal:
-            return journal.read(len(_JOURNAL_MAGIC)) == _JOURNAL_MAGIC
-    except OSError:
-        return False
-
-
-def has_wal(path: Path) -> bool:
-    """Returns `True` if the -wal file may contain changes that the database file lacks."""
-    wal = sidecar(path, "-wal")
-    return wal.exists() and wal.stat().st_size > 0
 
 
 def unused_path(path: Path) -> Path:

@@ -5,19 +5,19 @@ A process that writes to the file waits for one statement of the reader at most.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from telethon.tl.types import PeerChannel
 from telethon.utils import get_peer_id
 
 from .._core import decrypt_key, is_encrypted
+from .._database_file import HEADER_SIZE as HEADER_SIZE
+from .._database_file import is_wal_header, read_only_uri
 from . import files, schema
 from .encryption import Keys
 from .errors import CommandError, FileLocked
@@ -31,7 +31,6 @@ from .schema import Tables
 BUSY_TIMEOUT = 5.0
 BATCH_ROWS = 5000
 
-HEADER_SIZE = 100
 # The marked ID of the first channel. Those of other channels are lower.
 FIRST_CHANNEL_ID: int = get_peer_id(PeerChannel(1))
 
@@ -46,7 +45,12 @@ class SessionReader:
     Attributes:
         place: The file, or what was copied to a database in memory.
         keys: The encryption keys.
+        library: The name of the library whose session it is.
+        notes: What the session of another library lacks, or what was left out.
     """
+
+    library = "Telethon"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, place: Place | str, connection: sqlite3.Connection, keys: Keys = ()) -> None:
         self.place = place
@@ -226,12 +230,7 @@ def open_reader(path: Path, timeout: float | None = None, keys: Keys = ()) -> It
 @contextmanager
 def connect_read_only(path: Path, timeout: float | None = None) -> Iterator[sqlite3.Connection]:
     """Opens a connection that does not change the file or its folder."""
-    name = quote(os.fsencode(path.absolute().as_posix()), safe="/:")
-    uri = f"file://{'' if name.startswith('/') else '/'}{name}?mode=ro"
-    if is_in_wal_mode(path) and not files.has_wal(path):
-        # Without a -wal file the database is complete, and SQLite would create one and leave it
-        # there.
-        uri += "&immutable=1"
+    uri = read_only_uri(path, read_header(path))
     try:
         timeout = BUSY_TIMEOUT if timeout is None else timeout
         connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
@@ -242,7 +241,7 @@ def connect_read_only(path: Path, timeout: float | None = None) -> Iterator[sqli
 
 
 def is_in_wal_mode(path: Path) -> bool:
-    return read_header(path)[19:20] == b"\2"
+    return is_wal_header(read_header(path))
 
 
 def read_header(path: Path) -> bytes:

@@ -21,6 +21,9 @@ from .reader import SessionReader, open_reader
 from .remote import credentials_of, entity_batches, is_empty, list_names, open_remote
 from .rows import OLDEST_DATE, Credentials, Row
 
+_INSERT_ENTITY = "insert or replace into entities values (?, ?, ?, ?, ?, ?)"
+_INSERT_UPDATE_STATE = "insert or replace into update_state values (?, ?, ?, ?, ?)"
+
 
 @contextmanager
 def open_source(place: Place, keys: Keys = (), *, is_login_enough: bool = False) -> Iterator[SessionReader]:
@@ -53,10 +56,16 @@ def open_source(place: Place, keys: Keys = (), *, is_login_enough: bool = False)
 
 
 @contextmanager
-def open_login(place: str, credentials: Credentials) -> Iterator[SessionReader]:
-    """Returns a session that consists of a login."""
+def open_rows(
+    place: Place | str, credentials: Credentials, entities: Iterable[Row], update_states: Iterable[Row]
+) -> Iterator[SessionReader]:
+    """Opens a session that consists of a login, entities and update states."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _create(connection, credentials)
+        connection.execute("begin")
+        connection.executemany(_INSERT_ENTITY, entities)
+        connection.executemany(_INSERT_UPDATE_STATE, update_states)
+        connection.execute("commit")
         yield SessionReader(place, connection)
 
 
@@ -108,8 +117,8 @@ def _fill(
     connection.execute("begin")
     for batch in batches:
         rows = ((*row[:5], row[5] if row[5] > OLDEST_DATE else None) for row in batch)
-        connection.executemany("insert or replace into entities values (?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany(_INSERT_ENTITY, rows)
     states = ((id, s.pts, s.qts, s.date and int(s.date.timestamp()), s.seq) for id, s in session.get_update_states())
-    connection.executemany("insert into update_state values (?, ?, ?, ?, ?)", states)
+    connection.executemany(_INSERT_UPDATE_STATE, states)
     connection.executemany("insert into sent_files values (?, ?, ?, ?, ?)", sent_files)
     connection.execute("commit")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import getpass
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, repeat
 
 from telethon.crypto import AuthKey
 
+from ..convert.foreign import ConversionError, ForeignSession
+from ..convert.strings import is_incomplete, read_string
 from ..memory import RustMemorySession
 from ..string import RustStringSession
 from . import files
@@ -19,8 +22,26 @@ from .output import print_message, print_warning
 from .reader import SessionReader
 from .rows import Credentials
 
+NOT_AS_ARGUMENT = (
+    "a session string cannot be given as an argument, because it would stay in the shell's history and be visible in"
+    " the list of processes: give it on standard input"
+)
+
 _PROMPT = "session string: "
 _CONTINUATION_PROMPT = "the rest of the string, or Enter: "
+# The limit of most file systems. Session strings are longer.
+_MAX_NAME_LENGTH = 255
+# Of characters on standard input: more than any string, also with what pasting adds.
+_MAX_INPUT = 100_000
+
+
+def name_argument(text: str) -> str:
+    """Parses the name of a file or a URL, as argparse's `type`. Refuses a session string, which
+    would become the name.
+    """
+    if len(text) > _MAX_NAME_LENGTH and not files.is_url(text) and "." not in text:
+        raise ArgumentTypeError(NOT_AS_ARGUMENT)
+    return text
 
 
 def require_private_output(*, is_allowed: bool) -> None:
@@ -37,7 +58,11 @@ def print_login(file: SessionReader) -> None:
     Raises:
         CommandError: The session has no login, or it cannot be expressed as a string.
     """
-    string = _string_of(file)
+    print_string(_string_of(file))
+
+
+def print_string(string: str) -> None:
+    """Prints a string of any library."""
     print_warning("this string gives full access to the account: keep it secret")
     print(string)
 
@@ -58,13 +83,23 @@ def require_login(file: SessionReader) -> Credentials:
     return credentials.with_address()
 
 
-def _string_of(file: SessionReader) -> str:
+def require_address(file: SessionReader) -> Credentials:
+    """Returns the login of a session with the address of its data centre.
+
+    Raises:
+        CommandError: It has no login, it cannot be decrypted, or the address is not known.
+    """
     credentials = require_login(file)
     if not (credentials.server_address and credentials.port):
         raise CommandError(
             f"{file.place} lacks the address of data centre {credentials.dc_id}, which the string must contain: run"
             f" `{files.command_line('check', file.place)}`"
         )
+    return credentials
+
+
+def _string_of(file: SessionReader) -> str:
+    credentials = require_address(file)
     session = RustMemorySession()
     session.set_dc(credentials.dc_id, credentials.server_address, credentials.port)
     session.auth_key = AuthKey(credentials.auth_key)
@@ -74,23 +109,24 @@ def _string_of(file: SessionReader) -> str:
         raise CommandError(f"{file.place}: {error}") from error
 
 
-def read_login() -> Credentials:
-    """Reads a string from standard input, and prompts for it on a terminal.
+def read_login() -> ForeignSession:
+    """Reads a string of any library from standard input, and prompts for it on a terminal.
 
     Raises:
         CommandError: There is no valid string with a login. The message does not contain it.
     """
     try:
-        given = RustStringSession(_read_string())
-    except ValueError as error:
+        return read_string(_read_string())
+    except ConversionError as error:
         raise CommandError(str(error)) from error
-    if not given.auth_key:
-        raise CommandError("the string has no auth key")
-    return Credentials(given.dc_id, given.server_address, given.port, given.auth_key.key)
 
 
 def _read_string() -> str:
-    string = _prompt_for_string() if sys.stdin.isatty() else sys.stdin.read()
+    try:
+        string = _prompt_for_string() if sys.stdin.isatty() else sys.stdin.read(_MAX_INPUT)
+    except UnicodeDecodeError:
+        # The error contains what was read.
+        string = "\ufffd"
     if not string.strip():
         raise CommandError("there is no session string on standard input")
     return string.strip()
@@ -107,7 +143,7 @@ def _prompt_for_string() -> str:
         for prompt in prompts:
             line = read_line(prompt)
             string += line
-            if not line.strip() or not _is_truncated(string):
+            if not line.strip() or not is_incomplete(string):
                 return string
     return string
 
@@ -138,11 +174,3 @@ def _without_echo() -> Iterator[Callable[[str], str]]:
         yield read_line
     finally:
         termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
-
-
-def _is_truncated(string: str) -> bool:
-    try:
-        RustStringSession(string)
-    except ValueError as error:
-        return "missing" in str(error)
-    return False

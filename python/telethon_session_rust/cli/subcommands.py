@@ -58,6 +58,14 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def positive_int(text: str) -> int:
+    """Parses the value of an option that counts from 1, as argparse's `type`."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
 def non_negative_int(text: str) -> int:
     """Parses the value of an option, as argparse's `type`."""
     number = int(text)

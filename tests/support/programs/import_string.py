@@ -13,9 +13,9 @@ class Stdin:
     def isatty(self) -> bool:
         return False
 
-    def read(self) -> str:
+    def read(self, size: int) -> str:
         print("reading", flush=True)
-        return sys.__stdin__.read()
+        return sys.__stdin__.read(size)
 
 
 # A shell makes background programs ignore this signal.

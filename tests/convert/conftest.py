@@ -1,0 +1,3 @@
+"""Sessions of other libraries, written by the libraries themselves."""
+
+pytest_plugins = ["support.libraries"]
