@@ -4,6 +4,9 @@ use attr_cache::{Attributes, Objects, Values};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+/// The attribute for all usernames of an entity that has several.
+const USERNAMES: &str = "usernames";
+
 /// `User`, `Channel` or `Chat`, and which of its attributes are read.
 pub(crate) struct EntityClass<const I: usize, const F: usize, const T: usize> {
     class: Py<PyType>,
@@ -25,10 +28,15 @@ impl<const I: usize, const F: usize, const T: usize> EntityClass<I, F, T> {
         const MOST_WITHOUT_DICT: usize = 30;
         let py = class.py();
         let code = class.getattr("__init__")?.getattr_opt("__code__")?;
-        let arguments: usize = code.map_or(Ok(0), |code| code.getattr("co_argcount")?.extract())?;
+        let arguments: usize = code.as_ref().map_or(Ok(0), |code| code.getattr("co_argcount")?.extract())?;
+        let mut attributes = Attributes::new(py, integers, flags, texts)?;
+        // Not before Telethon 1.27.
+        if !texts.is_empty() && has_argument(code.as_ref(), USERNAMES)? {
+            attributes = attributes.with_rare(py, USERNAMES)?;
+        }
         Ok(Self {
             class: class.clone().unbind(),
-            attributes: Attributes::new(py, integers, flags, texts)?,
+            attributes,
             // Telethon makes an attribute of each argument except `self`.
             has_dict: py.version_info() < (3, 11) || arguments > MOST_WITHOUT_DICT + 1,
         })
@@ -55,4 +63,9 @@ impl<const I: usize, const F: usize, const T: usize> EntityClass<I, F, T> {
     ) -> PyResult<()> {
         values.read(&self.attributes, &self.objects(objects)?)
     }
+}
+
+/// Returns `true` if a function has an argument with this name.
+fn has_argument(code: Option<&Bound<'_, PyAny>>, name: &str) -> PyResult<bool> {
+    code.map_or(Ok(false), |code| code.getattr("co_varnames")?.contains(name))
 }

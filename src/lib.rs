@@ -4,6 +4,7 @@
 //! `session-core` and the stores.
 
 mod add;
+mod aliases;
 mod encryption;
 mod entity_class;
 mod entity_file;
@@ -58,7 +59,7 @@ mod _core {
     #[pymodule_export]
     use super::scan::EntityScan;
     #[pymodule_export]
-    use super::sqlite::SQLiteCore;
+    use super::sqlite::{SQLiteCore, usernames_table};
     #[pymodule_export]
     use super::stored::StoredCore;
     #[pymodule_export]

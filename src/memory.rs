@@ -386,8 +386,8 @@ impl MemoryCore {
         self.add_batches(py, batches.into_vec()?)
     }
 
-    /// Adds rows of marked ID, access hash, username, phone and name; the date when each was seen
-    /// may follow.
+    /// Adds rows of marked ID, access hash, username, phone and name; the date when each was seen and a
+    /// tuple of its aliases may follow.
     #[pyo3(signature = (rows, /))]
     fn _put_rows(&self, rows: &Bound<'_, PyAny>) -> PyResult<()> {
         self.add_batches(rows.py(), batches_of(self.session(), rows)?)

@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt, PyList, PyString, PyTuple};
 
+use crate::aliases;
 use crate::error::to_python;
 use crate::telethon::Telethon;
 use crate::username::lowered;
@@ -218,13 +219,16 @@ impl<'a, 'py> Reader<'a, 'py> {
                 let ([Some(id), Some(access_hash)], [false]) = (user.integers, user.flags) else {
                     return unusable(user.integers);
                 };
-                let [username, phone, first, last] = user.texts;
+                let (has_rare, [username, phone, first, last]) = (user.has_rare, user.texts);
                 let (first, last) = (non_empty(first), non_empty(last));
                 let (name, last_name) = if first.is_some() { (first, last) } else { (last, None) };
                 let phone = phone.map(|phone| self.session.normalize_phone(phone));
                 let username = lowered(self.py, non_empty(username), &mut self.username)?;
                 let user = Entity { id, access_hash: Some(access_hash), username, phone: phone.as_deref(), name };
                 self.batch.push_named(&user, last_name);
+                if has_rare {
+                    aliases::push(&mut self.batch, &self.block.users[number])?;
+                }
             }
             Some(PeerKind::Channel) => {
                 let channel = channel_values.row(number).ok_or(Fallback::Foreign)?;
@@ -236,6 +240,9 @@ impl<'a, 'py> Reader<'a, 'py> {
                 let username = lowered(self.py, non_empty(username), &mut self.username)?;
                 let name = non_empty(title);
                 self.batch.push(&Entity { id, access_hash: Some(access_hash), username, phone: None, name });
+                if channel.has_rare {
+                    aliases::push(&mut self.batch, &self.block.channels[number])?;
+                }
             }
             Some(PeerKind::Chat) => {
                 let chat = chat_values.row(number).ok_or(Fallback::Foreign)?;
@@ -260,7 +267,9 @@ impl<'a, 'py> Reader<'a, 'py> {
             self.batch.push_input_peer(id, access_hash);
             return Ok(());
         }
-        self.read_row(&row.into())
+        self.read_row(&row.into())?;
+        self.batch.set_knows_aliases(true);
+        aliases::push(&mut self.batch, entity)
     }
 
     /// Reads a row as `_entity_to_row`, or an override of it, returns it.
@@ -285,13 +294,21 @@ impl<'a, 'py> Reader<'a, 'py> {
         Ok(())
     }
 
-    /// Reads a row that may have a sixth value: the date when the entity was seen.
+    /// Reads a row that may have a sixth value, the date when the entity was seen, and a seventh, a
+    /// tuple of its aliases.
     pub(crate) fn read_dated_row(&mut self, row: &Bound<'py, PyAny>) -> PyResult<()> {
         let mut values = row.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        let aliases = if values.len() == 7 { values.pop() } else { None };
         let seen = if values.len() == 6 { values.pop() } else { None };
         let values = exactly(values)?;
         let seen = seen.map_or(Ok(0), |seen| seen.extract())?;
-        self.read_row_seen(&values, seen)
+        self.read_row_seen(&values, seen)?;
+        let aliases: Option<Vec<String>> = aliases.map(|aliases| aliases.extract()).transpose()?;
+        if let Some(aliases) = aliases {
+            self.batch.set_knows_aliases(true);
+            aliases.iter().for_each(|alias| self.batch.push_alias(alias.as_bytes()));
+        }
+        Ok(())
     }
 
     /// Adds an entity as it is.

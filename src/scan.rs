@@ -80,7 +80,8 @@ impl EntityScan {
                         progress.given += 1;
                         continue;
                     }
-                    let [username, phone, name] = texts(&entity);
+                    let [_, phone, name] = texts(&entity);
+                    let username = entity.main_username().map(String::from_utf8_lossy);
                     let seen = Some(entity.seen).filter(|seen| *seen != 0);
                     let values = (id, name_of(py, kind), entity.access_hash, username, phone, name, seen);
                     let row = self.class.bind(py).call1(values)?;
@@ -95,7 +96,8 @@ impl EntityScan {
     }
 
     /// Returns the next rows `(marked ID, access hash, username, phone, name, date seen)`, a few
-    /// hundred at most, of every kind and with the account's own ID; none at the end.
+    /// hundred at most, of every kind and with the account's own ID; none at the end. A row of an entity
+    /// with aliases has a tuple of them, too.
     fn _slice<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         self.with_progress(|progress| {
             self.read(py, progress)?;
@@ -126,7 +128,11 @@ pub(crate) fn rows<'py>(py: Python<'py>, batch: &EntityBatch) -> PyResult<Vec<Bo
 
 fn dated_row<'py>(py: Python<'py>, entity: &BatchEntity<'_>) -> PyResult<Bound<'py, PyTuple>> {
     let [username, phone, name] = texts(entity);
-    (entity.id, entity.access_hash, username, phone, name, entity.seen).into_pyobject(py)
+    if !entity.has_aliases() {
+        return (entity.id, entity.access_hash, username, phone, name, entity.seen).into_pyobject(py);
+    }
+    let aliases = PyTuple::new(py, entity.aliases().map(String::from_utf8_lossy).collect::<Vec<_>>())?;
+    (entity.id, entity.access_hash, username, phone, name, entity.seen, aliases).into_pyobject(py)
 }
 
 fn texts<'a>(entity: &BatchEntity<'a>) -> [Option<std::borrow::Cow<'a, str>>; 3] {

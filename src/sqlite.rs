@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use sealed::{Owner, SealedBackend, SealedStore};
 use session_core::session::SessionOptions;
 use session_core::store::{Backend, Kind, StoreError};
-use store_sqlite::{SqliteFile, SqliteStore};
+use store_sqlite::{CREATE_USERNAMES, SqliteFile, SqliteStore};
 
 use crate::error::sqlite3_exception;
 use crate::guard::{detached, interruptible};
@@ -134,4 +134,10 @@ pub(crate) fn absolute(path: PathBuf) -> PyResult<PathBuf> {
         return Err(PyValueError::new_err("a session's name cannot contain a null byte"));
     }
     Ok(path)
+}
+
+/// Returns the statements that create the table of aliases.
+#[pyfunction]
+pub(crate) fn usernames_table() -> &'static str {
+    CREATE_USERNAMES
 }

@@ -36,6 +36,7 @@ __all__ = [
     "public_url",
     "string_letters",
     "unpack_string",
+    "usernames_table",
 ]
 
 _Row: TypeAlias = tuple[int, int | None, str | None, str | None, str | None]
@@ -121,8 +122,8 @@ class MemoryCore:
         """Adds typed rows: all of them or, if an error is raised, none."""
 
     def _put_rows(self, rows: Iterable[Any], /) -> None:
-        """Adds rows `(marked ID, access hash, username, phone, name)`; the date when each was seen
-        may follow.
+        """Adds rows `(marked ID, access hash, username, phone, name)`; the date when each was seen and
+        a tuple of its aliases may follow.
         """
 
     def _replace_rows(self, rows: Iterable[Any], /) -> None:
@@ -162,9 +163,9 @@ class EntityScan:
 
     def __iter__(self) -> Self: ...
     def __next__(self) -> Any: ...
-    def _slice(self) -> list[tuple[int, int | None, str | None, str | None, str | None, int]]:
+    def _slice(self) -> list[tuple[Any, ...]]:
         """Returns the next rows, each with the date when it was seen, or 0; an empty list at the
-        end.
+        end. A row of an entity with aliases has a tuple of them, too.
         """
 
     def _undated_slice(self) -> list[_Row]:
@@ -483,3 +484,6 @@ def is_reader_enabled() -> bool:
 
 def explain_reader(cls: type, /) -> str | None:
     """Returns why objects of a TL class are left to Telethon's reader."""
+
+def usernames_table() -> str:
+    """Returns the statements that create the table of aliases in a file."""

@@ -21,7 +21,7 @@ class Entity(NamedTuple):
             supergroup or community).
         access_hash: The access hash, which is valid only for the account that received it; 0 for
             chats.
-        username: The username in lower case.
+        username: The username in lower case; the main one if there are several.
         phone: The phone number, digits only.
         name: The display name.
         last_seen: When Telegram last sent the entity, in seconds since 1970; `None` if that is not

@@ -14,10 +14,18 @@ DATE = datetime(2024, 1, 1, tzinfo=timezone.utc)
 PHOTO = types.ChatPhotoEmpty()
 # From 1.45 on.
 HAS_COMMUNITIES = hasattr(types, "Community")
+# From 1.27 on.
+HAS_USERNAMES = hasattr(types, "Username")
 
 
 def user(id: int, access_hash: int | None = 1, **fields: Any) -> types.User:
     return types.User(id, access_hash=access_hash, **fields)
+
+
+def named(id: int, username: str | None, *usernames: str, inactive: tuple[str, ...] = ()) -> types.User:
+    """Returns a user with several usernames."""
+    several = [types.Username(name, editable=n == 0 or None, active=True) for n, name in enumerate(usernames)]
+    return user(id, username=username, usernames=[*several, *(types.Username(name) for name in inactive)])
 
 
 def chat(id: int, title: str = "chat") -> types.Chat:
@@ -75,6 +83,8 @@ names = st.one_of(
     texts,
 )
 flags = st.sampled_from([None, None, False, True])
+# Nothing that an entity could be found by.
+no_usernames = {"usernames": st.sampled_from([None, None, None, [], [types.Username("gif")]])} if HAS_USERNAMES else {}
 
 
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -91,9 +101,10 @@ users = st.builds(
     last_name=maybe(names),
     min=flags,
     is_self=flags,
+    **no_usernames,
 )
 chats = st.builds(chat, ids, names)
-channels = st.builds(channel, ids, maybe(hashes), names, username=maybe(usernames), min=flags)
+channels = st.builds(channel, ids, maybe(hashes), names, username=maybe(usernames), min=flags, **no_usernames)
 bare_peers = st.one_of(
     st.builds(types.InputPeerUser, ids, hashes),
     st.builds(types.InputPeerChannel, ids, hashes),

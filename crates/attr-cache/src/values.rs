@@ -25,6 +25,8 @@ pub struct Attributes<const I: usize, const F: usize, const T: usize> {
     pub flags: [Attribute; F],
     /// Each an exact `str`, or `None`.
     pub texts: [Attribute; T],
+    /// One that hardly any object has: only whether it is there, and not `None`, is read.
+    pub rare: Option<Attribute>,
 }
 
 /// The values of an object.
@@ -36,6 +38,8 @@ pub struct Row<'v, const I: usize, const F: usize, const T: usize> {
     pub flags: [bool; F],
     /// The texts.
     pub texts: [Option<&'v str>; T],
+    /// Whether it has the rare attribute.
+    pub has_rare: bool,
 }
 
 /// The values of up to `B` objects, which are at most 32.
@@ -49,6 +53,8 @@ pub struct Values<'py, const I: usize, const F: usize, const T: usize, const B: 
     no_integer: [u32; I],
     /// A bit for each object whose flag is `True`.
     flags: [u32; F],
+    /// A bit for each object that has the rare attribute.
+    rare: u32,
     /// Where each text begins, or null, and its length.
     texts: [ArrayVec<(*const u8, usize), B>; T],
     /// References to the objects whose texts these are.
@@ -99,7 +105,17 @@ impl<const I: usize, const F: usize, const T: usize> Attributes<I, F, T> {
             integers: Attribute::named(py, integers)?,
             flags: Attribute::named(py, flags)?,
             texts: Attribute::named(py, texts)?,
+            rare: None,
         })
+    }
+
+    /// Adds a rare attribute, which every object of the class must have, mostly as `None`.
+    ///
+    /// # Errors
+    /// What prevents Python's version from being read.
+    pub fn with_rare(self, py: Python<'_>, name: &str) -> PyResult<Self> {
+        let [rare] = Attribute::named(py, [name])?;
+        Ok(Self { rare: Some(rare), ..self })
     }
 
     fn has_places(&self) -> bool {
@@ -119,6 +135,7 @@ impl<'py, const I: usize, const F: usize, const T: usize, const B: usize> Values
             integers: from_fn(|_| ArrayVec::new()),
             no_integer: [0; I],
             flags: [0; F],
+            rare: 0,
             texts: from_fn(|_| ArrayVec::new()),
             held: from_fn(|_| ArrayVec::new()),
             encoded: Texts::default(),
@@ -145,6 +162,7 @@ impl<'py, const I: usize, const F: usize, const T: usize, const B: usize> Values
                 (!begin.is_null())
                     .then(|| unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(begin, length)) })
             }),
+            has_rare: is_in(self.rare),
         })
     }
 
@@ -168,6 +186,7 @@ impl<'py, const I: usize, const F: usize, const T: usize, const B: usize> Values
                 look(attribute, dicts, column);
             }
         }
+        self.rare = attributes.rare.as_ref().map_or(0, |rare| look_for_rare(rare, dicts));
         self.fill(attributes, &integers, &flags, &texts);
         Ok(())
     }
@@ -190,6 +209,12 @@ impl<'py, const I: usize, const F: usize, const T: usize, const B: usize> Values
         attributes.integers.iter().zip(&mut integers).try_for_each(|(attribute, column)| ask(attribute, column))?;
         attributes.flags.iter().zip(&mut flags).try_for_each(|(attribute, column)| ask(attribute, column))?;
         attributes.texts.iter().zip(&mut texts).try_for_each(|(attribute, column)| ask(attribute, column))?;
+        if let Some(rare) = &attributes.rare {
+            for (row, object) in objects.iter().enumerate() {
+                let is_there = object.getattr_opt(rare.name.bind(object.py()))?.is_some_and(|value| !value.is_none());
+                self.rare |= u32::from(is_there) << row;
+            }
+        }
         self.fill(attributes, &integers, &flags, &texts);
         Ok(())
     }
@@ -221,7 +246,7 @@ impl<'py, const I: usize, const F: usize, const T: usize, const B: usize> Values
     /// Forgets all values.
     pub fn clear(&mut self) {
         (self.count, self.foreign) = (0, 0);
-        (self.no_integer, self.flags) = ([0; I], [0; F]);
+        (self.no_integer, self.flags, self.rare) = ([0; I], [0; F], 0);
         self.integers.iter_mut().for_each(ArrayVec::clear);
         self.texts.iter_mut().for_each(ArrayVec::clear);
         self.encoded.clear();
@@ -255,6 +280,19 @@ fn look<const B: usize>(attribute: &Attribute, dicts: &[Bound<'_, PyDict>], colu
         prefetch(value);
         column.push(value);
     }
+}
+
+/// Returns a bit for each dictionary in which an attribute is not `None`.
+#[inline(never)]
+fn look_for_rare(attribute: &Attribute, dicts: &[Bound<'_, PyDict>]) -> u32 {
+    // SAFETY: it exists as long as the interpreter, and is only compared.
+    let none = unsafe { ffi::Py_None() };
+    let mut rare = 0;
+    for (row, dict) in dicts.iter().enumerate() {
+        let value = attribute.find(dict);
+        rare |= u32::from(value != none && !value.is_null()) << row;
+    }
+    rare
 }
 
 /// Copies integers. Returns a bit for each that is `None`, and adds one to `foreign` for each that

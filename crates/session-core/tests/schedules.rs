@@ -231,6 +231,58 @@ fn run_loading_beside_lookups(faults: Faults) {
     }
 }
 
+fn receive_named(session: &Session, id: i64, usernames: &[&str]) {
+    let mut batch = EntityBatch::default();
+    batch.push(&Entity { id, access_hash: Some(id), ..Entity::default() });
+    usernames.iter().for_each(|username| batch.push_alias(username.as_bytes()));
+    if let Err(batch) = session.try_put(batch) {
+        session.put(batch);
+    }
+}
+
+fn find_username(session: &Session, username: &str) -> Option<i64> {
+    session.find(&Query::Text(TextField::Username, username)).map(|(id, _)| id)
+}
+
+/// A username that entities take from each other while it is looked up and written.
+fn run_moving_usernames(store: FakeBackend, faults: Faults) {
+    let session = open(&store, faults);
+    receive_named(&session, 1, &["shared"]);
+    let mut threads = Vec::new();
+    for id in 1..=2 {
+        let session = Arc::clone(&session);
+        threads.push(thread::spawn(move || {
+            for round in 1..=ROUNDS {
+                let own = format!("{id}_{round}");
+                receive_named(&session, id, &["shared", &own]);
+                assert_eq!(find_username(&session, &own), Some(id));
+                assert!(matches!(find_username(&session, "shared"), Some(1 | 2)), "both have been seen with it");
+            }
+        }));
+    }
+    // The writer thread.
+    for _ in 0..20 {
+        session.run_once();
+        thread::yield_now();
+    }
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    receive_named(&session, 3, &["shared"]);
+    assert_eq!(find_username(&session, "shared"), Some(3));
+    receive_named(&session, 3, &[]);
+    retry(|| session.close(Duration::ZERO, &mut || true));
+    let again = open(&store, Faults::None);
+    while !again.is_loaded() {
+        again.run_once();
+    }
+    assert_eq!(find_username(&again, "shared"), None, "nobody has it any more");
+    for id in 1..=2 {
+        assert_eq!(find_username(&again, &format!("{id}_{ROUNDS}")), Some(id));
+        assert_eq!(find_username(&again, &format!("{id}_1")), None);
+    }
+}
+
 /// A store that was changed while it was closed, after some of it had been loaded.
 fn run_reopening_while_loading() {
     let store = FakeBackend::default();
@@ -314,6 +366,18 @@ fn nothing_loaded_beside_lookups_is_lost_to_failures() {
 #[test]
 fn nothing_loaded_beside_lookups_is_lost_if_threads_seldom_switch() {
     let run = || run_loading_beside_lookups(Faults::None);
+    schedules(PctScheduler::new(3, count()), FailurePersistence::Print, run);
+}
+
+#[test]
+fn a_username_belongs_to_the_entity_seen_with_it_last() {
+    let run = || run_moving_usernames(FakeBackend::default().unlocking_late(), Faults::Fails);
+    schedules(RandomScheduler::new(count()), FailurePersistence::Print, run);
+}
+
+#[test]
+fn a_username_belongs_to_the_entity_seen_with_it_last_if_writes_are_posted() {
+    let run = || run_moving_usernames(FakeBackend::default().posting(), Faults::Fails);
     schedules(PctScheduler::new(3, count()), FailurePersistence::Print, run);
 }
 

@@ -66,6 +66,13 @@ pub(crate) enum Change {
         /// The fields.
         fields: RawDocumentBuf,
     },
+    /// Likewise, unless it was seen after this date.
+    MergeUnlessNewer {
+        /// The fields.
+        fields: RawDocumentBuf,
+        /// The date.
+        seen: u32,
+    },
     /// It loses a field.
     Remove {
         /// The name.
@@ -84,6 +91,15 @@ pub(crate) fn statement(id: &RawDocumentBuf, change: Change, may_insert: bool, g
     if let Some(guard) = guard {
         guard.append_condition(&mut query);
     }
+    let change = match change {
+        Change::MergeUnlessNewer { fields, seen } => {
+            let mut not_newer = RawDocumentBuf::new();
+            not_newer.append(cstr!("$lte"), i64::from(seen));
+            query.append(cstr!("date"), not_newer);
+            Change::Merge { fields }
+        }
+        change => change,
+    };
     let mut statement = RawDocumentBuf::new();
     statement.append(cstr!("q"), query);
     match guard.and_then(|guard| Some((guard, guard.until?))) {
@@ -99,7 +115,7 @@ pub(crate) fn statement(id: &RawDocumentBuf, change: Change, may_insert: bool, g
 fn operators(change: Change, guard: Option<Guard>) -> RawDocumentBuf {
     let (mut fields, absent) = match change {
         Change::Replace { fields, absent } => (fields, absent),
-        Change::Merge { fields } => (fields, RawDocumentBuf::new()),
+        Change::Merge { fields } | Change::MergeUnlessNewer { fields, .. } => (fields, RawDocumentBuf::new()),
         Change::Remove { field } => {
             let mut absent = RawDocumentBuf::new();
             absent.append(field, "");
@@ -151,7 +167,7 @@ fn pipeline(id: &RawDocumentBuf, change: Change, guard: Guard, until: DateTime) 
             guard.append_to(&mut row);
             choice.push(one(cstr!("$literal"), row));
         }
-        Change::Merge { mut fields } => {
+        Change::Merge { mut fields } | Change::MergeUnlessNewer { mut fields, .. } => {
             guard.append_to(&mut fields);
             choice.push(merged(fields));
         }

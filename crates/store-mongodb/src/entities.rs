@@ -18,6 +18,8 @@ const MOST_FOUND: i64 = 100;
 const PAGE: usize = 4000;
 /// The longest text that is stored. Telegram's have 64 characters; a document has at most 16 MB.
 const LONGEST_TEXT: usize = 1 << 20;
+/// The longest alias that is stored. An entity has up to a hundred, and Telegram's have 32 characters.
+const LONGEST_ALIAS: usize = 1 << 10;
 
 /// Returns the statement that writes the dirty part of an entity, if any.
 pub(crate) fn update(session: &str, entity: &BatchEntity<'_>, guard: Option<Guard>) -> Option<RawDocumentBuf> {
@@ -39,6 +41,10 @@ pub(crate) fn update(session: &str, entity: &BatchEntity<'_>, guard: Option<Guar
             (Change::Merge { fields }, false)
         }
         Dirty::LostUsername => (Change::Remove { field: cstr!("username") }, false),
+        Dirty::LostAlias => {
+            fields.append(cstr!("usernames"), aliases(entity));
+            (Change::MergeUnlessNewer { fields, seen: entity.seen }, false)
+        }
     };
     Some(statement(&id, change, may_insert, guard))
 }
@@ -67,13 +73,23 @@ fn append_fields(document: &mut RawDocumentBuf, entity: &BatchEntity<'_>) -> Raw
         }
     }
     document.append(cstr!("date"), i64::from(entity.seen));
+    if entity.has_aliases() {
+        document.append(cstr!("usernames"), aliases(entity));
+    } else {
+        absent.append(cstr!("usernames"), "");
+    }
     absent
+}
+
+fn aliases(entity: &BatchEntity<'_>) -> RawArrayBuf {
+    let usable = entity.aliases().filter(|alias| alias.len() <= LONGEST_ALIAS);
+    usable.filter_map(|alias| std::str::from_utf8(alias).ok()).collect()
 }
 
 /// Adds a row, unless its ID or access hash is not an integer.
 fn push(batch: &mut EntityBatch, row: &RawDocument) {
     let (mut id, mut access_hash, mut seen) = (None, None, 0);
-    let mut texts = [None; 3];
+    let (mut texts, mut aliases) = ([None; 3], None);
     for element in row {
         let Ok((key, value)) = element else { return };
         match key.as_str() {
@@ -82,12 +98,15 @@ fn push(batch: &mut EntityBatch, row: &RawDocument) {
             "username" => texts[0] = text(value).map(str::as_bytes),
             "phone" => texts[1] = text(value).map(str::as_bytes),
             "name" => texts[2] = text(value).map(str::as_bytes),
+            "usernames" => aliases = value.as_array(),
             "date" => seen = integer(value).map_or(0, |date| u32::try_from(date.max(0)).unwrap_or(u32::MAX)),
             _ => {}
         }
     }
     if let (Some(id), Some(access_hash)) = (id, access_hash) {
         batch.push_stored(id, access_hash, seen, texts);
+        let aliases = aliases.into_iter().flatten().map_while(|value| value.ok()).filter_map(text);
+        aliases.for_each(|alias| batch.push_alias(alias.as_bytes()));
     }
 }
 
@@ -104,12 +123,14 @@ pub(crate) async fn find(
         }
         OwnedQuery::Text(field, text) => {
             options.limit = Some(MOST_FOUND);
-            let field = match field {
-                TextField::Username => "username",
-                TextField::Phone => "phone",
-                TextField::Name => "name",
-            };
-            doc! { "_id.s": session, field: text }
+            match field {
+                TextField::Username => {
+                    let is_of = |field: &str| doc! { "_id.s": session, field: text };
+                    doc! { "$or": [is_of("username"), is_of("usernames")] }
+                }
+                TextField::Phone => doc! { "_id.s": session, "phone": text },
+                TextField::Name => doc! { "_id.s": session, "name": text },
+            }
         }
     };
     let failed = |error| failed("entities cannot be read", &error);

@@ -3,7 +3,7 @@
 //! | collection | `_id` | fields |
 //! |---|---|---|
 //! | `{prefix}sessions` | name | `layout` 1, `dc_id`, `server_address`?, `port`?, `auth_key`, `takeout_id`?, `tmp_auth_key`?; `fence`, `lease` {`owner`, `until`}; `writes`; `adopted`?; `deleting`? |
-//! | `{prefix}entities` | {`s` name, `i` marked ID} | `hash`, `username`?, `phone`?, `name`?, `date` |
+//! | `{prefix}entities` | {`s` name, `i` marked ID} | `hash`, `username`?, `phone`?, `name`?, `date`, `usernames`? |
 //! | `{prefix}update_states` | {`s` name, `i` marked ID} | `pts`?, `qts`?, `date`?, `seq`? |
 //! | `{prefix}sent_files` | {`s` name, `m` MD5, `n` size, `k` kind} | `id`, `hash` |
 //!
@@ -14,6 +14,8 @@
 //!
 //! Rows that were not written in a transaction also have the number of their writer, `w`, and of its
 //! attempt, `a`.
+//!
+//! `usernames` are the active usernames besides `username`.
 //!
 //! Scans are ranges of `_id`. Each text has an index of its own that has no entry for an entity
 //! without it.
@@ -48,7 +50,7 @@ impl Names {
 
 /// Returns the command that makes the indexes of the entities.
 pub(crate) fn create_indexes(names: &Names) -> Document {
-    let indexes: Vec<_> = ["username", "phone", "name"]
+    let indexes: Vec<_> = ["username", "usernames", "phone", "name"]
         .map(|text| {
             doc! {
                 "key": { "_id.s": 1, text: 1 },

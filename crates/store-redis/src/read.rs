@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use redis::{Pipeline, Value, cmd};
-use session_core::entity_table::{EntityBatch, TextField};
+use session_core::entity_table::{BatchEntity, EntityBatch, TextField};
 use session_core::store::{FileKey, Kind, SentFile, UpdateState};
 use store_net::driver::Result;
 use store_net::{DriverError, OwnedQuery, Pages};
@@ -87,9 +87,11 @@ async fn find_text(slot: &Slot, keys: &Keys, field: TextField, text: &str) -> Re
     }
     // The index is a hint: a row that another program has changed may have another text.
     let mut matching = EntityBatch::default();
-    for entity in all.iter().filter(|entity| entity.texts()[field as usize] == Some(text.as_bytes())) {
-        matching.push_entity(&entity);
-    }
+    let is_called = |entity: &BatchEntity<'_>| {
+        let is_alias = || field == TextField::Username && entity.aliases().any(|alias| alias == text.as_bytes());
+        entity.texts()[field as usize] == Some(text.as_bytes()) || is_alias()
+    };
+    all.iter().filter(is_called).for_each(|entity| matching.push_entity(&entity));
     Ok(matching)
 }
 

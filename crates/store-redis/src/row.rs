@@ -3,8 +3,9 @@
 //! A row of an entity is a version byte, the access hash (8 bytes, little-endian), the date when it
 //! was last seen (4 bytes), a tag and the texts. The tag's lowest three bits tell which of username,
 //! phone and name there are, and the next bit whether each of the three lengths that follow takes
-//! four bytes instead of one. Lua reads the texts, and only copies the access hash: its numbers
-//! cannot hold 64 bits.
+//! four bytes instead of one. The bit after that tells that the entity's other usernames follow the
+//! texts, each after its length in four bytes. Lua reads the texts, and only copies the access hash: its
+//! numbers cannot hold 64 bits.
 
 use std::fmt::Write;
 
@@ -16,6 +17,8 @@ use zeroize::Zeroizing;
 const VERSION: u8 = 1;
 /// The bit of a tag for lengths of four bytes.
 const LONG: u8 = 8;
+/// The bit of a tag for aliases.
+const ALIASES: u8 = 16;
 /// Where the tag is.
 const HEAD: usize = 13;
 
@@ -34,7 +37,7 @@ pub(crate) fn write_change(out: &mut Vec<u8>, entity: &BatchEntity<'_>) -> bool 
         Dirty::Clean => return false,
         Dirty::Full => {
             out.push(b'F');
-            write_entity(out, access_hash, entity.seen, entity.texts());
+            write_entity(out, access_hash, entity.seen, entity.texts(), entity.aliases());
         }
         Dirty::AccessHashAndDate => {
             out.push(b'A');
@@ -45,6 +48,11 @@ pub(crate) fn write_change(out: &mut Vec<u8>, entity: &BatchEntity<'_>) -> bool 
             out.extend_from_slice(&entity.seen.to_le_bytes());
         }
         Dirty::LostUsername => out.push(b'U'),
+        Dirty::LostAlias => {
+            out.push(b'L');
+            out.extend_from_slice(&entity.seen.to_le_bytes());
+            write_aliases(out, entity.aliases());
+        }
     }
     true
 }
@@ -56,8 +64,15 @@ fn write_head(out: &mut Vec<u8>, access_hash: i64, seen: u32) {
 }
 
 /// Appends a row.
-pub(crate) fn write_entity(out: &mut Vec<u8>, access_hash: i64, seen: u32, texts: Texts<'_>) {
+pub(crate) fn write_entity<'a>(
+    out: &mut Vec<u8>,
+    access_hash: i64,
+    seen: u32,
+    texts: Texts<'_>,
+    aliases: impl IntoIterator<Item = &'a [u8]>,
+) {
     write_head(out, access_hash, seen);
+    let tag_at = out.len();
     let [username, phone, name] = texts;
     let tag = u8::from(username.is_some()) | u8::from(phone.is_some()) << 1 | u8::from(name.is_some()) << 2;
     let texts = texts.map(Option::unwrap_or_default);
@@ -67,27 +82,58 @@ pub(crate) fn write_entity(out: &mut Vec<u8>, access_hash: i64, seen: u32, texts
     } else {
         out.push(tag | LONG);
         for text in texts {
-            // No server takes 4 GiB.
-            out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+            write_length(out, text);
         }
     }
     for text in texts {
         out.extend_from_slice(text);
     }
+    let end = out.len();
+    write_aliases(out, aliases);
+    if out.len() > end {
+        out[tag_at] |= ALIASES;
+    }
+}
+
+fn write_aliases<'a>(out: &mut Vec<u8>, aliases: impl IntoIterator<Item = &'a [u8]>) {
+    for alias in aliases {
+        write_length(out, alias);
+        out.extend_from_slice(alias);
+    }
+}
+
+fn write_length(out: &mut Vec<u8>, text: &[u8]) {
+    // No server takes 4 GiB.
+    out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
 }
 
 /// Adds a stored entity, unless its ID or its row is unusable. Returns `true` if it was added.
 pub(crate) fn push_entity(batch: &mut EntityBatch, id: &[u8], row: &[u8]) -> bool {
-    let (Some(id), Some((access_hash, seen, texts))) = (parse(id), read_entity(row)) else { return false };
+    let (Some(id), Some((access_hash, seen, texts, mut aliases))) = (parse(id), read_entity(row)) else {
+        return false;
+    };
     batch.push_stored(id, access_hash, seen, texts);
+    while let Some(alias) = next_alias(&mut aliases) {
+        if std::str::from_utf8(alias).is_ok() {
+            batch.push_alias(alias);
+        }
+    }
     true
 }
 
 /// Username, phone and name.
 type Texts<'a> = [Option<&'a [u8]>; 3];
 
-/// Returns access hash, date and texts of a row.
-pub(crate) fn read_entity(row: &[u8]) -> Option<(i64, u32, Texts<'_>)> {
+/// Returns the next alias, and leaves those that follow.
+fn next_alias<'a>(aliases: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, rest) = aliases.split_first_chunk::<4>()?;
+    let (alias, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+    *aliases = rest;
+    Some(alias)
+}
+
+/// Returns access hash, date, texts and aliases of a row.
+pub(crate) fn read_entity(row: &[u8]) -> Option<(i64, u32, Texts<'_>, &[u8])> {
     let (head, rest) = row.split_at_checked(HEAD)?;
     let (version, head) = head.split_first()?;
     let (access_hash, seen) = head.split_first_chunk::<8>()?;
@@ -108,7 +154,9 @@ pub(crate) fn read_entity(row: &[u8]) -> Option<(i64, u32, Texts<'_>)> {
         (found, rest) = rest.split_at_checked(lengths[bit])?;
         *text = (tag >> bit & 1 == 1 && std::str::from_utf8(found).is_ok()).then_some(found);
     }
-    (*version == VERSION && *tag < 2 * LONG).then_some((i64::from_le_bytes(*access_hash), seen, texts))
+    let aliases = if tag & ALIASES == 0 { &[] } else { rest };
+    let is_known = *version == VERSION && *tag < 2 * ALIASES;
+    is_known.then_some((i64::from_le_bytes(*access_hash), seen, texts, aliases))
 }
 
 /// Returns the fields of a login, without those that are missing.
@@ -255,18 +303,23 @@ mod tests {
         ] {
             let texts = texts.map(|text| text.map(str::as_bytes));
             let mut row = Vec::new();
-            write_entity(&mut row, i64::MIN, u32::MAX, texts);
-            assert_eq!(read_entity(&row), Some((i64::MIN, u32::MAX, texts)));
+            write_entity(&mut row, i64::MIN, u32::MAX, texts, []);
+            assert_eq!(read_entity(&row), Some((i64::MIN, u32::MAX, texts, &b""[..])));
             for length in 0..row.len() {
                 assert_eq!(read_entity(&row[..length]), None);
             }
+            row.clear();
+            let aliases = [&b"a"[..], long.as_bytes()];
+            write_entity(&mut row, i64::MIN, u32::MAX, texts, aliases);
+            let (.., mut found) = read_entity(&row).unwrap();
+            assert_eq!(std::iter::from_fn(|| next_alias(&mut found)).collect::<Vec<_>>(), aliases);
         }
     }
 
     #[test]
     fn damaged_rows_are_skipped() {
         let mut row = Vec::new();
-        write_entity(&mut row, 1, 2, [Some(b"anna"), Some(b"7"), Some(b"Anna")]);
+        write_entity(&mut row, 1, 2, [Some(b"anna"), Some(b"7"), Some(b"Anna")], [&b"x"[..], b"y"]);
         for at in 0..row.len() {
             for value in 0..=255 {
                 let mut damaged = row.clone();

@@ -10,6 +10,7 @@ use crate::options::Dialect;
 use crate::pool::Pool;
 use crate::sanitize::phone_number;
 use crate::sql::numbers;
+use crate::usernames::{self, Aliases};
 
 /// How many entities with one username, phone or name are returned.
 const MOST_FOUND: usize = 100;
@@ -57,15 +58,30 @@ pub(crate) async fn find(pool: &Pool, layout: &Layout, session: &str, query: &Ow
             }
         }
     };
-    let select = select(layout, session);
-    let answers = match pool.ask(&format!("{select} AND {condition} LIMIT {MOST_FOUND}")).await {
+    let (select, is_of) = (select(layout, session), table.is_of_as("e", layout.dialect, session));
+    let mut statements = vec![format!("{select} AND {condition} LIMIT {MOST_FOUND}")];
+    if let Some(usernames) = &layout.usernames {
+        let mut found = format!("SELECT e.id FROM {} e WHERE {is_of} AND {condition} LIMIT {MOST_FOUND}", table.name);
+        if let OwnedQuery::Text(TextField::Username, text) = query {
+            let owner = usernames::owner(layout.dialect, usernames, session, text);
+            statements.push(format!("{select} AND e.id IN ({owner})"));
+            found = format!("({found}) UNION ({owner})");
+        }
+        statements.push(usernames::of(layout.dialect, usernames, session, &found));
+    }
+    let answers = match pool.ask(&statements.join("; ")).await {
         // The database's encoding does not have such characters.
         Err(error) if error.class == Class::Data => return Ok(EntityBatch::default()),
         answers => answers?,
     };
-    let mut batch = EntityBatch::default();
-    for row in answers.rows(0) {
-        push(&mut batch, row);
+    let (last, mut batch) = (statements.len() - 1, EntityBatch::default());
+    let (entities, aliases) = if layout.usernames.is_some() {
+        (0..last, Aliases::read(answers.rows(last)))
+    } else {
+        (0..statements.len(), Aliases::default())
+    };
+    for row in entities.flat_map(|statement| answers.rows(statement)) {
+        push(&mut batch, row, &aliases);
     }
     Ok(batch)
 }
@@ -73,13 +89,23 @@ pub(crate) async fn find(pool: &Pool, layout: &Layout, session: &str, query: &Ow
 /// Sends all entities of a session.
 pub(crate) async fn scan(pool: &Pool, layout: &Layout, session: &str, pages: &Pages) -> Result<()> {
     let select = select(layout, session);
+    let usernames = match &layout.usernames {
+        Some(table) if usernames::are_any(pool, table, session).await? => Some(table),
+        _ => None,
+    };
     let mut after = String::new();
     loop {
         let answers = pool.ask(&page(layout, &format!("{select}{after}"))).await?;
         let rows = answers.rows(answers.0.len().saturating_sub(2));
+        let aliases = match (usernames, rows.first().zip(rows.last())) {
+            (Some(table), Some((first, last))) => {
+                usernames::between(pool, table, session, first.integer(0), last.integer(0)).await?
+            }
+            _ => Aliases::default(),
+        };
         let mut batch = EntityBatch::with_capacity(rows.len());
         for row in rows {
-            push(&mut batch, row);
+            push(&mut batch, row, &aliases);
         }
         let last = rows.last().and_then(|row| row.integer(0)).filter(|_| rows.len() >= PAGE);
         if !pages.send(batch).await {
@@ -104,10 +130,11 @@ fn page(layout: &Layout, select: &str) -> String {
     format!("{begin}{select} ORDER BY e.id LIMIT {PAGE}{end}")
 }
 
-/// Adds a row, unless its ID or access hash is not an integer.
-fn push(batch: &mut EntityBatch, row: &Row) {
+/// Adds a row and its aliases, unless its ID or access hash is not an integer.
+fn push(batch: &mut EntityBatch, row: &Row, aliases: &Aliases) {
     let (Some(id), Some(access_hash)) = (row.integer(0), row.integer(1)) else { return };
     let seen = row.integer(5).unwrap_or(0).max(0);
     let texts = [row.text(2), row.text(3), row.text(4)].map(|text| text.map(str::as_bytes));
     batch.push_stored(id, access_hash, u32::try_from(seen).unwrap_or(u32::MAX), texts);
+    aliases.add_to_last(batch);
 }

@@ -22,6 +22,7 @@ mod sanitize;
 mod sessions;
 mod sql;
 mod url;
+mod usernames;
 mod write;
 
 pub use driver::SqlDriver;

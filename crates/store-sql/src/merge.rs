@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use session_core::entity_table::Dirty;
+use session_core::entity_table::{BatchEntity, Dirty};
 use store_net::Commit;
 
 /// What of an entity is written, from less to more.
@@ -22,8 +22,11 @@ pub(crate) struct EntityRow<'a> {
     pub(crate) access_hash: i64,
     pub(crate) seen: u32,
     pub(crate) texts: [Option<&'a str>; 3],
+    /// The entity whose aliases are written.
+    pub(crate) named: BatchEntity<'a>,
     part: Part,
     has_lost_username: bool,
+    has_lost_alias: bool,
 }
 
 /// The entities of several commits, each once, sorted by session and ID: transactions that lock rows
@@ -34,9 +37,16 @@ pub(crate) struct Merged<'a> {
     pub(crate) access_hashes: Vec<EntityRow<'a>>,
     pub(crate) dates: Vec<EntityRow<'a>>,
     pub(crate) lost_usernames: Vec<(&'a str, i64)>,
+    /// Those whose aliases are new or lost.
+    pub(crate) usernames: Vec<EntityRow<'a>>,
 }
 
 impl EntityRow<'_> {
+    /// Returns `true` if all of the entity is written, and so are its aliases.
+    pub(crate) fn is_full(&self) -> bool {
+        self.part == Part::Full
+    }
+
     /// Adds what is written later.
     fn add(&mut self, later: &Self) {
         if later.part == Part::Full {
@@ -46,6 +56,10 @@ impl EntityRow<'_> {
         if later.has_lost_username {
             self.has_lost_username = true;
             self.texts[0] = None;
+        }
+        if later.has_lost_alias {
+            self.has_lost_alias = true;
+            self.named = later.named;
         }
         if later.part >= Part::Date {
             self.seen = later.seen;
@@ -66,20 +80,31 @@ pub(crate) fn merge<'a>(commits: impl Iterator<Item = &'a Commit>) -> Merged<'a>
         for entity in commit.entities().iter() {
             // Without an access hash a row cannot be stored.
             let Some(access_hash) = entity.access_hash else { continue };
-            let (part, has_lost_username) = match entity.dirty {
+            let part = match entity.dirty {
                 Dirty::Clean => continue,
-                Dirty::Full => (Part::Full, false),
-                Dirty::AccessHashAndDate => (Part::AccessHashAndDate, false),
-                Dirty::Date => (Part::Date, false),
-                Dirty::LostUsername => (Part::Nothing, true),
+                Dirty::Full => Part::Full,
+                Dirty::AccessHashAndDate => Part::AccessHashAndDate,
+                Dirty::Date => Part::Date,
+                Dirty::LostUsername | Dirty::LostAlias => Part::Nothing,
             };
+            let (has_lost_username, has_lost_alias) =
+                (entity.dirty == Dirty::LostUsername, entity.dirty == Dirty::LostAlias);
             let texts = match part {
                 Part::Full => entity.texts().map(|text| text.and_then(|text| std::str::from_utf8(text).ok())),
                 _ => [None; 3],
             };
             let session: &'a str = &commit.session;
-            let row =
-                EntityRow { session, id: entity.id, access_hash, seen: entity.seen, texts, part, has_lost_username };
+            let row = EntityRow {
+                session,
+                id: entity.id,
+                access_hash,
+                seen: entity.seen,
+                texts,
+                named: entity,
+                part,
+                has_lost_username,
+                has_lost_alias,
+            };
             let next = rows.len();
             match places.entry((session, entity.id)).or_insert(next) {
                 place if *place == next => rows.push(row),
@@ -94,6 +119,9 @@ pub(crate) fn merge<'a>(commits: impl Iterator<Item = &'a Commit>) -> Merged<'a>
     rows.sort_unstable_by_key(|row| (row.session, row.id));
     let mut merged = Merged::default();
     for row in rows {
+        if row.is_full() || row.has_lost_alias {
+            merged.usernames.push(row);
+        }
         match row.part {
             Part::Full => merged.full.push(row),
             Part::AccessHashAndDate => merged.access_hashes.push(row),
@@ -113,7 +141,18 @@ mod tests {
 
     fn row(part: Part, access_hash: i64, seen: u32) -> EntityRow<'static> {
         let texts = if part == Part::Full { [Some("anna"), None, Some("Anna")] } else { [None; 3] };
-        EntityRow { session: "s", id: 1, access_hash, seen, texts, part, has_lost_username: part == Part::Nothing }
+        let (named, has_lost_username) = (BatchEntity::default(), part == Part::Nothing);
+        EntityRow {
+            session: "s",
+            id: 1,
+            access_hash,
+            seen,
+            texts,
+            named,
+            part,
+            has_lost_username,
+            has_lost_alias: false,
+        }
     }
 
     #[test]
@@ -128,7 +167,9 @@ mod tests {
         let mut lost = row(Part::Nothing, 1, 1);
         lost.add(&row(Part::Date, 1, 5));
         assert_eq!((lost.part, lost.seen, lost.has_lost_username), (Part::Date, 5, true));
+        lost.add(&EntityRow { has_lost_alias: true, ..row(Part::Nothing, 1, 1) });
+        assert!(lost.has_lost_alias);
         lost.add(&row(Part::Full, 4, 6));
-        assert!(!lost.has_lost_username && lost.texts[0].is_some());
+        assert!(!lost.has_lost_username && !lost.has_lost_alias && lost.texts[0].is_some());
     }
 }

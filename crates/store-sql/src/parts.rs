@@ -15,6 +15,7 @@ use crate::logins::{self, Login};
 use crate::merge::{EntityRow, merge};
 use crate::sanitize;
 use crate::sql::numbers;
+use crate::usernames;
 
 /// Some rows of one table.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(crate) enum Part<'a> {
     /// Dates in the table beside the entities.
     Seen(Vec<EntityRow<'a>>),
     LostUsernames(Vec<(&'a str, i64)>),
+    Usernames(Vec<EntityRow<'a>>),
     UpdateStates(Vec<(&'a str, i64, UpdateState)>),
     SentFiles(Vec<(&'a str, &'a FileKey, SentFile)>),
 }
@@ -55,6 +57,7 @@ pub(crate) fn parts<'a>(layout: &Layout, commits: &[&'a Commit]) -> Vec<Part<'a>
         Part::Dates(if layout.has_date() { merged.dates } else { Vec::new() }),
         Part::Seen(seen),
         Part::LostUsernames(merged.lost_usernames),
+        Part::Usernames(if layout.usernames.is_some() { merged.usernames } else { Vec::new() }),
         Part::UpdateStates(states.into_iter().map(|((session, id), state)| (session, id, state)).collect()),
         Part::SentFiles(files.into_iter().map(|((session, ..), (key, file))| (session, key, file)).collect()),
     ];
@@ -66,7 +69,11 @@ impl Part<'_> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Logins(rows) => rows.len(),
-            Self::Full(rows) | Self::AccessHashes(rows) | Self::Dates(rows) | Self::Seen(rows) => rows.len(),
+            Self::Full(rows)
+            | Self::AccessHashes(rows)
+            | Self::Dates(rows)
+            | Self::Seen(rows)
+            | Self::Usernames(rows) => rows.len(),
             Self::LostUsernames(rows) => rows.len(),
             Self::UpdateStates(rows) => rows.len(),
             Self::SentFiles(rows) => rows.len(),
@@ -108,6 +115,10 @@ impl Part<'_> {
                 None => Ok(()),
             },
             Self::LostUsernames(ids) => forget_usernames(connection, layout, some(ids, rows)).await,
+            Self::Usernames(entities) => match &layout.usernames {
+                Some(table) => usernames::write(connection, layout.dialect, table, some(entities, rows)).await,
+                None => Ok(()),
+            },
             Self::UpdateStates(states) => match &layout.update_state {
                 Some(table) => update_states(connection, table, some(states, rows)).await,
                 None => Ok(()),

@@ -117,7 +117,7 @@ pub(crate) async fn delete(
     }
     let tables = [Some(sessions), Some(&layout.entities), layout.sent_files.as_ref(), layout.update_state.as_ref()];
     let mut statements: Vec<String> = Vec::new();
-    for table in tables.into_iter().flatten().chain(&layout.seen) {
+    for table in tables.into_iter().flatten().chain(&layout.seen).chain(&layout.usernames) {
         statements.push(format!("DELETE FROM {} WHERE {}", table.name, table.is_of(*dialect, session)));
     }
     let counted = statements.len();

@@ -9,6 +9,8 @@ use rusqlite::{Connection, Params, Row, Statement, ToSql, params};
 use session_core::entity_table::{Dirty, EntityBatch, TextField};
 use session_core::store::{Query, ScanBatch};
 
+use crate::usernames::{self, Aliases};
+
 const PUT: &str = "insert or replace into entities (id, hash, username, phone, name, date) values (?,?,?,?,?,?)";
 /// An input peer has no names. Those in the file stay.
 const PUT_ACCESS_HASH_AND_DATE: &str = "insert into entities (id, hash, date) values (?1,?2,?3) \
@@ -17,7 +19,7 @@ const PUT_DATE: &str = "update entities set date = ?2 where id = ?1";
 const FORGET_USERNAME: &str = "update entities set username = null where id = ?";
 
 /// A text that is known to be UTF-8, so that it need not be checked again.
-struct Text<'a>(Option<&'a [u8]>);
+pub(super) struct Text<'a>(pub(super) Option<&'a [u8]>);
 
 impl ToSql for Text<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -33,7 +35,7 @@ pub(super) fn write(connection: &Connection, entities: &EntityBatch) -> rusqlite
     let mut put = connection.prepare_cached(PUT)?;
     for entity in entities.iter() {
         match entity.dirty {
-            Dirty::Clean => {}
+            Dirty::Clean | Dirty::LostAlias => {}
             Dirty::Full => {
                 let [username, phone, name] = entity.texts().map(Text);
                 put.execute(params![entity.id, entity.access_hash, username, phone, name, entity.seen])?;
@@ -50,7 +52,7 @@ pub(super) fn write(connection: &Connection, entities: &EntityBatch) -> rusqlite
             }
         }
     }
-    Ok(())
+    usernames::write(connection, entities)
 }
 
 /// Returns the entities that a query may mean.
@@ -59,13 +61,29 @@ pub(super) fn find(connection: &Connection, query: &Query<'_>) -> rusqlite::Resu
         connection
             .prepare_cached(&format!("select id, hash, username, phone, name, date from entities where {condition}"))
     };
-    match query {
+    let has_aliases = usernames::Table::of(connection)?.is_present();
+    let found = match query {
         Query::Id(id) => read(&mut *select("id = ?")?, [id]),
         Query::AnyId([a, b, c]) => read(&mut *select("id in (?,?,?)")?, params![a, b, c]),
+        Query::Text(TextField::Username, text) if has_aliases => {
+            let by_alias = "id in (select id from telethon_session_rust_usernames where username = ?1)";
+            read(&mut *select(&format!("username = ?1 or {by_alias}"))?, [text])
+        }
         Query::Text(TextField::Username, text) => read(&mut *select("username = ?")?, [text]),
         Query::Text(TextField::Phone, text) => read(&mut *select("phone = ?")?, [text]),
         Query::Text(TextField::Name, text) => read(&mut *select("name = ?")?, [text]),
+    }?;
+    if has_aliases { with_aliases(connection, &found) } else { Ok(found) }
+}
+
+fn with_aliases(connection: &Connection, found: &EntityBatch) -> rusqlite::Result<EntityBatch> {
+    let mut select = usernames::select_of_one(connection)?;
+    let mut all = EntityBatch::with_capacity(found.len());
+    for entity in found.iter() {
+        all.push_entity(&entity);
+        Aliases::new(select.query([entity.id])?)?.add_to_last(&mut all)?;
     }
+    Ok(all)
 }
 
 /// Reads at most `limit` entities after a marked ID, in ascending order.
@@ -80,10 +98,22 @@ pub(super) fn scan(connection: &Connection, after: Option<i64>, limit: usize) ->
         None => statement.query([rows_limit])?,
         Some(id) => statement.query([rows_limit, id])?,
     };
+    let has_aliases = usernames::Table::of(connection)?.is_present();
+    let mut select = if has_aliases { Some(usernames::select_from(connection)?) } else { None };
+    let mut aliases = match &mut select {
+        Some(select) => Some(Aliases::new(select.query([after.unwrap_or(i64::MIN)])?)?),
+        None => None,
+    };
     let mut scanned = ScanBatch::default();
     let mut count = 0;
     while let Some(row) = rows.next()? {
+        let before = scanned.entities.len();
         push(&mut scanned.entities, row)?;
+        if let Some(aliases) = &mut aliases
+            && scanned.entities.len() > before
+        {
+            aliases.add_to_last(&mut scanned.entities)?;
+        }
         count += 1;
         scanned.next = match row.get_ref(0)? {
             _ if count < limit => None,
@@ -112,15 +142,20 @@ fn push(batch: &mut EntityBatch, row: &Row<'_>) -> rusqlite::Result<()> {
         return Ok(());
     };
     let phone = phone_text(row.get_ref(3)?);
-    let seen = match row.get_ref(5)? {
-        ValueRef::Integer(seconds) => u32::try_from(seconds.max(0)).unwrap_or(u32::MAX),
-        _ => 0,
-    };
+    let seen = date(row.get_ref(5)?);
     batch.push_stored(id, access_hash, seen, [utf8(row.get_ref(2)?), phone.as_deref(), utf8(row.get_ref(4)?)]);
     Ok(())
 }
 
-fn utf8(value: ValueRef<'_>) -> Option<&[u8]> {
+/// Returns a stored date; 0 if it is not one.
+pub(super) fn date(value: ValueRef<'_>) -> u32 {
+    match value {
+        ValueRef::Integer(seconds) => u32::try_from(seconds.max(0)).unwrap_or(u32::MAX),
+        _ => 0,
+    }
+}
+
+pub(super) fn utf8(value: ValueRef<'_>) -> Option<&[u8]> {
     match value {
         ValueRef::Text(text) if std::str::from_utf8(text).is_ok() => Some(text),
         _ => None,

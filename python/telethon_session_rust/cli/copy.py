@@ -17,7 +17,7 @@ from .output import print_message, print_pairs, progress
 from .passwords import add_password_option, add_target_password_option
 from .places import Place, Remote, are_same, place
 from .reader import SessionReader
-from .rows import Credentials, Row
+from .rows import Credentials, Row, with_aliases
 from .sanitize import Sanitized, sanitize_entity, sanitize_sent_file, sanitize_update_state
 from .schema import LAST_WITH_WRONG_HASHES
 from .source import login_of, open_source
@@ -26,11 +26,11 @@ from .subcommands import Subcommands, positive_int
 from .target import Writer, open_target
 
 _DESCRIPTION = """\
-Copies login, takeout ID, entities with their dates, update states and sent files from SOURCE to
-TARGET, and reads TARGET afterwards to verify that they are there. Each is the name of a file, the
-URL of a session on a server, such as redis://localhost/0#anon, or -: as SOURCE, a session string
-on standard input; as TARGET, a session string on standard output. A string contains the login
-only.
+Copies login, takeout ID, entities with their dates and usernames, update states and sent files
+from SOURCE to TARGET, and reads TARGET afterwards to verify that they are there. Each is the name
+of a file, the URL of a session on a server, such as redis://localhost/0#anon, or -: as SOURCE, a
+session string on standard input; as TARGET, a session string on standard output. A string
+contains the login only.
 
 SOURCE can be of another library: a string of Pyrogram, Kurigram, GramJS, mtcute or MTKruto; a
 .session file of Pyrogram, Kurigram or grammers; the folder tdata of Telegram Desktop, or that of a
@@ -171,8 +171,10 @@ def _has_another_login(target: Place, keys: Keys, credentials: Credentials) -> b
 def _copy(
     source: SessionReader, credentials: Credentials, writer: Writer, copied: Copied, shows_progress: bool
 ) -> None:
+    aliases = source.aliases()
     for batch in _entity_batches(source, copied.faults, shows_progress):
         writer.insert("entities", batch)
+        writer.insert_aliases(with_aliases(batch, aliases))
         copied.entities.update(row[0] for row in batch)
     writer.clear_duplicate_usernames()
     states = _sanitized(sanitize_update_state, source.rows("update_state"), copied.faults)

@@ -31,7 +31,8 @@ what it marks.
 
 --json prints a list of objects with the keys id (marked), kind (user, group, channel, or
 account: the file's own account, whose access_hash is its ID), username, phone, name, date (when
-it was last seen, in seconds since 1970), access_hash.
+it was last seen, in seconds since 1970), access_hash; and usernames for an entity that has
+several, the main one first.
 
 exit code: 0, or 1 if no entity matches"""
 _COLUMNS = ("id", "kind", "username", "phone", "name", "last seen")
@@ -86,17 +87,18 @@ def run(arguments: Namespace) -> int:
 
 
 def find(file: SessionReader, arguments: Namespace) -> Generator[Row]:
-    """Yields the entities that match all conditions. A damaged row is yielded without its damaged
-    values.
+    """Yields the entities that match all conditions, each with a list of its other usernames. A damaged
+    row is yielded without its damaged values.
     """
     name_part = None if arguments.name is None else arguments.name.casefold()
+    aliases = file.aliases()
     lookups = [{row[0]: row for row in rows} for rows in _lookups(file, arguments)]
     with progress("reading", None if lookups else file.count("entities")) as advance:
         for batch in [_in_all(lookups)] if lookups else file.entity_batches():
             for row in batch:
                 entity, _ = sanitize_entity(row)
                 if entity and (name_part is None or name_part in (entity[4] or "").casefold()):
-                    yield entity
+                    yield (*entity, [alias for alias, _ in aliases.get(entity[0], [])])
             advance(len(batch))
 
 
@@ -111,9 +113,7 @@ def _lookups(file: SessionReader, arguments: Namespace) -> Iterator[list[Row]]:
         username, is_invite = utils.parse_username(arguments.username)
         linked_id = utils.resolve_invite_link(arguments.username)[1]
         if username and not is_invite:
-            found = file.find_entities("username = ?", [username])
-            # A username belongs to the entity seen last.
-            yield sorted(found, key=lambda row: (row[5] or 0, row[0]))[-1:]
+            yield _find_username(file, username)
         elif linked_id:
             yield _find_unmarked(file, linked_id)
         else:
@@ -128,6 +128,14 @@ def _lookups(file: SessionReader, arguments: Namespace) -> Iterator[list[Row]]:
         yield file.find_entities("id = ?", [arguments.id]) if is_marked else _find_unmarked(file, arguments.id)
 
 
+def _find_username(file: SessionReader, username: str) -> list[Row]:
+    """Finds the entity that was seen with a username last."""
+    found = [((row[5] or 0, 1, row[0]), row) for row in file.find_entities("username = ?", [username])]
+    for id, aliases in file.aliases("u.username = ?", [username]).items():
+        found += [((date, 0, id), row) for _, date in aliases for row in file.find_entities("id = ?", [id])]
+    return [row for _, row in sorted(found, key=lambda one: one[0])[-1:]]
+
+
 def _find_unmarked(file: SessionReader, id: int) -> list[Row]:
     marked_ids = [utils.get_peer_id(peer(id)) for peer in (PeerUser, PeerChat, PeerChannel)]
     return file.find_entities("id in (?, ?, ?)", marked_ids)
@@ -138,7 +146,8 @@ def kind(id: int) -> str:
 
 
 def _cells(rows: Iterator[Row], *, has_hashes: bool) -> Iterator[list[object]]:
-    for id, access_hash, username, phone, name, date in rows:
+    for id, access_hash, username, phone, name, date, aliases in rows:
+        username = username or next(iter(aliases), None)
         seen = format_time(date) if type(date) is int and date > 0 else None
         number = None if phone is None else f"+{phone}"
         yield [str(id), kind(id), username, number, name, seen, *([str(access_hash)] if has_hashes else [])]
@@ -146,8 +155,11 @@ def _cells(rows: Iterator[Row], *, has_hashes: bool) -> Iterator[list[object]]:
 
 def _print_json(rows: Iterator[Row]) -> None:
     separator = "[\n  "
-    for id, access_hash, username, phone, name, date in rows:
+    for id, access_hash, username, phone, name, date, aliases in rows:
+        usernames = [*([username] if username else []), *aliases]
+        username = next(iter(usernames), username)
         entity = {"id": id, "kind": kind(id), "username": username, "phone": phone, "name": name, "date": date}
-        print(separator + json.dumps(entity | {"access_hash": access_hash}), end="")
+        several = {"usernames": usernames} if aliases else {}
+        print(separator + json.dumps(entity | {"access_hash": access_hash} | several), end="")
         separator = ",\n  "
     print("[]" if separator.startswith("[") else "\n]")

@@ -10,6 +10,7 @@ from .errors import CommandError
 from .output import print_message, print_pairs, print_warning, progress
 from .passwords import add_password_option, add_target_password_option
 from .places import PLACE_HELP, Place, are_same, existing_place, place
+from .rows import with_aliases
 from .sanitize import sanitize_entity, sanitize_sent_file
 from .schema import LAST_WITH_WRONG_HASHES
 from .source import exists, open_source
@@ -100,6 +101,7 @@ def _copy(source: Place, keys: Keys, target: Writer) -> Counter[str]:
                 " may be wrong"
             )
         else:
+            aliases = file.aliases()
             with progress(f"merging {file.place}", total) as advance:
                 for batch in file.entity_batches():
                     entities = []
@@ -110,6 +112,7 @@ def _copy(source: Place, keys: Keys, target: Writer) -> Counter[str]:
                         if entity and entity[0] != 0:
                             entities.append(entity)
                     target.insert("entities", entities)
+                    target.insert_aliases(with_aliases(entities, aliases))
                     advance(len(batch))
         if file.version > 2:
             sent_files = [sanitize_sent_file(row)[0] for row in file.rows("sent_files")]

@@ -24,7 +24,7 @@ from .errors import CommandError, FileLocked
 from .files import repair_hint
 from .places import Place
 from .rows import Credentials, Row, decode_text
-from .sanitize import sanitize_credentials
+from .sanitize import sanitize_alias, sanitize_credentials
 from .schema import Tables
 
 # How many seconds to wait for a lock.
@@ -133,7 +133,7 @@ class SessionReader:
         """Returns a table with the columns of the newest version. Columns that the file lacks are
         `None`.
         """
-        return self.select(self._select_all(table)) if table in self.tables else []
+        return self.select(self._select_all(table)) if self._has(table) else []
 
     def stream(self, table: str) -> Iterator[Row]:
         """Yields the rows of a table until it is damaged. Use only for a file that no other process
@@ -147,7 +147,34 @@ class SessionReader:
             raise translate_error(self.place, error) from error
 
     def count(self, table: str) -> int:
-        return int(self.value(f"select count(*) from {table}")) if table in self.tables else 0
+        return int(self.value(f"select count(*) from {table}")) if self._has(table) else 0
+
+    @property
+    def has_usernames(self) -> bool:
+        """Whether there is the table of entities' other usernames, as this package creates it."""
+        return self.tables.get(schema.USERNAMES) == schema.known_tables()[schema.USERNAMES]
+
+    def _has(self, table: str) -> bool:
+        return self.has_usernames if table == schema.USERNAMES else table in self.tables
+
+    def aliases(self, condition: str = "true", values: Sequence[Any] = ()) -> dict[int, list[tuple[str, int]]]:
+        """Returns the usernames of entities besides those in the table `entities`, each with the date
+        when the entity was seen with it, by marked ID.
+
+        Leaves out those of an entity that Telethon has seen later with another username.
+        """
+        found: dict[int, list[tuple[str, int]]] = {}
+        if self.has_usernames and "entities" in self.tables:
+            rows = self.select(
+                f"select u.username, u.id, u.position, u.main, u.date from {schema.USERNAMES} u"
+                f" join ({self._select_all('entities')}) e on e.id = u.id"
+                f" where (u.date >= ifnull(e.date, 0) or u.main is e.username) and {condition}"
+                " order by u.id, u.position",
+                values,
+            )
+            for username, id, *_, date in (row for row, _ in map(sanitize_alias, rows) if row):
+                found.setdefault(id, []).append((username, date))
+        return found
 
     def entity_batches(self) -> Iterator[list[Row]]:
         """Yields all entities, a batch at a time."""
@@ -202,7 +229,7 @@ class SessionReader:
 
     def _select_all(self, table: str) -> str:
         found = self._column_names(table)
-        columns = [column.name for column in schema.newest_tables()[table]]
+        columns = [column.name for column in schema.known_tables()[table]]
         return f"select {', '.join(name if name in found else f'null as {name}' for name in columns)} from {table}"
 
     def _column_names(self, table: str) -> list[str]:

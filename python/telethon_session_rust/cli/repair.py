@@ -19,6 +19,7 @@ from .output import print_pairs
 from .reader import BUSY_TIMEOUT, READ_ERRORS, connect_read_only, is_in_wal_mode, translate_error
 from .salvage import Salvage, salvage
 from .sanitize import SANITIZERS, UPPERCASE_USERNAMES
+from .schema import USERNAMES
 from .subcommands import Subcommands, add_file_argument
 from .writer import copy_owner, open_writer
 
@@ -34,7 +35,12 @@ the login, so remove it when you no longer need it. Stop the program that uses t
 the command refuses a file that it sees in use. A file without problems is left unchanged.
 
 exit code: 0 if everything was saved, 1 if anything was lost or the file could not be repaired"""
-_LABELS = {"entities": "entities", "update_state": "update states", "sent_files": "sent files"}
+_LABELS = {
+    "entities": "entities",
+    "update_state": "update states",
+    "sent_files": "sent files",
+    USERNAMES: "other usernames",
+}
 
 
 class Repaired(NamedTuple):
@@ -85,7 +91,7 @@ def run(arguments: Namespace) -> int:
                 if credentials and credentials.auth_key
                 else "no auth key",
             ),
-            *((_LABELS[table], f"{count:,}") for table, count in counts.items()),
+            *((_LABELS[table], f"{count:,}") for table, count in counts.items() if count or table != USERNAMES),
             *(("filled in", what) for what in result.filled_in),
             *(
                 ("corrected" if fault == UPPERCASE_USERNAMES else "dropped", f"{fault}: {count:,}")

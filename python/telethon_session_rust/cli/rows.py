@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -39,6 +40,17 @@ class Credentials:
         """
         known = data_centre(self.dc_id) if self.auth_key and not self.server_address else None
         return dataclasses.replace(self, server_address=known[0], port=self.port or known[1]) if known else self
+
+
+def with_aliases(entities: Sequence[Row], aliases: Mapping[int, Sequence[tuple[str, int]]]) -> list[Row]:
+    """Returns the rows of those entities that have other usernames, with a tuple of them. Each is a
+    username and the date when the entity was seen with it.
+
+    Args:
+        entities: Rows of the table `entities`.
+        aliases: What `SessionReader.aliases` returns.
+    """
+    return [(*row[:6], tuple(aliases[row[0]])) for row in entities if row[0] in aliases]
 
 
 def decode_text(data: bytes) -> str:

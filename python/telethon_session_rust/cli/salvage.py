@@ -154,7 +154,7 @@ def _read_tables(copy: Path, result: Salvage) -> None:
 
 def _report_foreign_objects(file: SessionReader, result: Salvage) -> None:
     """Reports tables and columns that are not Telethon's. They are not copied."""
-    newest = schema.newest_tables()
+    newest = schema.known_tables()
     for table, columns in file.tables.items():
         if table not in newest:
             if not table.startswith("sqlite_"):
@@ -186,6 +186,10 @@ def _require_session(file: SessionReader, is_intact: bool) -> None:
 
 
 def _read_table(file: SessionReader, table: str, result: Salvage) -> None:
+    if table == schema.USERNAMES:
+        if file.has_usernames:
+            result.add_rows(table, file.stream(table))
+        return
     found = {column.name for column in file.tables.get(table, [])}
     oldest = next(tables[table] for version in count(1) if table in (tables := schema.expected_tables(version)))
     if not {column.name for column in oldest} <= found:
@@ -219,7 +223,7 @@ def _read_pages(pages: Pages, result: Salvage) -> None:
             table = guess_table(values)
             if table not in result.incomplete:
                 continue
-            row = (*values, *[None] * (len(schema.newest_tables()[table]) - len(values)))
+            row = (*values, *[None] * (len(schema.known_tables()[table]) - len(values)))
             if table == "sessions":
                 result.add_credentials(row)
                 continue
@@ -257,6 +261,8 @@ def guess_table(values: list[Any]) -> str | None:
         )
 
     number, none = (int,), type(None)
+    if len(values) == 5 and fits((str,), number, number, (str, none), number):
+        return schema.USERNAMES
     if len(values) == 5 and fits((bytes,), number, number, number, number):
         return "sent_files"
     if len(values) == 5 and fits(number, number, number, (int, float), number):

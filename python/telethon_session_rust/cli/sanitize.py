@@ -11,6 +11,7 @@ from telethon.sessions.memory import _SentFileType
 
 from .._core import is_encrypted
 from .rows import AUTH_KEY_SIZE, Credentials, Row, is_valid_text
+from .schema import USERNAMES
 
 Sanitized: TypeAlias = tuple[Row | None, Sequence[str]]
 """The row without unusable values, or `None` if nothing is left of it, and descriptions of what was wrong."""
@@ -102,10 +103,22 @@ def sanitize_sent_file(row: Row) -> Sanitized:
     return (row, ()) if is_valid else (None, ["sent files that cannot be used"])
 
 
+def sanitize_alias(row: Row) -> Sanitized:
+    username, id, position, main, date = row
+    is_valid = (
+        (is_valid_text(username) and username == username.lower())
+        and (type(id) is int and type(position) is int)
+        and (main is None or is_valid_text(main))
+        and (type(date) is int and date in _UINT32)
+    )
+    return (row, ()) if is_valid else (None, ["other usernames that cannot be used"])
+
+
 SANITIZERS: dict[str, Callable[[Row], Sanitized]] = {
     "entities": sanitize_entity,
     "update_state": sanitize_update_state,
     "sent_files": sanitize_sent_file,
+    USERNAMES: sanitize_alias,
 }
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import functools
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import NamedTuple
 
-from .._core import SQLiteCore
+from .._core import SQLiteCore, usernames_table
 
 # The newest supported database version.
 NEWEST_VERSION = 8
 # Up to this version access hashes may be wrong, and an upgrade removes all entities, as in
 # Telethon.
 LAST_WITH_WRONG_HASHES = 5
+
+# A table of this package's own, only in files with an entity that has several usernames: those besides
+# the one in `entities`.
+USERNAMES = "telethon_session_rust_usernames"
 
 _TABLE_SINCE = {"sent_files": 3, "update_state": 4}
 _COLUMN_SINCE = {("sessions", "takeout_id"): 5, ("entities", "date"): 7, ("sessions", "tmp_auth_key"): 8}
@@ -59,6 +65,25 @@ def _new_session_tables() -> Tables:
 
 newest_tables: Callable[[], Tables] = functools.cache(_new_session_tables)
 """Returns the tables of a new session."""
+
+
+def known_tables() -> Tables:
+    """Returns the tables of a new session, and that of this package."""
+    return {**newest_tables(), USERNAMES: _usernames_columns()}
+
+
+@functools.cache
+def _usernames_columns() -> list[Column]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(usernames_table())
+        return group_by_table(connection.execute(SELECT_COLUMNS).fetchall())[USERNAMES]
+
+
+def create_usernames(connection: sqlite3.Connection) -> None:
+    """Creates the table of this package if it does not exist. Does not end a transaction."""
+    found = connection.execute("select 1 from sqlite_master where name = ?", [USERNAMES]).fetchone()
+    for statement in [] if found else usernames_table().split(";"):
+        connection.execute(statement)
 
 
 def newest_statements() -> list[str]:

@@ -116,8 +116,12 @@ def _fill(
 ) -> None:
     connection.execute("begin")
     for batch in batches:
-        rows = ((*row[:5], row[5] if row[5] > OLDEST_DATE else None) for row in batch)
-        connection.executemany(_INSERT_ENTITY, rows)
+        rows = [(*row[:5], row[5] if row[5] > OLDEST_DATE else None, *row[6:]) for row in batch]
+        connection.executemany(_INSERT_ENTITY, (row[:6] for row in rows))
+        for id, _, main, _, _, date, aliases in (row for row in rows if len(row) > 6):
+            schema.create_usernames(connection)
+            usernames = [(alias, id, n, main, date or 0) for n, alias in enumerate(aliases)]
+            connection.executemany(f"insert or replace into {schema.USERNAMES} values (?, ?, ?, ?, ?)", usernames)
     states = ((id, s.pts, s.qts, s.date and int(s.date.timestamp()), s.seq) for id, s in session.get_update_states())
     connection.executemany(_INSERT_UPDATE_STATE, states)
     connection.executemany("insert into sent_files values (?, ?, ?, ?, ?)", sent_files)

@@ -31,6 +31,9 @@ class Writer(Protocol):
         replaces one.
         """
 
+    def insert_aliases(self, rows: Sequence[Row]) -> None:
+        """Inserts the other usernames of entities that were inserted: what `with_aliases` returns."""
+
     def replace_update_states(self, rows: Sequence[Row]) -> None:
         """Inserts update states. They replace those with their IDs."""
 
@@ -63,6 +66,11 @@ class RemoteWriter:
             for digest, size, kind, id, access_hash in rows:
                 if (digest, size, kind) not in known:
                     self._session.cache_file(digest, size, _FILE_CLASSES[kind](id, access_hash, b""))
+        flush(self._place, self._session)
+
+    def insert_aliases(self, rows: Sequence[Row]) -> None:
+        named = ((*row[:5], row[5] or OLDEST_DATE, tuple(alias for alias, _ in row[6])) for row in rows)
+        self._session._put_rows(named)
         flush(self._place, self._session)
 
     def replace_update_states(self, rows: Sequence[Row]) -> None:

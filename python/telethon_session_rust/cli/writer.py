@@ -13,9 +13,11 @@ from pathlib import Path
 
 from .._core import encrypt_key
 from ..sqlite import RustSQLiteSession
+from . import schema
 from .encryption import Keys
 from .reader import BUSY_TIMEOUT, translate_error
 from .rows import Credentials, Row
+from .schema import USERNAMES
 
 _INSERT_NEWER_ENTITY = """
     insert into entities (id, hash, username, phone, name, date) values (?, ?, ?, ?, ?, ?)
@@ -24,10 +26,18 @@ _INSERT_NEWER_ENTITY = """
         date = excluded.date
     where ifnull(excluded.date, 0) > ifnull(date, 0)
 """
+# A username belongs to the entity that was seen with it last.
+_INSERT_NEWER_ALIAS = f"""
+    insert into {USERNAMES} (username, id, position, main, date) values (?, ?, ?, ?, ?)
+    on conflict(username) do update set
+        id = excluded.id, position = excluded.position, main = excluded.main, date = excluded.date
+    where excluded.date >= date
+"""
 _INSERT = {
     "entities": _INSERT_NEWER_ENTITY,
     "sent_files": "insert or ignore into sent_files (md5_digest, file_size, type, id, hash) values (?, ?, ?, ?, ?)",
     "update_state": "insert or ignore into update_state (id, pts, qts, date, seq) values (?, ?, ?, ?, ?)",
+    USERNAMES: _INSERT_NEWER_ALIAS,
 }
 _REPLACE_UPDATE_STATE = "insert or replace into update_state (id, pts, qts, date, seq) values (?, ?, ?, ?, ?)"
 # Telethon does this when a username with several owners is looked up.
@@ -39,6 +49,12 @@ _CLEAR_DUPLICATE_USERNAMES = """
         ) where place > 1
     )
 """
+# A username that one entity has in `entities` and another among its others.
+_SHARED = f"from entities e join {USERNAMES} u on u.username = e.username where e.id <> u.id"
+_CLEAR_DUPLICATE_ALIASES = (
+    f"delete from {USERNAMES} where username in (select u.username {_SHARED} and ifnull(e.date, 0) >= u.date)",
+    f"update entities set username = null where id in (select e.id {_SHARED} and ifnull(e.date, 0) < u.date)",
+)
 
 
 class SessionWriter:
@@ -52,12 +68,28 @@ class SessionWriter:
         """Inserts rows. An entity replaces an older copy of itself; other rows never replace
         existing ones.
         """
-        self._connection.executemany(_INSERT[table], rows)
+        if table == USERNAMES and rows:
+            schema.create_usernames(self._connection)
+        if rows:
+            self._connection.executemany(_INSERT[table], rows)
+
+    def insert_aliases(self, rows: Sequence[Row]) -> None:
+        """Inserts the other usernames of entities that were inserted: what `with_aliases` returns. They
+        replace those that the entities had, unless the entities were seen later.
+        """
+        for id, _, main, _, _, date, aliases in rows:
+            found = self._connection.execute("select ifnull(date, 0) from entities where id = ?", [id]).fetchone()
+            if found is None or found[0] > (date or 0):
+                continue
+            schema.create_usernames(self._connection)
+            self._connection.execute(f"delete from {USERNAMES} where id = ?", [id])
+            self.insert(USERNAMES, [(alias, id, n, main, seen) for n, (alias, seen) in enumerate(aliases)])
 
     def clear(self) -> None:
         """Removes everything but the login."""
         for table in _INSERT:
-            self._connection.execute(f"delete from {table}")
+            if table != USERNAMES or self._has_usernames():
+                self._connection.execute(f"delete from {table}")
 
     def replace_update_states(self, rows: Sequence[Row]) -> None:
         """Inserts update states. They replace those with their IDs."""
@@ -81,8 +113,17 @@ class SessionWriter:
     def clear_duplicate_usernames(self) -> None:
         """Leaves each username to the entity seen last."""
         self._connection.execute(_CLEAR_DUPLICATE_USERNAMES)
+        if self._has_usernames():
+            for statement in _CLEAR_DUPLICATE_ALIASES:
+                self._connection.execute(statement)
+
+    def _has_usernames(self) -> bool:
+        found = self._connection.execute("select 1 from sqlite_master where type = 'table' and name = ?", [USERNAMES])
+        return found.fetchone() is not None
 
     def count(self, table: str) -> int:
+        if table == USERNAMES and not self._has_usernames():
+            return 0
         return int(self._connection.execute(f"select count(*) from {table}").fetchone()[0])
 
 

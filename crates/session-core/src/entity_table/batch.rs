@@ -1,8 +1,11 @@
 //! A batch of entities on its way into the table or out of it.
 
 use super::dirty::Dirty;
-use super::record;
+use super::record::{self, TextField};
 use crate::entity::Entity;
+
+/// The most aliases of an entity. Telegram allows fewer.
+const MOST_ALIASES: usize = 100;
 
 /// Entities, in one allocation for their numbers and one for their texts.
 #[derive(Debug, Default)]
@@ -17,6 +20,7 @@ struct BatchRow {
     access_hash: Option<i64>,
     seen: u32,
     dirty: Dirty,
+    knows_aliases: bool,
     /// The end of its record, which begins at the end of the one before.
     end: usize,
 }
@@ -33,6 +37,9 @@ pub struct BatchEntity<'a> {
     /// Which part of it is new: the whole row, or access hash and date only if nothing else is
     /// known.
     pub dirty: Dirty,
+    /// Whether it tells all aliases of the entity. If not, those that are known stay, unless the
+    /// entity is called otherwise now.
+    pub(crate) knows_aliases: bool,
     pub(crate) record: &'a [u8],
 }
 
@@ -41,6 +48,34 @@ impl<'a> BatchEntity<'a> {
     #[must_use]
     pub fn texts(&self) -> [Option<&'a [u8]>; 3] {
         record::read(self.record).0
+    }
+
+    /// Returns the aliases, as bytes of UTF-8: its active usernames besides the one in
+    /// [`texts`](Self::texts).
+    pub fn aliases(&self) -> impl Iterator<Item = &'a [u8]> {
+        record::aliases(self.record).1
+    }
+
+    /// Returns `true` if it has aliases.
+    #[must_use]
+    pub fn has_aliases(&self) -> bool {
+        record::has_aliases(self.record)
+    }
+
+    /// Returns when it was last seen with its aliases, in seconds since 1970.
+    #[must_use]
+    pub fn aliases_seen(&self) -> u32 {
+        match record::aliases(self.record).0 {
+            0 => self.seen,
+            date => date,
+        }
+    }
+
+    /// Returns its main username, as bytes of UTF-8: that in [`texts`](Self::texts) or, if there is
+    /// none, its first alias.
+    #[must_use]
+    pub fn main_username(&self) -> Option<&'a [u8]> {
+        self.texts()[0].or_else(|| self.aliases().next())
     }
 }
 
@@ -81,9 +116,11 @@ impl EntityBatch {
         self.push_with(entity.id, entity.access_hash, 0, Dirty::Full, |out| record::write(out, entity, last_name));
     }
 
-    /// Adds an entity that was seen at a date, in seconds since 1970; 0 if that is not known.
+    /// Adds an entity that was seen at a date, in seconds since 1970; 0 if that is not known. Its
+    /// aliases are not known.
     pub fn push_seen(&mut self, entity: &Entity<'_>, seen: u32) {
         self.push_with(entity.id, entity.access_hash, seen, Dirty::Full, |out| record::write(out, entity, None));
+        self.set_knows_aliases(false);
     }
 
     /// Adds an input peer: its access hash is known, its texts are not.
@@ -94,6 +131,42 @@ impl EntityBatch {
     /// Adds a row as a store holds it. Texts are bytes of UTF-8.
     pub fn push_stored(&mut self, id: i64, access_hash: i64, seen: u32, texts: [Option<&[u8]>; 3]) {
         self.push_with(id, Some(access_hash), seen, Dirty::Clean, |out| record::write_texts(out, texts));
+    }
+
+    /// Adds an alias to the entity that was added last, unless that has this username already. All its
+    /// aliases are known then.
+    pub fn push_alias(&mut self, alias: &[u8]) {
+        self.set_knows_aliases(true);
+        let begin = self.begin_of_last();
+        let record = self.records.get(begin..).unwrap_or_default();
+        let is_known = record::read_one(record, TextField::Username) == Some(alias)
+            || record::aliases(record).1.any(|known| known == alias);
+        let is_full = record::aliases(record).1.count() >= MOST_ALIASES;
+        if let Some(last) = self.rows.last_mut()
+            && !(is_known || is_full)
+        {
+            record::push_alias(&mut self.records, begin, alias);
+            last.end = self.records.len();
+        }
+    }
+
+    /// Sets when the entity that was added last was seen with its aliases, if that was earlier than it
+    /// was seen itself.
+    pub fn set_aliases_seen(&mut self, date: u32) {
+        let begin = self.begin_of_last();
+        record::set_alias_date(&mut self.records, begin, date);
+    }
+
+    /// Notes whether all aliases of the entity that was added last are known.
+    pub fn set_knows_aliases(&mut self, knows_aliases: bool) {
+        if let Some(last) = self.rows.last_mut() {
+            last.knows_aliases = knows_aliases;
+        }
+    }
+
+    fn begin_of_last(&self) -> usize {
+        let before = self.rows.len().checked_sub(2).and_then(|before| self.rows.get(before));
+        before.map_or(0, |before| before.end)
     }
 
     /// Removes all entities and keeps the memory.
@@ -118,7 +191,7 @@ impl EntityBatch {
         let row = self.rows.get(at)?;
         let begin = at.checked_sub(1).and_then(|before| self.rows.get(before)).map_or(0, |before| before.end);
         let record = self.records.get(begin..row.end).unwrap_or_default();
-        Some(BatchEntity { id: row.id, access_hash: row.access_hash, seen: row.seen, dirty: row.dirty, record })
+        Some(row.entity(record))
     }
 
     /// Returns the entities, in order.
@@ -127,7 +200,7 @@ impl EntityBatch {
         self.rows.iter().map(move |row| {
             let record = self.records.get(begin..row.end).unwrap_or_default();
             begin = row.end;
-            BatchEntity { id: row.id, access_hash: row.access_hash, seen: row.seen, dirty: row.dirty, record }
+            row.entity(record)
         })
     }
 
@@ -140,8 +213,9 @@ impl EntityBatch {
 
     /// Adds an entity of another batch or of the table.
     pub fn push_entity(&mut self, entity: &BatchEntity<'_>) {
-        let BatchEntity { id, access_hash, seen, dirty, record } = *entity;
+        let BatchEntity { id, access_hash, seen, dirty, knows_aliases, record } = *entity;
         self.push_with(id, access_hash, seen, dirty, |out| out.extend_from_slice(record));
+        self.set_knows_aliases(knows_aliases);
     }
 
     fn push_with(
@@ -153,6 +227,13 @@ impl EntityBatch {
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         write(&mut self.records);
-        self.rows.push(BatchRow { id, access_hash, seen, dirty, end: self.records.len() });
+        self.rows.push(BatchRow { id, access_hash, seen, dirty, knows_aliases: true, end: self.records.len() });
+    }
+}
+
+impl BatchRow {
+    fn entity<'a>(&self, record: &'a [u8]) -> BatchEntity<'a> {
+        let Self { id, access_hash, seen, dirty, knows_aliases, .. } = *self;
+        BatchEntity { id, access_hash, seen, dirty, knows_aliases, record }
     }
 }

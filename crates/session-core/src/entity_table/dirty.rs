@@ -18,6 +18,8 @@ pub enum Dirty {
     LostUsername,
     /// The date when the entity was last seen.
     Date,
+    /// Aliases, which other entities have taken over.
+    LostAlias,
 }
 
 impl Dirty {
@@ -48,6 +50,7 @@ impl Dirty {
             1 => Self::Full,
             2 => Self::AccessHashAndDate,
             3 => Self::LostUsername,
+            5 => Self::LostAlias,
             _ => Self::Date,
         }
     }

@@ -3,6 +3,7 @@
 //! An [`EntityTable`] is a growing heap of rows with four indexes of row numbers. It knows neither
 //! Telethon nor SQL. An [`EntityBatch`] carries entities into it and out of it.
 
+mod aliases;
 mod batch;
 mod dirty;
 mod index;
@@ -19,6 +20,7 @@ use std::ops::Range;
 
 use foldhash::fast::RandomState;
 
+use aliases::{Aliases, Source};
 use index::{Index, NONE, position};
 use record::Texts;
 use rows::{RowId, Rows};
@@ -38,6 +40,7 @@ pub struct EntityTable {
     rows: Rows,
     by_id: Index,
     by_text: [Index; 3],
+    aliases: Aliases,
     /// Seeded at random: users choose their names, and must not be able to choose collisions.
     hasher: RandomState,
     /// See [`revision`](Self::revision).
@@ -76,6 +79,7 @@ impl EntityTable {
             if before != now && before.is_date_at_most() {
                 on_dirty(prepared.entity.id, now);
             }
+            table.report_lost(|id| on_dirty(id, Dirty::LostAlias));
         });
     }
 
@@ -90,6 +94,7 @@ impl EntityTable {
             if before != now && before.is_date_at_most() {
                 on_dirty(prepared.entity.id, now);
             }
+            table.report_lost(|id| on_dirty(id, Dirty::LostAlias));
         });
     }
 
@@ -110,20 +115,23 @@ impl EntityTable {
         for row in leaving {
             let entity = self.rows.entity(row);
             removed(&entity);
-            self.by_id.remove(self.hash_id(entity.id), row);
+            let id = entity.id;
+            self.unlink_aliases(row);
+            self.by_id.remove(self.hash_id(id), row);
             self.rows.remove(row);
             self.revision += 1;
             self.removals += 1;
         }
     }
 
-    /// Removes the entities that are known exactly as in a batch, except for their dates. Passes
-    /// each to `removed`.
+    /// Removes the entities that are known exactly as in a batch, except for their dates and aliases.
+    /// Passes each to `removed`.
     pub fn remove_exactly(&mut self, batch: &EntityBatch, removed: impl FnMut(&BatchEntity<'_>)) {
         let is_equal = |entity: &BatchEntity<'_>| {
             let row = self.row_of(entity.id);
             row.is_some_and(|row| {
-                self.rows.access_hash(row) == entity.access_hash && self.rows.holds(row, entity.record)
+                self.rows.access_hash(row) == entity.access_hash
+                    && record::read(self.rows.record(row)).0 == entity.texts()
             })
         };
         let ids: Vec<i64> = batch.iter().filter(is_equal).map(|entity| entity.id).collect();
@@ -238,20 +246,26 @@ impl EntityTable {
     fn put_one(&mut self, prepared: &Prepared<'_>) -> (Dirty, Dirty) {
         let entity = &prepared.entity;
         let Some(mut row) = self.find_id(entity.id, prepared.id_hash) else {
-            self.push(prepared, entity.dirty);
+            let row = self.push(prepared, entity.dirty);
+            self.claim_usernames(row, Source::Seen);
             return (Dirty::Clean, entity.dirty);
         };
         let before = self.rows.dirty(row);
         let has_texts = entity.dirty != Dirty::AccessHashAndDate;
-        let same_texts = !has_texts || self.rows.holds(row, entity.record);
+        let whole = if entity.knows_aliases { None } else { self.with_known_aliases(row, entity.record) };
+        let record = whole.as_deref().unwrap_or(entity.record);
+        let same_texts = !has_texts || self.rows.holds(row, record);
         let same_access_hash = self.rows.access_hash(row) == entity.access_hash;
         if same_texts && same_access_hash && self.rows.seen(row) == entity.seen {
             return (before, before);
         }
         if !same_texts {
-            row = self.set_texts(row, entity.record);
+            row = self.set_texts(row, record);
         }
         self.rows.set_access_hash_and_seen(row, entity.access_hash, entity.seen);
+        if !same_texts {
+            row = self.claim_usernames(row, Source::Seen);
+        }
         self.revision += u64::from(!same_access_hash);
         let changed = if same_texts && same_access_hash { Dirty::Date } else { entity.dirty };
         let now = before.and(changed);
@@ -262,15 +276,17 @@ impl EntityTable {
     fn put_one_stored(&mut self, prepared: &Prepared<'_>) {
         let entity = &prepared.entity;
         let Some(mut row) = self.find_id(entity.id, prepared.id_hash) else {
-            self.push(prepared, Dirty::Clean);
+            let row = self.push(prepared, Dirty::Clean);
+            self.claim_usernames(row, Source::Stored);
             return;
         };
         let dirty = self.rows.dirty(row);
         match dirty {
-            Dirty::Full | Dirty::LostUsername => return,
+            Dirty::Full | Dirty::LostUsername | Dirty::LostAlias => return,
             Dirty::Clean | Dirty::AccessHashAndDate | Dirty::Date => {}
         }
-        if !self.rows.holds(row, entity.record) {
+        let same_texts = self.rows.holds(row, entity.record);
+        if !same_texts {
             row = self.set_texts(row, entity.record);
         }
         self.revision += u64::from(self.rows.access_hash(row) != entity.access_hash);
@@ -280,6 +296,9 @@ impl EntityTable {
                 self.rows.set_access_hash_and_seen(row, entity.access_hash, entity.seen.max(self.rows.seen(row)));
             }
             _ => {}
+        }
+        if !same_texts {
+            self.claim_usernames(row, Source::Stored);
         }
     }
 
@@ -305,10 +324,16 @@ impl EntityTable {
         self.first(field, text.as_bytes()).map(|row| self.id_and_access_hash(row))
     }
 
-    /// Returns the entity with this username: the one seen last, then the one with the highest
+    /// Returns the entity with this username or alias: the one seen last, then the one with the highest
     /// marked ID. Other entities lose the username; calls `on_dirty` with the marked IDs of those
     /// that were clean.
     pub fn by_username(&mut self, username: &str, mut on_dirty: impl FnMut(i64)) -> Option<IdAndAccessHash> {
+        let found = self.by_alias(username).or_else(|| self.by_main_username(username, &mut on_dirty));
+        self.report_lost(on_dirty);
+        found
+    }
+
+    fn by_main_username(&mut self, username: &str, mut on_dirty: impl FnMut(i64)) -> Option<IdAndAccessHash> {
         const KEY: TextField = TextField::Username;
         let first = self.first(KEY, username.as_bytes())?;
         if self.rows.next(first, KEY) == NONE {
@@ -371,7 +396,8 @@ impl EntityTable {
         (self.rows.id(row), self.rows.access_hash(row))
     }
 
-    fn push(&mut self, prepared: &Prepared<'_>, dirty: Dirty) {
+    /// Adds a row. Returns its number.
+    fn push(&mut self, prepared: &Prepared<'_>, dirty: Dirty) -> RowId {
         let row = self.rows.insert(&prepared.entity, dirty);
         self.revision += 1;
         self.by_id.insert(prepared.id_hash, row);
@@ -380,11 +406,13 @@ impl EntityTable {
                 self.link(row, field, text, prepared.text_hashes[field as usize]);
             }
         }
+        row
     }
 
-    /// Gives a row other texts. Returns its number from now on.
+    /// Gives a row other texts. Returns its number from now on. Its aliases are not in the index then.
     fn set_texts(&mut self, row: RowId, record: &[u8]) -> RowId {
         self.revision += 1;
+        self.unlink_aliases(row);
         let stays = self.rows.has_room(row, record);
         let (new, _) = record::read(record);
         let (old, _) = record::read(self.rows.record(row));
@@ -410,8 +438,10 @@ impl EntityTable {
         let Some(row) = self.row_of(id) else { return false };
         let mut record = Vec::new();
         let ([_, phone, name], _) = record::read(self.rows.record(row));
-        record::write_texts(&mut record, [None, phone, name]);
+        let (date, aliases) = record::aliases(self.rows.record(row));
+        record::write_with_aliases(&mut record, [None, phone, name], date, aliases);
         let row = self.set_texts(row, &record);
+        self.link_aliases(row);
         let before = self.rows.dirty(row);
         self.rows.set_dirty(row, before.and(Dirty::LostUsername));
         before.is_date_at_most()

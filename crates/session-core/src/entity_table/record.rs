@@ -3,7 +3,11 @@
 //!
 //! A record is a tag, the lengths of the three texts, and their bytes. The tag's lowest three bits
 //! tell which of username, phone and name there are, and the next bit whether each length takes
-//! four bytes, little-endian, instead of one. No record is a prefix of another.
+//! four bytes, little-endian, instead of one. The bit after that tells that aliases follow: usernames
+//! besides the first. No record is a prefix of another.
+//!
+//! Aliases are a date (0 for that of the entity), the length of the rest, and the length and the bytes
+//! of each; all numbers take four bytes.
 
 use crate::entity::Entity;
 
@@ -25,6 +29,11 @@ impl TextField {
 
 /// The bit of a tag for lengths of four bytes.
 const LONG: u8 = 8;
+
+/// The bit of a tag for aliases.
+const ALIASES: u8 = 16;
+/// How many bytes there are before the first alias.
+const ALIASES_HEAD: usize = 8;
 
 /// Username, phone and name.
 pub(crate) type Texts<'a> = [Option<&'a [u8]>; 3];
@@ -56,8 +65,7 @@ fn write_with_ending(out: &mut Vec<u8>, texts: Texts<'_>, ending: [&[u8]; 2]) {
     } else {
         out.push(tag | LONG);
         for length in lengths {
-            // A text of 4 GiB exceeds what Telegram, Python and memory allow.
-            out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+            out.extend_from_slice(&length_bytes(length));
         }
     }
     // Appending an empty text costs a third of the work: most entities have no phone, and many no
@@ -88,7 +96,7 @@ pub(crate) fn read(bytes: &[u8]) -> (Texts<'_>, usize) {
         }
         at = end;
     }
-    (texts, at)
+    (texts, if tag & ALIASES == 0 { at } else { end_of_aliases(bytes, at) })
 }
 
 /// Returns one of the texts of the record at the beginning of `bytes`.
@@ -107,8 +115,96 @@ pub(crate) fn read_one(bytes: &[u8], field: TextField) -> Option<&[u8]> {
 
 /// Returns the length of the record at the beginning of `bytes`.
 pub(crate) fn length(bytes: &[u8]) -> usize {
+    let (tag, begin, lengths) = lengths(bytes);
+    let end = begin + lengths.into_iter().sum::<usize>();
+    if tag & ALIASES == 0 { end } else { end_of_aliases(bytes, end) }
+}
+
+/// Returns `true` if the record at the beginning of `bytes` has aliases.
+pub(crate) fn has_aliases(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|tag| tag & ALIASES != 0)
+}
+
+/// Returns the date at which an entity was seen with its aliases, or 0 if that is the entity's own, and
+/// the aliases of the record at the beginning of `bytes`.
+pub(crate) fn aliases(bytes: &[u8]) -> (u32, impl Iterator<Item = &[u8]>) {
+    let (date, mut rest) = split_aliases(bytes).unwrap_or_default();
+    let each = std::iter::from_fn(move || {
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        let (alias, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        rest = after;
+        Some(alias)
+    });
+    (date, each)
+}
+
+/// Appends an alias to the record that begins at `begin` and is the last.
+pub(crate) fn push_alias(out: &mut Vec<u8>, begin: usize, alias: &[u8]) {
+    let Some(record) = out.get_mut(begin..) else { return };
+    let head = texts_end(record);
+    let Some(tag) = record.first_mut() else { return };
+    if *tag & ALIASES == 0 {
+        *tag |= ALIASES;
+        out.extend_from_slice(&[0; ALIASES_HEAD]);
+    }
+    out.extend_from_slice(&length_bytes(alias.len()));
+    out.extend_from_slice(alias);
+    let length = length_bytes(out.len() - begin - head - ALIASES_HEAD);
+    set(out, begin + head + 4, length);
+}
+
+/// Sets the date of the aliases of the record that begins at `begin`, if it has any.
+pub(crate) fn set_alias_date(out: &mut [u8], begin: usize, date: u32) {
+    if out.get(begin..).is_some_and(has_aliases) {
+        let head = texts_end(&out[begin..]);
+        set(out, begin + head, date.to_le_bytes());
+    }
+}
+
+/// Appends the record of the same texts with these aliases.
+pub(crate) fn write_with_aliases<'a>(
+    out: &mut Vec<u8>,
+    texts: Texts<'_>,
+    date: u32,
+    aliases: impl IntoIterator<Item = &'a [u8]>,
+) {
+    let begin = out.len();
+    write_texts(out, texts);
+    aliases.into_iter().for_each(|alias| push_alias(out, begin, alias));
+    set_alias_date(out, begin, date);
+}
+
+fn length_bytes(length: usize) -> [u8; 4] {
+    // A text of 4 GiB exceeds what Telegram, Python and memory allow.
+    u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+fn set(out: &mut [u8], at: usize, bytes: [u8; 4]) {
+    if let Some(place) = out.get_mut(at..at + 4) {
+        place.copy_from_slice(&bytes);
+    }
+}
+
+/// Returns where the texts of a record end.
+fn texts_end(bytes: &[u8]) -> usize {
     let (_, begin, lengths) = lengths(bytes);
     begin + lengths.into_iter().sum::<usize>()
+}
+
+/// Returns the date of a record's aliases, and the aliases.
+fn split_aliases(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    if !has_aliases(bytes) {
+        return None;
+    }
+    let (date, rest) = bytes.get(texts_end(bytes)..)?.split_first_chunk::<4>()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    Some((u32::from_le_bytes(*date), rest.get(..u32::from_le_bytes(*length) as usize)?))
+}
+
+#[cold]
+fn end_of_aliases(bytes: &[u8], texts_end: usize) -> usize {
+    let aliases = split_aliases(bytes).map_or(0, |(_, aliases)| ALIASES_HEAD + aliases.len());
+    texts_end + aliases
 }
 
 /// Returns the tag, where the first text begins, and the length of each.
@@ -167,5 +263,26 @@ mod tests {
             assert_eq!(super::length(&bytes), length);
             assert_eq!(TextField::ALL.map(|key| read_one(&bytes, key)), texts);
         }
+    }
+
+    #[test]
+    fn aliases_follow_the_texts() {
+        let long = "x".repeat(300);
+        for texts in [[None, None, None], [Some(&b"anna"[..]), None, Some(long.as_bytes())]] {
+            let mut bytes = b"before".to_vec();
+            let begin = bytes.len();
+            let aliases = [&b"a"[..], b"", long.as_bytes()];
+            write_with_aliases(&mut bytes, texts, 7, aliases);
+            let length = bytes.len() - begin;
+            bytes.extend_from_slice(b"what follows");
+            let record = &bytes[begin..];
+            assert_eq!((read(record), super::length(record)), ((texts, length), length));
+            assert_eq!(TextField::ALL.map(|key| read_one(record, key)), texts);
+            let (date, found) = super::aliases(record);
+            assert_eq!((date, found.collect::<Vec<_>>()), (7, aliases.to_vec()));
+        }
+        let mut bytes = Vec::new();
+        write_with_aliases(&mut bytes, [None; 3], 7, []);
+        assert!(!has_aliases(&bytes) && super::aliases(&bytes).1.next().is_none());
     }
 }

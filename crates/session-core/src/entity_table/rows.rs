@@ -108,6 +108,7 @@ impl Rows {
             access_hash: self.access_hash(row),
             seen: self.seen(row),
             dirty: self.dirty(row),
+            knows_aliases: true,
             record,
         }
     }
@@ -351,8 +352,14 @@ mod tests {
         // Slots of each size may be free, but no second set of them.
         assert!(rows.chunks.len() <= chunks + chunks / 4 && rows.large.len() <= large + large / 4);
         for ((id, row), name) in (0..).zip(&placed).zip(names.iter().cycle().skip(555)) {
-            let expected =
-                BatchEntity { id, access_hash: Some(-id), seen: 5, dirty: Dirty::Full, record: &record(name) };
+            let expected = BatchEntity {
+                id,
+                access_hash: Some(-id),
+                seen: 5,
+                dirty: Dirty::Full,
+                knows_aliases: true,
+                record: &record(name),
+            };
             assert_eq!(rows.entity(*row), expected);
         }
     }

@@ -183,3 +183,135 @@ fn a_scan_meets_each_once_while_others_come_and_go() {
     table.clear();
     assert_eq!(table.scan(0, 100, &mut EntityBatch::default()), None);
 }
+
+/// Returns an entity with a main username, if any, and aliases.
+fn named(id: i64, seen: u32, main: Option<&str>, aliases: &[&str]) -> EntityBatch {
+    let mut named = batch(id, seen, &texts(main.unwrap_or_default(), "", "Anna"));
+    aliases.iter().for_each(|alias| named.push_alias(alias.as_bytes()));
+    named
+}
+
+fn by_username(table: &mut EntityTable, username: &str) -> Option<i64> {
+    table.by_username(username, |_| ()).map(|(id, _)| id)
+}
+
+#[test]
+fn an_alias_belongs_to_the_entity_seen_with_it_last() {
+    let mut table = EntityTable::default();
+    put(&mut table, &named(1, 5, Some("anna"), &["x", "y", "x", "anna"]));
+    assert_eq!(["anna", "x", "y"].map(|name| by_username(&mut table, name)), [Some(1); 3]);
+    // All in one second: as an alias, as a main username, and as an alias again.
+    put(&mut table, &named(2, 5, None, &["x"]));
+    assert_eq!(["x", "y"].map(|name| by_username(&mut table, name)), [Some(2), Some(1)]);
+    put(&mut table, &named(0, 5, Some("x"), &[]));
+    assert_eq!(by_username(&mut table, "x"), Some(0));
+    put(&mut table, &named(1, 5, Some("anna"), &["x"]));
+    assert_eq!(["x", "y"].map(|name| by_username(&mut table, name)), [Some(1), None]);
+    assert_eq!(table.get(0).unwrap().username, None);
+    put(&mut table, &named(1, 6, Some("anna"), &[]));
+    assert_eq!(["anna", "x", "y"].map(|name| by_username(&mut table, name)), [Some(1), None, None]);
+}
+
+#[test]
+fn what_was_lost_is_dirty_once() {
+    let mut table = EntityTable::default();
+    let mut stored = EntityBatch::default();
+    for (id, alias) in [(1, "x"), (2, "y")] {
+        stored.push_stored(id, 1, 5, [None; 3]);
+        stored.push_alias(alias.as_bytes());
+    }
+    table.put_stored(&stored);
+    assert_eq!(put(&mut table, &named(3, 6, Some("y"), &["x"])), [3, 2, 1]);
+    let mut taken = EntityBatch::default();
+    (1..=3).for_each(|id| table.take_dirty(id, &mut taken));
+    let parts: Vec<_> = taken.iter().map(|entity| (entity.dirty, entity.has_aliases())).collect();
+    assert_eq!(parts, [(Dirty::LostAlias, false), (Dirty::LostAlias, false), (Dirty::Full, true)]);
+    // Older rows, as another session may have stored them, do not bring it back.
+    table.put_stored(&stored);
+    assert_eq!(["x", "y"].map(|name| by_username(&mut table, name)), [Some(3); 2]);
+}
+
+#[test]
+fn a_stored_username_wins_over_an_alias_that_is_not_newer() {
+    for (main_seen, is_main_first) in [(4, true), (4, false), (5, true), (5, false), (6, true), (6, false)] {
+        let mut table = EntityTable::default();
+        let mut rows = [EntityBatch::default(), EntityBatch::default()];
+        rows[0].push_stored(1, 1, main_seen, [Some(b"x"), None, None]);
+        rows[1].push_stored(2, 1, 9, [None; 3]);
+        rows[1].push_alias(b"x");
+        rows[1].set_aliases_seen(5);
+        rows.sort_by_key(|batch| (batch.get(0).unwrap().id == 1) != is_main_first);
+        rows.iter().for_each(|batch| table.put_stored(batch));
+        let winner = if main_seen < 5 { 2 } else { 1 };
+        assert_eq!(by_username(&mut table, "x"), Some(winner), "{main_seen}, {is_main_first}");
+    }
+}
+
+#[test]
+fn rows_without_aliases_leave_them_alone_if_the_name_is_known() {
+    let mut table = EntityTable::default();
+    for main in [Some("anna"), None] {
+        put(&mut table, &named(1, 5, main, &["x", "y"]));
+        let mut row = EntityBatch::default();
+        let shown = main.or(Some("x"));
+        row.push_seen(
+            &Entity { id: 1, access_hash: Some(3), username: shown, name: Some("Ann"), ..Entity::default() },
+            5,
+        );
+        put(&mut table, &row);
+        assert_eq!((by_username(&mut table, "y"), table.get(1).unwrap().name), (Some(1), Some("Ann")));
+        assert_eq!(table.get(1).unwrap().username, main);
+    }
+    let mut row = EntityBatch::default();
+    row.push_seen(&Entity { id: 1, access_hash: Some(3), username: Some("z"), ..Entity::default() }, 5);
+    put(&mut table, &row);
+    assert_eq!(["x", "y", "z"].map(|name| by_username(&mut table, name)), [None, None, Some(1)]);
+}
+
+/// A small life of usernames that move, beside a model that looks at all entities.
+#[test]
+fn usernames_move_as_in_a_search_of_all_entities() {
+    type Model = BTreeMap<i64, (u32, Option<&'static str>, Vec<&'static str>)>;
+    let mut table = EntityTable::default();
+    let mut model = Model::new();
+    let mut state = 1_u64;
+    let mut next = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((state >> 33) % below).unwrap()
+    };
+    const WORDS: [&str; 4] = ["a", "b", "c", "a username that takes more room"];
+    let mut seen = 1;
+    for step in 0..if cfg!(miri) { 100 } else { 30_000 } {
+        seen += u32::try_from(next(2)).unwrap();
+        let id = i64::try_from(next(8)).unwrap();
+        let main = WORDS.get(next(12)).copied();
+        let mut aliases: Vec<&str> = WORDS.into_iter().filter(|word| Some(*word) != main && next(4) == 0).collect();
+        if next(2) == 0 {
+            aliases.clear();
+        }
+        put(&mut table, &named(id, seen, main, &aliases));
+        for (other, (_, their_main, their_aliases)) in &mut model {
+            if *other != id {
+                *their_main = their_main.filter(|main| !aliases.contains(main));
+                their_aliases.retain(|alias| !aliases.contains(alias) && Some(*alias) != main);
+            }
+        }
+        model.insert(id, (seen, main, aliases));
+        if next(4) == 0 {
+            let gone = i64::try_from(next(8)).unwrap();
+            table.remove([gone], |_| ());
+            model.remove(&gone);
+        }
+        let asked = WORDS[next(4)];
+        let with_alias = model.iter().find(|(_, (.., aliases))| aliases.contains(&asked)).map(|(id, _)| *id);
+        let holders = model.iter().filter(|(_, (_, main, _))| *main == Some(asked));
+        let holder = holders.max_by_key(|(id, (seen, ..))| (*seen, **id)).map(|(id, _)| *id);
+        let expected = with_alias.or(holder);
+        assert_eq!(by_username(&mut table, asked), expected, "step {step}");
+        for (id, (_, main, _)) in &mut model {
+            *main = main.filter(|main| *main != asked || Some(*id) == expected);
+        }
+        let known: Vec<_> = model.keys().map(|id| table.get(*id).unwrap().username).collect();
+        assert_eq!(known, model.values().map(|(_, main, _)| *main).collect::<Vec<_>>(), "step {step}");
+    }
+}

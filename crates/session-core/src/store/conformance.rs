@@ -47,6 +47,9 @@ macro_rules! store_conformance {
             entities_are_found_by_each_key
             a_scan_returns_all_entities
             only_the_dirty_part_is_written
+            aliases_are_read_again
+            aliases_go_with_the_entity_that_lost_them
+            usernames_move_between_sessions
             the_last_credentials_stay
             what_was_taken_away_is_gone
             a_deleted_store_is_created_again
@@ -421,6 +424,158 @@ pub fn only_the_dirty_part_is_written<F: Fixture>() {
     write(&mut *store, Changes { entities: dirty, ..Changes::default() });
     assert_eq!(find(&mut *store, &Query::Id(2)), [(2, Some(1), 9, texts(Some("anna")))]);
     assert_eq!(find(&mut *store, &Query::Id(3)), [(3, Some(1), 5, texts(None))]);
+}
+
+/// Adds an entity with aliases.
+fn push_named(batch: &mut EntityBatch, id: i64, seen: u32, username: Option<&str>, aliases: &[&str]) {
+    batch.push_seen(&Entity { username, ..named(id, "Anna") }, seen);
+    batch.set_knows_aliases(true);
+    aliases.iter().for_each(|alias| batch.push_alias(alias.as_bytes()));
+}
+
+type Named = (i64, Option<String>, Vec<String>);
+
+fn names_of(batch: &EntityBatch) -> Vec<Named> {
+    let text = |text: &[u8]| String::from_utf8(text.to_vec()).unwrap();
+    let of = |entity: BatchEntity<'_>| (entity.id, entity.texts()[0].map(text), entity.aliases().map(text).collect());
+    let mut names: Vec<Named> = batch.iter().map(of).collect();
+    names.sort();
+    names
+}
+
+fn find_names(store: &mut dyn Store, query: &Query<'_>) -> Vec<Named> {
+    let Lookup::Found(found) = ended(|| store.find(query, None, LONG)).unwrap() else { panic!() };
+    names_of(&found)
+}
+
+fn owned(id: i64, username: Option<&str>, aliases: &[&str]) -> Named {
+    (id, username.map(str::to_owned), aliases.iter().map(|alias| (*alias).to_owned()).collect())
+}
+
+pub fn aliases_are_read_again<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, _) = open(&fixture);
+    let mut batch = EntityBatch::default();
+    push_named(&mut batch, 1, 5, Some("anna"), &["zoe", "b_1", "' or 1=1 --"]);
+    push_named(&mut batch, -1_000_000_000_007, 5, None, &["channel", "news"]);
+    push_named(&mut batch, 3, 5, Some("plain"), &[]);
+    write(&mut *store, Changes { entities: batch, ..Changes::default() });
+    let anna = owned(1, Some("anna"), &["zoe", "b_1", "' or 1=1 --"]);
+    let channel = owned(-1_000_000_000_007, None, &["channel", "news"]);
+    let plain = owned(3, Some("plain"), &[]);
+    let (mut other, _) = open(&fixture);
+    for store in [&mut store, &mut other] {
+        let mut find = |query| find_names(&mut **store, &query);
+        for query in [Query::Id(1), Query::AnyId([Some(1), None, Some(4)]), Query::Text(TextField::Username, "anna")] {
+            assert_eq!(find(query), [anna.clone()]);
+        }
+        for alias in ["zoe", "b_1", "' or 1=1 --"] {
+            assert_eq!(find(Query::Text(TextField::Username, alias)), [anna.clone()]);
+        }
+        assert_eq!(find(Query::Text(TextField::Username, "news")), [channel.clone()]);
+        assert_eq!(find(Query::Text(TextField::Username, "nobody")), []);
+        assert_eq!(find(Query::Text(TextField::Name, "news")), []);
+        let all = [channel.clone(), anna.clone(), plain.clone()];
+        assert_eq!(find(Query::Text(TextField::Name, "Anna")), all);
+        for limit in [1, 2, 100] {
+            let (mut after, mut scanned) = (None, Vec::new());
+            loop {
+                let batch = ended(|| store.scan(after, limit)).unwrap();
+                scanned.extend(names_of(&batch.entities));
+                after = batch.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            scanned.sort();
+            assert_eq!(scanned, all);
+        }
+    }
+}
+
+pub fn aliases_go_with_the_entity_that_lost_them<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, _) = open(&fixture);
+    let mut put = |fill: &mut dyn FnMut(&mut EntityBatch)| {
+        let mut entities = EntityBatch::default();
+        fill(&mut entities);
+        write(&mut *store, Changes { entities, ..Changes::default() });
+    };
+    put(&mut |batch| {
+        push_named(batch, 1, 5, Some("anna"), &["x", "y"]);
+        push_named(batch, 2, 5, None, &["z"]);
+    });
+    // What a table hands out when they were seen again, and when others have taken over an alias.
+    let mut table = crate::entity_table::EntityTable::default();
+    let mut change = |fill: &dyn Fn(&mut EntityBatch)| {
+        let mut seen = EntityBatch::default();
+        fill(&mut seen);
+        let mut dirty = Vec::new();
+        table.put(&seen, |id, _| dirty.push(id));
+        put(&mut |batch| dirty.iter().for_each(|id| table.take_dirty(*id, batch)));
+    };
+    change(&|batch| {
+        push_named(batch, 1, 5, Some("anna"), &["x", "y"]);
+        push_named(batch, 2, 5, None, &["z"]);
+    });
+    change(&|batch| {
+        push_named(batch, 1, 6, Some("anna"), &["x", "y"]);
+        push_named(batch, 3, 6, Some("z"), &["x"]);
+    });
+    let find = |username| find_names(&mut *open(&fixture).0, &Query::Text(TextField::Username, username));
+    let third = owned(3, Some("z"), &["x"]);
+    assert_eq!(find("x"), [third.clone()]);
+    assert_eq!(find("y"), [owned(1, Some("anna"), &["y"])]);
+    assert_eq!(find("z"), [third]);
+    change(&|batch| push_named(batch, 1, 7, Some("anna"), &[]));
+    change(&|batch| push_named(batch, 3, 7, None, &["w", "x"]));
+    assert_eq!(find("y"), []);
+    assert_eq!(find("z"), []);
+    assert_eq!(find("w"), [owned(3, None, &["w", "x"])]);
+}
+
+/// The whole way: aliases that are found by other sessions, move and go.
+pub fn usernames_move_between_sessions<F: Fixture>() {
+    let fixture = F::new();
+    let used = |call: &dyn Fn(&Session)| {
+        let (session, _) = Session::open(fixture.backend(), SessionOptions::default(), &mut || true).unwrap();
+        while fixture.backend().is_remote() && !session.is_loaded() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        call(&session);
+        session.close(LONG, &mut || true).unwrap();
+    };
+    let receive = |session: &Session, id, username: Option<&str>, aliases: &[&str]| {
+        let mut batch = EntityBatch::default();
+        push_named(&mut batch, id, 0, username, aliases);
+        session.put(batch);
+    };
+    let find =
+        |session: &Session, username| session.find(&Query::Text(TextField::Username, username)).map(|(id, _)| id);
+    used(&|session| {
+        session.set_credentials(with_key(1));
+        receive(session, 1, None, &["first", "second", "third"]);
+        receive(session, 2, Some("anna"), &["fourth"]);
+        assert_eq!(find(session, "second"), Some(1));
+    });
+    used(&|session| {
+        let found = ["first", "second", "third", "anna", "fourth"].map(|username| find(session, username));
+        assert_eq!(found, [Some(1), Some(1), Some(1), Some(2), Some(2)]);
+        receive(session, 3, Some("first"), &["second"]);
+        receive(session, 2, Some("anna"), &["third"]);
+    });
+    used(&|session| {
+        let found = ["first", "second", "third", "anna", "fourth"].map(|username| find(session, username));
+        assert_eq!(found, [Some(3), Some(3), Some(2), Some(2), None]);
+        // The one before does not get back what the new one loses.
+        receive(session, 3, None, &[]);
+    });
+    used(&|session| {
+        let found = ["first", "second", "third"].map(|username| find(session, username));
+        assert_eq!(found, [None, None, Some(2)]);
+    });
+    assert!(fixture.backend().delete(&[with_key(1).auth_key], LONG).unwrap());
+    used(&|session| assert_eq!(find(session, "third"), None));
 }
 
 pub fn the_last_credentials_stay<F: Fixture>() {

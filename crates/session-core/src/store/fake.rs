@@ -53,6 +53,7 @@ struct Row {
     access_hash: i64,
     seen: u32,
     texts: [Option<Vec<u8>>; 3],
+    aliases: Vec<Vec<u8>>,
 }
 
 /// What is stored.
@@ -412,7 +413,8 @@ impl Contents {
             Dirty::Clean => {}
             Dirty::Full => {
                 let texts = entity.texts().map(|text| text.map(<[u8]>::to_vec));
-                self.entities.insert(entity.id, Row { access_hash, seen: entity.seen, texts });
+                let aliases = aliases_of(entity);
+                self.entities.insert(entity.id, Row { access_hash, seen: entity.seen, texts, aliases });
             }
             Dirty::AccessHashAndDate => {
                 let row = self.entities.entry(entity.id).or_default();
@@ -428,6 +430,11 @@ impl Contents {
                     row.texts[TextField::Username as usize] = None;
                 }
             }
+            Dirty::LostAlias => {
+                if let Some(row) = self.entities.get_mut(&entity.id).filter(|row| row.seen <= entity.seen) {
+                    row.aliases = aliases_of(entity);
+                }
+            }
         }
     }
 }
@@ -437,11 +444,20 @@ impl Row {
         match query {
             Query::Id(wanted) => *wanted == id,
             Query::AnyId(wanted) => wanted.contains(&Some(id)),
-            Query::Text(field, text) => self.texts[*field as usize].as_deref() == Some(text.as_bytes()),
+            Query::Text(field, text) => {
+                let is_alias = || self.aliases.iter().any(|alias| alias == text.as_bytes());
+                self.texts[*field as usize].as_deref() == Some(text.as_bytes())
+                    || (*field == TextField::Username && is_alias())
+            }
         }
     }
 
     fn push_to(&self, id: i64, batch: &mut EntityBatch) {
         batch.push_stored(id, self.access_hash, self.seen, self.texts.each_ref().map(Option::as_deref));
+        self.aliases.iter().for_each(|alias| batch.push_alias(alias));
     }
+}
+
+fn aliases_of(entity: &BatchEntity<'_>) -> Vec<Vec<u8>> {
+    entity.aliases().map(<[u8]>::to_vec).collect()
 }

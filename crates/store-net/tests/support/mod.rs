@@ -37,6 +37,7 @@ struct Row {
     access_hash: i64,
     seen: u32,
     texts: [Option<Vec<u8>>; 3],
+    aliases: Vec<Vec<u8>>,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +94,7 @@ impl Stored {
                 Dirty::Clean => {}
                 Dirty::Full => {
                     row.texts = entity.texts().map(|text| text.map(<[u8]>::to_vec));
+                    row.aliases = entity.aliases().map(<[u8]>::to_vec).collect();
                     (row.access_hash, row.seen) = (entity.access_hash.unwrap(), entity.seen);
                 }
                 Dirty::AccessHashAndDate => {
@@ -100,6 +102,8 @@ impl Stored {
                 }
                 Dirty::Date => row.seen = entity.seen,
                 Dirty::LostUsername => row.texts[0] = None,
+                Dirty::LostAlias if row.seen > entity.seen => {}
+                Dirty::LostAlias => row.aliases = entity.aliases().map(<[u8]>::to_vec).collect(),
             }
         }
         self.update_states.extend(changes.update_states.iter().copied());
@@ -136,6 +140,7 @@ fn batch<'a>(rows: impl Iterator<Item = (&'a i64, &'a Row)>) -> EntityBatch {
     for (id, row) in rows {
         let [username, phone, name] = &row.texts;
         batch.push_stored(*id, row.access_hash, row.seen, [username, phone, name].map(Option::as_deref));
+        row.aliases.iter().for_each(|alias| batch.push_alias(alias));
     }
     batch
 }
@@ -164,7 +169,10 @@ impl Driver for FakeDriver {
             let Some(stored) = sessions.get(&**session) else { return EntityBatch::default() };
             batch(stored.entities.iter().filter(|(id, row)| match query {
                 OwnedQuery::Ids(ids) => ids.contains(id),
-                OwnedQuery::Text(TextField::Username, text) => row.texts[0].as_deref() == Some(text.as_bytes()),
+                OwnedQuery::Text(TextField::Username, text) => {
+                    let mut all = row.texts[0].iter().chain(&row.aliases);
+                    all.any(|username| username == text.as_bytes())
+                }
                 OwnedQuery::Text(TextField::Phone, text) => row.texts[1].as_deref() == Some(text.as_bytes()),
                 OwnedQuery::Text(TextField::Name, text) => row.texts[2].as_deref() == Some(text.as_bytes()),
             }))

@@ -5,14 +5,17 @@
 --       then counted lists: pairs of the login, entities (ID, part and value), states, files
 --
 -- A row of `entities` is a version byte, the access hash (8 bytes, opaque here), the date (4 bytes),
--- a tag and the texts. The tag's lowest bits tell which of username, phone and name there are, and
--- whether each length takes four bytes instead of one.
+-- a tag and the texts. The tag's lowest bits tell which of username, phone and name there are, whether
+-- each length takes four bytes instead of one, and whether other usernames follow, each after its length
+-- in four bytes.
 local byte, char, sub, find = string.byte, string.char, string.sub, string.find
 local call = redis.call
 local login, entities, fence = KEYS[1], KEYS[2], KEYS[8]
 local HEAD = 13
 -- Longer lists of IDs grow no further: a lookup reads about a hundred rows.
 local LONGEST_LIST = 2000
+-- How many arguments a command gets. It must be even, and Lua takes at most 7,999.
+local MOST_ARGUMENTS = 4000
 
 local position = 5
 local function next_list()
@@ -54,30 +57,42 @@ local function u32(row, at)
   return a + b * 256 + c * 65536 + d * 16777216
 end
 
--- Returns where the texts begin and how long each is, or nothing if it is not a row.
+-- Returns which texts there are, where they begin, how long each is, where they end, and whether other
+-- usernames follow; or nothing if it is not a row.
 local function measure(row)
   if not row or #row < HEAD + 4 or byte(row, 1) ~= 1 then return nil end
   local tag, at, username, phone, name = byte(row, HEAD + 1), HEAD + 5
+  if tag > 31 then return nil end
+  local has_aliases = tag > 15
+  tag = tag % 16
   if tag < 8 then
     username, phone, name = byte(row, HEAD + 2, HEAD + 4)
   else
-    if tag > 15 or #row < HEAD + 13 then return nil end
+    if #row < HEAD + 13 then return nil end
     tag, at = tag - 8, HEAD + 14
     username, phone, name = u32(row, HEAD + 2), u32(row, HEAD + 6), u32(row, HEAD + 10)
   end
-  if at - 1 + username + phone + name > #row then return nil end
-  return tag, at, {username, phone, name}
+  local last = at - 1 + username + phone + name
+  if last > #row then return nil end
+  return tag, at, {username, phone, name}, last, has_aliases
 end
 
--- Returns username, phone and name; `false` for those that are missing.
+-- Returns the usernames, phones and names of a row, each as a list.
 local function texts(row)
-  local tag, at, lengths = measure(row)
-  local found = {false, false, false}
+  local tag, at, lengths, last, has_aliases = measure(row)
+  local found = {{}, {}, {}}
   if not tag then return found end
   for field = 1, 3 do
-    if tag % 2 == 1 then found[field] = sub(row, at, at + lengths[field] - 1) end
+    if tag % 2 == 1 then found[field][1] = sub(row, at, at + lengths[field] - 1) end
     tag = (tag - tag % 2) / 2
     at = at + lengths[field]
+  end
+  at = last + 1
+  while has_aliases and at + 3 <= #row do
+    local length = u32(row, at)
+    if at + 3 + length > #row then break end
+    table.insert(found[1], sub(row, at + 4, at + 3 + length))
+    at = at + 4 + length
   end
   return found
 end
@@ -85,11 +100,19 @@ end
 local function without_username(row)
   local tag, at, lengths = measure(row)
   if not tag or tag % 2 == 0 then return row end
-  local head, rest = sub(row, 1, HEAD), sub(row, at + lengths[1])
-  if byte(row, HEAD + 1) < 8 then
-    return head .. char(tag - 1, 0) .. sub(row, HEAD + 3, HEAD + 4) .. rest
+  local head, rest, first = sub(row, 1, HEAD), sub(row, at + lengths[1]), byte(row, HEAD + 1) - 1
+  if first % 16 < 8 then
+    return head .. char(first, 0) .. sub(row, HEAD + 3, HEAD + 4) .. rest
   end
-  return head .. char(tag + 7, 0, 0, 0, 0) .. sub(row, HEAD + 6, HEAD + 13) .. rest
+  return head .. char(first, 0, 0, 0, 0) .. sub(row, HEAD + 6, HEAD + 13) .. rest
+end
+
+-- Returns the row with other aliases, unless it was seen after the date before them.
+local function with_aliases(row, value)
+  if u32(row, HEAD - 3) > u32(value, 1) then return row end
+  local _, _, _, last = measure(row)
+  local aliases, first = sub(value, 5), byte(row, HEAD + 1) % 16
+  return sub(row, 1, HEAD) .. char(aliases == '' and first or first + 16) .. sub(row, HEAD + 2, last) .. aliases
 end
 
 -- Returns the row after a change of one of its parts, or nothing if there is no row to change.
@@ -99,7 +122,31 @@ local function changed(row, part, value)
   if part == 'A' then return value .. (is_row and sub(row, HEAD + 1) or '\0\0\0\0') end
   if not is_row then return nil end
   if part == 'D' then return sub(row, 1, HEAD - 4) .. value .. sub(row, HEAD + 1) end
+  if part == 'L' then return with_aliases(row, value) end
   return without_username(row)
+end
+
+-- Returns the values of fields of a hash.
+local function get(key, fields)
+  local values = {}
+  for from = 1, #fields, MOST_ARGUMENTS do
+    local some = call('HMGET', key, unpack(fields, from, math.min(from + MOST_ARGUMENTS - 1, #fields)))
+    for _, value in ipairs(some) do values[#values + 1] = value end
+  end
+  return values
+end
+
+-- Sets fields of a hash. Each is followed by its value.
+local function set(key, fields)
+  for from = 1, #fields, MOST_ARGUMENTS do
+    call('HSET', key, unpack(fields, from, math.min(from + MOST_ARGUMENTS - 1, #fields)))
+  end
+end
+
+local function remove(key, fields)
+  for from = 1, #fields, MOST_ARGUMENTS do
+    call('HDEL', key, unpack(fields, from, math.min(from + MOST_ARGUMENTS - 1, #fields)))
+  end
 end
 
 -- The texts of each field that come or go: text, ID, whether it comes.
@@ -109,7 +156,7 @@ local first, last = next_list()
 if first <= last then
   local ids, before, after, order = {}, {}, {}, {}
   for at = first, last, 2 do ids[#ids + 1] = ARGV[at] end
-  local rows = call('HMGET', entities, unpack(ids))
+  local rows = get(entities, ids)
   for i, id in ipairs(ids) do
     if before[id] == nil then
       before[id], after[id] = rows[i], rows[i]
@@ -123,10 +170,14 @@ if first <= last then
       new_rows[#new_rows + 1], new_rows[#new_rows + 2] = id, after[id]
       local old, new = texts(before[id]), texts(after[id])
       for field = 1, 3 do
-        local list = moves[field]
-        if old[field] ~= new[field] then
-          if old[field] then list[#list + 1] = {old[field], id, false} end
-          if new[field] then list[#list + 1] = {new[field], id, true} end
+        local list, is_old, is_new = moves[field], {}, {}
+        for _, text in ipairs(old[field]) do is_old[text] = true end
+        for _, text in ipairs(new[field]) do is_new[text] = true end
+        for text in pairs(is_old) do
+          if not is_new[text] then list[#list + 1] = {text, id, false} end
+        end
+        for text in pairs(is_new) do
+          if not is_old[text] then list[#list + 1] = {text, id, true} end
         end
       end
     end
@@ -144,7 +195,7 @@ for field = 1, 3 do
     end
   end
   if #wanted > 0 then
-    for i, ids in ipairs(call('HMGET', KEYS[2 + field], unpack(wanted))) do ids_of[wanted[i]] = ids end
+    for i, ids in ipairs(get(KEYS[2 + field], wanted)) do ids_of[wanted[i]] = ids end
     for _, move in ipairs(moves[field]) do
       local ids, id = ids_of[move[1]], ' ' .. move[2] .. ' '
       if not move[3] then
@@ -157,22 +208,22 @@ for field = 1, 3 do
         ids_of[move[1]] = ids .. ' ' .. move[2]
       end
     end
-    local set, gone = {}, {}
+    local changed_lists, gone = {}, {}
     for _, text in ipairs(wanted) do
       if ids_of[text] and ids_of[text] ~= '' then
-        set[#set + 1], set[#set + 2] = text, ids_of[text]
+        changed_lists[#changed_lists + 1], changed_lists[#changed_lists + 2] = text, ids_of[text]
       else
         gone[#gone + 1] = text
       end
     end
-    indexes[field] = {set, gone}
+    indexes[field] = {changed_lists, gone}
   end
 end
 
-if #new_rows > 0 then call('HSET', entities, unpack(new_rows)) end
+set(entities, new_rows)
 for field, index in pairs(indexes) do
-  if #index[1] > 0 then call('HSET', KEYS[2 + field], unpack(index[1])) end
-  if #index[2] > 0 then call('HDEL', KEYS[2 + field], unpack(index[2])) end
+  set(KEYS[2 + field], index[1])
+  remove(KEYS[2 + field], index[2])
 end
 for list = 6, 7 do
   local from, to = next_list()

@@ -1,7 +1,7 @@
 //! Creates tables.
 
 use super::probe::Found;
-use super::{BESIDE, ENTITIES, SEEN, SENT_FILES, SESSIONS, UPDATE_STATE, VERSION, qualified};
+use super::{BESIDE, ENTITIES, SEEN, SENT_FILES, SESSIONS, UPDATE_STATE, USERNAMES, VERSION, qualified};
 use crate::connection::Connection;
 use crate::error::Result;
 use crate::options::{Dialect, SqlOptions};
@@ -11,9 +11,15 @@ pub(super) const BESIDE_COLUMNS: [&str; 7] =
 /// The version of the layout in the table `version`, as telethon-session-sqlalchemy itself creates it.
 const LAYOUT_VERSION: i64 = 2;
 
-/// The columns by which an entity is found through an index. Phones and names are looked up rarely: all
+/// The columns by which rows are found through an index. Phones and names are looked up rarely: all
 /// of a session's rows are read for them, because their indexes would double the time of writing.
-const INDEXED: [&str; 1] = ["username"];
+fn indexed(table: &str) -> Option<&'static str> {
+    match table {
+        ENTITIES => Some("username"),
+        USERNAMES => Some("id"),
+        _ => None,
+    }
+}
 
 /// Returns the tables that must be created.
 ///
@@ -28,7 +34,7 @@ pub(super) fn missing(options: &SqlOptions, found: &Found) -> Vec<&'static str> 
     if is_new {
         wanted.extend([VERSION, SESSIONS, ENTITIES, SENT_FILES, UPDATE_STATE]);
     }
-    wanted.push(BESIDE);
+    wanted.extend([BESIDE, USERNAMES]);
     if found.table(options, ENTITIES, &[], &[]).is_ok_and(|entities| !super::has_date(&entities)) {
         wanted.push(SEEN);
     }
@@ -96,15 +102,17 @@ fn statements_for(options: &SqlOptions, found: &Found, table: &str) -> Vec<Strin
              lease_owner VARCHAR(512), lease_until BIGINT, PRIMARY KEY (session_id)"
         ),
         SEEN => format!("{session}, id BIGINT NOT NULL, date BIGINT NOT NULL, PRIMARY KEY (session_id, id)"),
+        USERNAMES => format!(
+            "{session}, username VARCHAR(64){collate} NOT NULL, id BIGINT NOT NULL, position INTEGER NOT NULL, \
+             PRIMARY KEY (session_id, username)"
+        ),
         _ => return Vec::new(),
     };
-    let indexes: String = match options.dialect {
-        Dialect::MySql if table == ENTITIES => {
-            INDEXED.map(|column| format!(", KEY entities_{column} (session_id, {column})")).concat()
-        }
+    let index = match indexed(table) {
+        Some(column) if !is_postgres => format!(", KEY {table}_{column} (session_id, {column})"),
         _ => String::new(),
     };
-    let columns = columns + &indexes;
+    let columns = columns + &index;
     let options_of_table = if is_postgres {
         // Room beside the rows lets an update leave the indexes alone.
         if table == ENTITIES { " WITH (fillfactor = 85)".to_owned() } else { String::new() }
@@ -113,10 +121,8 @@ fn statements_for(options: &SqlOptions, found: &Found, table: &str) -> Vec<Strin
         format!(" ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}")
     };
     let mut statements = vec![format!("CREATE TABLE IF NOT EXISTS {name} ({columns}){options_of_table}")];
-    if table == ENTITIES && is_postgres {
-        for column in INDEXED {
-            statements.push(format!("CREATE INDEX ON {name} (session_id, {column}) WHERE {column} IS NOT NULL"));
-        }
+    if let Some(column) = indexed(table).filter(|_| is_postgres) {
+        statements.push(format!("CREATE INDEX ON {name} (session_id, {column}) WHERE {column} IS NOT NULL"));
     }
     statements
 }

@@ -27,7 +27,9 @@ pub(crate) const UPDATE_STATE: &str = "update_state";
 pub(crate) const BESIDE: &str = "telethon_session_rust";
 /// When the entities of tables without such a column were last seen.
 pub(crate) const SEEN: &str = "telethon_session_rust_seen";
-const ALL: [&str; 7] = [VERSION, SESSIONS, ENTITIES, SENT_FILES, UPDATE_STATE, BESIDE, SEEN];
+/// The active usernames of entities besides the one in their row.
+pub(crate) const USERNAMES: &str = "telethon_session_rust_usernames";
+const ALL: [&str; 8] = [VERSION, SESSIONS, ENTITIES, SENT_FILES, UPDATE_STATE, BESIDE, SEEN, USERNAMES];
 
 /// The column for the date when an entity was last seen, in tables that this package created.
 pub(crate) const DATE: &str = "date";
@@ -54,6 +56,11 @@ impl Table {
         dialect.equals("session_id", session, self.has_exact_sessions())
     }
 
+    /// Likewise, for a table that a statement calls by another name.
+    pub(crate) fn is_of_as(&self, name: &str, dialect: Dialect, session: &str) -> String {
+        dialect.equals(&format!("{name}.session_id"), session, self.has_exact_sessions())
+    }
+
     /// Returns `true` if the table tells apart all names of sessions.
     pub(crate) fn has_exact_sessions(&self) -> bool {
         self.column("session_id").is_exact()
@@ -71,6 +78,7 @@ pub(crate) struct Layout {
     pub(crate) beside: Option<Table>,
     /// Only if the entities have no column for it.
     pub(crate) seen: Option<Table>,
+    pub(crate) usernames: Option<Table>,
 }
 
 impl Layout {
@@ -189,5 +197,6 @@ fn recognise(options: &SqlOptions, found: &probe::Found) -> Result<Layout> {
         ),
         beside: optional(BESIDE, &create::BESIDE_COLUMNS, &["session_id"]),
         seen,
+        usernames: optional(USERNAMES, &["session_id", "username", "id", "position"], &["session_id", "username"]),
     })
 }
