@@ -27,6 +27,7 @@ BENCHMARKS = (
     "entity_cache",
     "saving",
     "max_latency",
+    "known",
     "memory",
     "opening",
     "many_sessions",

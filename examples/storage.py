@@ -68,6 +68,16 @@ class DatabaseSession(RustMemorySession):
                 self.database.execute("replace into entities values (?, ?, ?, ?, ?, ?)", [self.account, *row])
         self.unsaved.clear()
 
+    def forget(self, key: Any) -> bool:
+        """Called by you."""
+        entity = self.find_entity(key)
+        if entity is not None:
+            self.unsaved.pop(entity.marked_id, None)
+            with self.database:
+                delete = "delete from entities where account = ? and id = ?"
+                self.database.execute(delete, [self.account, entity.marked_id])
+        return bool(super().forget(key))
+
     def close(self) -> None:
         """Called when the client disconnects."""
         self.save()

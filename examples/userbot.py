@@ -16,19 +16,20 @@ from contextlib import suppress
 from typing import Any
 
 from telethon import TelegramClient, events
-from telethon.utils import get_peer_id
 
 from telethon_session_rust import RustStringSession
 
 
 async def reply_with_id(event: Any) -> None:
     """Replies to `.id Ada`, sent by this account in any chat, without a request to Telegram."""
-    try:
-        peer = event.client.session.get_input_entity(event.pattern_match[1])
-    except ValueError:
-        await event.respond("Unknown entity.")
-    else:
-        await event.respond(str(get_peer_id(peer)))
+    entity = event.client.session.find_entity(event.pattern_match[1])
+    await event.respond("Unknown entity." if entity is None else str(entity.marked_id))
+
+
+async def forget(event: Any) -> None:
+    """Forgets the entity in `.forget Ada`."""
+    was_known = event.client.session.forget(event.pattern_match[1])
+    await event.respond("Forgotten." if was_known else "Unknown entity.")
 
 
 def make_client(session: RustStringSession) -> TelegramClient:
@@ -46,6 +47,7 @@ async def login() -> None:
 async def main(string: str) -> None:
     client = make_client(RustStringSession(string, entity_file="userbot-entities"))
     client.add_event_handler(reply_with_id, events.NewMessage(outgoing=True, pattern=r"\.id (.+)"))
+    client.add_event_handler(forget, events.NewMessage(outgoing=True, pattern=r"\.forget (.+)"))
     await client.connect()
     me = await client.get_me()
     if me is None:

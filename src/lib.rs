@@ -12,6 +12,7 @@ mod error;
 mod flush;
 mod fork_hooks;
 mod guard;
+mod known;
 mod log;
 mod lookup;
 mod make;

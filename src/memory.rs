@@ -14,10 +14,10 @@ use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 use crate::guard::{detached, guarded, interruptible, is_in_event_loop};
 use crate::lookup::{Lookup, Meaning, meaning, whole_text};
 use crate::read::{self, Reader, Row};
-use crate::scan::{EntityScan, kind_named, rows};
+use crate::scan::{EntityScan, rows, wanted_kind};
 use crate::telethon::Telethon;
 use crate::value::Truth;
-use crate::{add, flush, make};
+use crate::{add, flush, known, make};
 use session_core::entity::candidates;
 use session_core::entity_table::{EntityBatch, IdAndAccessHash, TextField};
 use session_core::fork;
@@ -43,7 +43,7 @@ pub(crate) struct MemoryCore {
 }
 
 /// An ID and an access hash as Python objects: an override may return any object as a hash.
-type Found<'py> = (i64, Bound<'py, PyAny>);
+pub(crate) type Found<'py> = (i64, Bound<'py, PyAny>);
 
 impl MemoryCore {
     pub(crate) fn new(class: &Bound<'_, PyType>) -> PyResult<Self> {
@@ -61,6 +61,11 @@ impl MemoryCore {
 
     pub(crate) fn session(&self) -> &Arc<Session> {
         self.session.get_or_init(Session::in_memory)
+    }
+
+    /// Returns `true` if the class leaves finding rows to Rust.
+    pub(crate) fn finds_rows(&self) -> bool {
+        self.finds_rows
     }
 
     /// Replaces the session in memory by a stored one. Returns it if the session is in use already.
@@ -102,7 +107,7 @@ impl MemoryCore {
     /// Converts an ID, if it is one. Telethon accepts a float for the integer that it equals, and a
     /// session file accepts digits. IDs beyond 64 bits raise `OverflowError` in a session
     /// file and match nothing elsewhere.
-    fn id_of(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
+    pub(crate) fn id_of(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
         let has_column_types = self.session().has_column_types();
         if let Ok(float) = id.cast::<PyFloat>() {
             let whole = float.call_method0("is_integer")?.is_truthy()?;
@@ -232,7 +237,10 @@ impl Wait {
 }
 
 /// Calls the class's own `get_entity_rows_by_...`.
-fn find_by_override<'py>(slf: &Bound<'py, MemoryCore>, lookup: &Lookup<'_, 'py>) -> PyResult<Option<Found<'py>>> {
+pub(crate) fn find_by_override<'py>(
+    slf: &Bound<'py, MemoryCore>,
+    lookup: &Lookup<'_, 'py>,
+) -> PyResult<Option<Found<'py>>> {
     let py = slf.py();
     let row = match lookup {
         Lookup::Phone(phone) => slf.call_method1(intern!(py, "get_entity_rows_by_phone"), (phone,)),
@@ -367,12 +375,48 @@ impl MemoryCore {
     /// Returns an iterator over the entities, of one kind or of all, as rows of a class.
     #[pyo3(signature = (kind, row, /))]
     fn _scan(&self, kind: Option<&str>, row: Py<PyAny>) -> PyResult<EntityScan> {
-        let kind = kind.map(|name| {
-            kind_named(name).ok_or_else(|| {
-                PyValueError::new_err(format!("the kind of an entity is 'user', 'chat' or 'channel', not '{name}'"))
-            })
-        });
-        Ok(EntityScan::new(self.session().clone(), kind.transpose()?, row))
+        Ok(EntityScan::new(self.session().clone(), wanted_kind(kind)?, row))
+    }
+
+    /// Returns what is known of the entity that a key means, as a row of a class; `None` if it is
+    /// not known. Raises `Unanswered` in an event loop if the store has to be waited for.
+    #[pyo3(signature = (key, class, /))]
+    fn _find_entity<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        class: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        known::find(slf, key)?.map(|known| known.to_python(class)).transpose()
+    }
+
+    /// Forgets the entity that a key means. Returns `True` if it was known. Raises `Unanswered` in
+    /// an event loop if the store has to be waited for.
+    #[pyo3(signature = (key, /))]
+    fn _forget<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<bool> {
+        let Some(known) = known::find(slf, key)? else { return Ok(false) };
+        let (id, session) = (known.id(), slf.get().session());
+        detached(slf.py(), || session.forget(id))
+    }
+
+    /// Forgets all entities that were last seen before a date. Returns how many.
+    #[pyo3(signature = (before, /))]
+    fn _forget_older_than(&self, py: Python<'_>, before: u32) -> PyResult<usize> {
+        let session = self.session();
+        interruptible(py, |keep_waiting| session.forget_older_than(before, keep_waiting))
+    }
+
+    /// Counts the entities, of one kind or all, if that can be told at once.
+    #[pyo3(signature = (kind, /))]
+    fn _try_count(&self, kind: Option<&str>) -> PyResult<Option<usize>> {
+        let (kind, session) = (wanted_kind(kind)?, self.session());
+        guarded(|| session.try_count(kind))
+    }
+
+    /// Counts the entities, of one kind or all.
+    #[pyo3(signature = (kind, /))]
+    fn _count(&self, py: Python<'_>, kind: Option<&str>) -> PyResult<usize> {
+        let (kind, session) = (wanted_kind(kind)?, self.session());
+        interruptible(py, |keep_waiting| session.count(kind, session.timeout(), keep_waiting))
     }
 
     /// Adds typed rows: all of them or, if an error is raised, none.

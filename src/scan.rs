@@ -4,7 +4,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pyo3::exceptions::PyRuntimeError;
+use py_once::intern;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
@@ -14,7 +15,7 @@ use session_core::entity_table::{BatchEntity, EntityBatch};
 use session_core::session::{self, Session};
 
 /// The ID under which the client keeps its own ID. It is not an entity.
-const SELF: i64 = 0;
+pub(crate) const SELF: i64 = 0;
 
 /// An iterator over a session's entities. `RustMemorySession.entities` returns it; see its
 /// documentation.
@@ -52,6 +53,10 @@ impl EntityScan {
         result
     }
 
+    fn is_wanted(&self, entity: &BatchEntity<'_>) -> bool {
+        entity.id != SELF && self.kind.is_none_or(|wanted| wanted == unmark(entity.id).1)
+    }
+
     /// Reads the next batch. Returns `false` at the end.
     fn read(&self, py: Python<'_>, progress: &mut Progress) -> PyResult<bool> {
         if !progress.is_done {
@@ -75,21 +80,39 @@ impl EntityScan {
         self.with_progress(|progress| {
             loop {
                 while let Some(entity) = progress.batch.get(progress.given) {
-                    let (id, kind) = unmark(entity.id);
-                    if entity.id == SELF || self.kind.is_some_and(|wanted| wanted != kind) {
+                    if !self.is_wanted(&entity) {
                         progress.given += 1;
                         continue;
                     }
-                    let [_, phone, name] = texts(&entity);
-                    let username = entity.main_username().map(String::from_utf8_lossy);
-                    let seen = Some(entity.seen).filter(|seen| *seen != 0);
-                    let values = (id, name_of(py, kind), entity.access_hash, username, phone, name, seen);
-                    let row = self.class.bind(py).call1(values)?;
+                    let row = typed_row(self.class.bind(py), &entity)?;
                     progress.given += 1;
                     return Ok(Some(row));
                 }
                 if !self.read(py, progress)? {
                     return Ok(None);
+                }
+            }
+        })
+    }
+
+    fn __aiter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        py.import(intern!(py, "telethon_session_rust.entity"))?.call_method1(intern!(py, "_iterate"), (slf,))
+    }
+
+    /// Returns the next entities, a few hundred at most; none at the end.
+    fn _typed_slice<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        self.with_progress(|progress| {
+            loop {
+                let mut rows = Vec::new();
+                while let Some(entity) = progress.batch.get(progress.given) {
+                    if self.is_wanted(&entity) {
+                        rows.push(typed_row(self.class.bind(py), &entity)?);
+                    }
+                    progress.given += 1;
+                }
+                if !rows.is_empty() || !self.read(py, progress)? {
+                    return Ok(rows);
                 }
             }
         })
@@ -126,6 +149,15 @@ pub(crate) fn rows<'py>(py: Python<'py>, batch: &EntityBatch) -> PyResult<Vec<Bo
         .collect()
 }
 
+/// Returns an entity as a row of a class that takes the values of `Entity`.
+pub(crate) fn typed_row<'py>(class: &Bound<'py, PyAny>, entity: &BatchEntity<'_>) -> PyResult<Bound<'py, PyAny>> {
+    let (id, kind) = unmark(entity.id);
+    let [_, phone, name] = texts(entity);
+    let username = entity.main_username().map(String::from_utf8_lossy);
+    let seen = Some(entity.seen).filter(|seen| *seen != 0);
+    class.call1((id, name_of(class.py(), kind), entity.access_hash, username, phone, name, seen))
+}
+
 fn dated_row<'py>(py: Python<'py>, entity: &BatchEntity<'_>) -> PyResult<Bound<'py, PyTuple>> {
     let [username, phone, name] = texts(entity);
     if !entity.has_aliases() {
@@ -139,11 +171,11 @@ fn texts<'a>(entity: &BatchEntity<'a>) -> [Option<std::borrow::Cow<'a, str>>; 3]
     entity.texts().map(|text| text.map(String::from_utf8_lossy))
 }
 
-fn name_of(py: Python<'_>, kind: PeerKind) -> &Bound<'_, PyString> {
+pub(crate) fn name_of(py: Python<'_>, kind: PeerKind) -> &Bound<'_, PyString> {
     match kind {
-        PeerKind::User => py_once::intern!(py, "user"),
-        PeerKind::Chat => py_once::intern!(py, "chat"),
-        PeerKind::Channel => py_once::intern!(py, "channel"),
+        PeerKind::User => intern!(py, "user"),
+        PeerKind::Chat => intern!(py, "chat"),
+        PeerKind::Channel => intern!(py, "channel"),
     }
 }
 
@@ -155,4 +187,10 @@ pub(crate) fn kind_named(name: &str) -> Option<PeerKind> {
         "channel" => Some(PeerKind::Channel),
         _ => None,
     }
+}
+
+/// Returns the kind that a caller asks for; `None` for all.
+pub(crate) fn wanted_kind(kind: Option<&str>) -> PyResult<Option<PeerKind>> {
+    let unknown = |name| format!("the kind of an entity is 'user', 'chat' or 'channel', not '{name}'");
+    kind.map(|name| kind_named(name).ok_or_else(|| PyValueError::new_err(unknown(name)))).transpose()
 }

@@ -19,6 +19,8 @@ pub(crate) struct Telethon {
     pub(crate) input_peer_chat: Py<PyType>,
     pub(crate) input_peer_channel: Py<PyType>,
     pub(crate) input_user: Py<PyType>,
+    /// What stands for the account's own user.
+    selves: [Py<PyType>; 2],
     pub(crate) input_channel: Py<PyType>,
     pub(crate) input_document: Py<PyType>,
     /// The two kinds of updates that hold entities, as `users` and `chats` only.
@@ -62,6 +64,7 @@ impl Telethon {
             input_peer_chat: class("InputPeerChat")?,
             input_peer_channel: class("InputPeerChannel")?,
             input_user: class("InputUser")?,
+            selves: [class("InputPeerSelf")?, class("InputUserSelf")?],
             input_channel: class("InputChannel")?,
             input_document: class("InputDocument")?,
             updates: [class("Updates")?, class("UpdatesCombined")?],
@@ -91,6 +94,12 @@ impl Telethon {
     /// Asking one for the two attributes it lacks costs as much as reading two entities.
     pub(crate) fn is_updates(&self, object: &Bound<'_, PyAny>) -> bool {
         self.updates.iter().any(|class| Self::is_exactly(object, class))
+    }
+
+    /// Returns `true` if the object stands for the account's own user.
+    pub(crate) fn is_self(&self, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let [peer, user] = &self.selves;
+        Ok(object.is_instance(peer.bind(object.py()))? || object.is_instance(user.bind(object.py()))?)
     }
 
     /// Returns `true` if the object is of exactly this class.

@@ -1,6 +1,6 @@
 """The extension. The classes of the package are made of what is here; use those."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, final
 from typing_extensions import Self, disjoint_base
 
 from ._encryption import EncryptionKey
+from .entity import Entity
 
 __all__ = [
     "EntityFileCore",
@@ -118,6 +119,32 @@ class MemoryCore:
     def _scan(self, kind: str | None, row: Any, /) -> EntityScan:
         """Returns an iterator over the entities, of one kind or of all, as rows of the class `row`."""
 
+    def _find_entity(self, key: Any, row: Any, /) -> Any:
+        """Returns what is known of the entity that a key means, as a row of the class `row`; `None`
+        if it is not known.
+
+        Raises:
+            Unanswered: In an event loop, if the store has to be waited for.
+        """
+
+    def _forget(self, key: Any, /) -> bool:
+        """Forgets the entity that a key means. Returns `True` if it was known.
+
+        Raises:
+            Unanswered: In an event loop, if the store has to be waited for.
+        """
+
+    def _forget_older_than(self, before: int, /) -> int:
+        """Forgets all entities that were last seen before a date, in seconds since 1970. Returns how
+        many.
+        """
+
+    def _try_count(self, kind: str | None, /) -> int | None:
+        """Returns the number of entities, of one kind or of all; `None` if the store has to count."""
+
+    def _count(self, kind: str | None, /) -> int:
+        """Returns the number of entities, of one kind or of all."""
+
     def _add(self, rows: Iterable[Any], /) -> None:
         """Adds typed rows: all of them or, if an error is raised, none."""
 
@@ -159,10 +186,14 @@ class MemoryCore:
 
 @final
 class EntityScan:
-    """An iterator over a session's entities."""
+    """An iterator over a session's entities. It can be used by `for` and by `async for`."""
 
     def __iter__(self) -> Self: ...
-    def __next__(self) -> Any: ...
+    def __next__(self) -> Entity: ...
+    def __aiter__(self) -> AsyncIterator[Entity]: ...
+    def _typed_slice(self) -> list[Entity]:
+        """Returns the next entities, a few hundred at most; an empty list at the end."""
+
     def _slice(self) -> list[tuple[Any, ...]]:
         """Returns the next rows, each with the date when it was seen, or 0; an empty list at the
         end. A row of an entity with aliases has a tuple of them, too.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from .errors import SessionLockedError, SessionUnavailableError
+
 if TYPE_CHECKING:
+    from ._core import EntityScan
+
     _Kind = Literal["user", "chat", "channel"]
 
 # Added to a channel's ID before it is negated.
@@ -56,3 +61,18 @@ class Entity(NamedTuple):
         if marked_id >= -_CHANNEL_MARK:
             return cls(-marked_id, "chat", *rest)
         return cls(-_CHANNEL_MARK - marked_id, "channel", *rest)
+
+
+async def _iterate(scan: EntityScan) -> AsyncIterator[Entity]:
+    """Yields what an iterator yields, and lets the event loop run in between."""
+    while True:
+        try:
+            entities = scan._typed_slice()
+        except (SessionLockedError, SessionUnavailableError):
+            # In a thread the store is waited for.
+            entities = await asyncio.to_thread(scan._typed_slice)
+        if not entities:
+            return
+        for entity in entities:
+            yield entity
+        await asyncio.sleep(0)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
 from abc import ABCMeta
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from telethon.sessions import MemorySession, Session
 from telethon.sessions.memory import _SentFileType
 from telethon.tl.types import InputDocument, InputPhoto
 
-from ._core import MemoryCore
+from ._core import EntityScan, MemoryCore, Unanswered
 from ._rows import EntityRow, EntityRows, rows_of
 from .entity import Entity
 
 if TYPE_CHECKING:
     from .entity import _Kind
+
+_DAY = 24 * 60 * 60
+# The latest date that a session keeps.
+_LATEST = 2**32 - 1
 
 # The key under which `__getstate__` keeps the entities, which are not in the attributes.
 _ROWS = "_rows"
@@ -191,13 +198,16 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         found = self._files.get((md5_digest, file_size, _SentFileType.from_type(cls)))
         return None if found is None else cls(*found)
 
-    def entities(self, kind: _Kind | None = None) -> Iterator[Entity]:
+    def entities(self, kind: _Kind | None = None) -> EntityScan:
         """Returns an iterator over all entities, or over those of one kind, in no particular order.
 
         It reads a few hundred at a time, so it can be paused and resumed, and a session of any size
         does not block the event loop. An entity that the session knows from the first step to the
-        last is yielded exactly once; one that is added or removed meanwhile, at most once. Each is
-        yielded as it is when it is read.
+        last is yielded exactly once; one that is added or forgotten meanwhile, at most once. Each
+        is yielded as it is when it is read.
+
+        `async for` lets the event loop run after each few hundred, and waits for a store that is
+        still being loaded.
 
         All entities of a file are yielded, also while they are still being loaded. The user with
         the ID 0, under which the client keeps its own ID, is left out. Override this if your own
@@ -210,14 +220,123 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
             ValueError: `kind` is something else.
             SessionLockedError: Raised by the iterator if the session has not been loaded yet and
                 another program holds it. The iterator can be resumed.
+            SessionUnavailableError: Raised by the iterator if the session has not been loaded yet
+                from a server. The iterator can be resumed.
         """
         return self._scan(kind, Entity)
+
+    # The types of these results depend on whether an event loop runs, as those of Telethon's own
+    # methods that `telethon.sync` replaces.
+    def count_entities(self, kind: _Kind | None = None) -> Any:
+        """Returns how many entities `entities()` yields.
+
+        It is known at once if all entities are in memory. Otherwise the store counts them, without
+        loading them.
+
+        Args:
+            kind: `"user"`, `"chat"` or `"channel"`; all kinds if `None`.
+
+        Returns:
+            The number. In a running event loop an awaitable for it, if the store has to count.
+
+        Raises:
+            ValueError: `kind` is something else.
+            SessionLockedError: The store has to count, and another program holds it.
+            SessionUnavailableError: The store has to count, and cannot be reached.
+        """
+        if not _is_in_event_loop():
+            return self._count(kind)
+        count = self._try_count(kind)
+        return asyncio.to_thread(self._count, kind) if count is None else count
+
+    def find_entity(self, key: Any) -> Any:
+        """Returns what the session knows of an entity.
+
+        What another process has forgotten is not known here either.
+
+        Args:
+            key: What `get_input_entity` takes: an ID, marked or not, a phone number, a username, a
+                link, a display name, a peer, an input peer or an entity; or an `Entity`. `"me"`,
+                `"self"`, 0 and `InputPeerSelf` are the account itself.
+
+        Returns:
+            The `Entity`, or `None` if it is not known, or if `key` is not a key. In a running event
+            loop an awaitable for it, if the store does not answer within 8 ms.
+
+        Raises:
+            SessionLockedError: Not all entities are in memory yet, and another program holds the
+                store.
+            SessionUnavailableError: Not all entities are in memory yet, and the store cannot be
+                reached.
+        """
+        try:
+            return self._find_entity(key, Entity)
+        except Unanswered:
+            return asyncio.to_thread(self._find_entity, key, Entity)
+
+    def forget(self, key: Any) -> Any:
+        """Forgets an entity: in memory at once, and in the store about a second later, or when
+        `save()` outside a running event loop, `flush()` or `close()` returns.
+
+        Whatever was read before does not bring it back. It is known again when Telegram sends it
+        again. Update states and sent files stay. Override this if your own storage keeps its
+        entities elsewhere.
+
+        Args:
+            key: What `find_entity` takes. Of several entities with a name, the one that
+                `find_entity` returns is forgotten.
+
+        Returns:
+            `True` if it was known. In a running event loop an awaitable for that, if the store does
+            not answer within 8 ms.
+
+        Raises:
+            SessionLockedError: As `find_entity`; nothing is forgotten.
+            SessionUnavailableError: As `find_entity`; nothing is forgotten.
+        """
+        try:
+            return self._forget(key)
+        except Unanswered:
+            return asyncio.to_thread(self._forget, key)
+
+    def forget_older_than(self, days: float) -> Any:
+        """Forgets all entities whose `last_seen` is longer ago than some days. Those without a
+        `last_seen` stay, because their age is not known, and so does the client's own ID.
+
+        Takes some milliseconds at a time, and lets others use the session in between. Waits until
+        all entities are in memory. An entity that another process has seen since stays in the
+        store.
+
+        Args:
+            days: How many days of 24 hours, not negative; a fraction is allowed.
+
+        Returns:
+            How many entities were forgotten. In a running event loop an awaitable for that: `await
+            session.forget_older_than(365)`.
+
+        Raises:
+            TypeError: `days` is not a number.
+            ValueError: `days` is negative or not finite.
+            SessionLockedError: Not all entities are in memory yet, and another program holds the
+                store; nothing is forgotten.
+            SessionUnavailableError: Not all entities are in memory yet, and the store cannot be
+                reached; nothing is forgotten.
+        """
+        if isinstance(days, bool) or not isinstance(days, (int, float)):
+            raise TypeError(f"days must be a number, not {type(days).__name__}")
+        if not 0 <= days < math.inf:
+            raise ValueError(f"days must not be negative, and must be finite: {days}")
+        before = min(max(int(time.time() - days * _DAY), 0), _LATEST)
+        if _is_in_event_loop():
+            return asyncio.to_thread(self._forget_older_than, before)
+        return self._forget_older_than(before)
 
     def add_entities(self, rows: Iterable[Entity | tuple[Any, ...]]) -> None:
         """Adds entities. All of them are added or, if an error is raised, none.
 
         A known entity is overwritten, unless it was seen later than `last_seen`. Without
-        `last_seen`, it counts as seen now. `save_entities` has no effect.
+        `last_seen`, it counts as seen now. `save_entities` has no effect. In an event loop, add
+        many in a thread: `await asyncio.to_thread(session.add_entities, rows)`.
 
         Args:
             rows: What `entities()` of another session yields, or tuples of the first fields of
@@ -265,6 +384,10 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
             self._attributes()["_entities"] = rows
         elif not (isinstance(rows, EntityRows) and rows._owner() is self):
             self._replace_rows(rows)
+
+
+def _is_in_event_loop() -> bool:
+    return asyncio._get_running_loop() is not None
 
 
 def _has_none_overridden(cls: type, names: Iterable[str]) -> bool:

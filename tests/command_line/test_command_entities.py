@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from telethon.tl import types
 from support.cli import call, changed, filled, rename_entity, rows_of, unchanged
 from support.real_files import FILES, telethon_can_open, version_of
 from support.reference import ReferenceSQLiteSession
+from telethon_session_rust import Entity, RustSQLiteSession
 
 
 def found(*conditions: object) -> list[int]:
     """Returns the marked IDs. Without a match the exit code is 1."""
     result = call("entities", "anna", "--json", *conditions)
-    ids = [one["id"] for one in result.json]
+    ids = [one["marked_id"] for one in result.json]
     assert result.code == (0 if ids else 1)
     assert ids or "no matching entity" in result.error
     return ids
@@ -108,14 +110,30 @@ def test_the_table() -> None:
 def test_the_json() -> None:
     path = filled()
     listed = call("entities", "anna", "--json").json
-    ids, hashes, usernames, phones, names, dates = zip(*rows_of(path), strict=True)
-    keys = ("id", "access_hash", "username", "phone", "name", "date")
+    ids, hashes, usernames, numbers, names, dates = zip(*rows_of(path), strict=True)
+    phones = [number and str(number) for number in numbers]
+    keys = ("marked_id", "access_hash", "username", "phone", "name", "last_seen")
     assert [tuple(one[key] for key in keys) for one in listed] == list(
         zip(ids, hashes, usernames, phones, names, dates, strict=True)
     )
-    kinds = {types.PeerUser: "user", types.PeerChat: "group", types.PeerChannel: "channel"}
+    kinds = {types.PeerUser: "user", types.PeerChat: "chat", types.PeerChannel: "channel"}
     assert [one["kind"] for one in listed] == ["account" if id == 0 else kinds[utils.resolve_id(id)[1]] for id in ids]
-    assert set(listed[0]) == {*keys, "kind"}
+    assert [one["id"] for one in listed] == [utils.resolve_id(id)[0] for id in ids]
+    assert [*listed[0]] == [*Entity._fields, "marked_id"]
+    session = RustSQLiteSession("anna")
+    known = [Entity(**{field: one[field] for field in Entity._fields}) for one in listed if one["id"]]
+    assert sorted(known) == sorted(session.entities())
+    session.close()
+
+
+@pytest.mark.parametrize("kind", ["user", "chat", "channel"])
+def test_a_kind(kind: Any) -> None:
+    path = filled()
+    with closing(RustSQLiteSession("anna")) as session:
+        expected = sorted(entity.marked_id for entity in session.entities(kind))
+        assert len(expected) == session.count_entities(kind)
+    with unchanged(path):
+        assert found("--kind", kind) == expected
 
 
 def test_a_limit() -> None:
@@ -129,7 +147,7 @@ def test_a_limit() -> None:
 
 def test_more_entities_than_a_batch() -> None:
     path = filled(count=12_000)
-    assert [one["id"] for one in call("entities", "anna", "--json").json] == [row[0] for row in rows_of(path)]
+    assert [one["marked_id"] for one in call("entities", "anna", "--json").json] == [row[0] for row in rows_of(path)]
 
 
 def test_a_file_without_entities_is_not_an_error() -> None:

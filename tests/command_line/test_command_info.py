@@ -29,7 +29,7 @@ def counted(rows: list[tuple[Any, ...]]) -> dict[str, int]:
         f"with_{what}": sum(row[at] is not None for row in rows)
         for what, at in zip(["username", "phone", "name"], range(2, 5), strict=True)
     }
-    peers = {"users": types.PeerUser, "groups": types.PeerChat, "channels": types.PeerChannel}
+    peers = {"users": types.PeerUser, "chats": types.PeerChat, "channels": types.PeerChannel}
     return {"entities": len(rows), **{what: kinds.count(kind) for what, kind in peers.items()}, **named}
 
 

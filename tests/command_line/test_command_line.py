@@ -139,7 +139,7 @@ def test_a_terminal_shows_progress_and_a_limited_table() -> None:
     progress, _, table = shown.partition("last seen")
     assert "reading" in progress and "\x1b[1m" in progress
     # On a narrow terminal a row may take several lines.
-    kinds = ("account", "user", "group", "channel")
+    kinds = ("account", "user", "chat", "channel")
     assert sum(map(table.count, kinds)) >= 1000
     assert "only the first 1,000 entities are listed; --limit 0 lists all" in " ".join(table.split())
     assert "only the first" not in run_on_terminal("entities", "anna", "--limit", "0")

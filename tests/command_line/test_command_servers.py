@@ -189,7 +189,7 @@ def test_the_newer_entity_wins(location: str) -> None:
     session.add_entities([(1, "user", 1, None, None, "newer", 2**32 - 1), (2, "user", 1, None, None, "older", 1)])
     session.close()
     assert call("copy", "anna", location).code == 0
-    found = {one["id"]: one["name"] for one in call("entities", location, "--json").json}
+    found = {one["marked_id"]: one["name"] for one in call("entities", location, "--json").json}
     assert found[1] == "newer" and found[2] != "older"
 
 

@@ -41,7 +41,7 @@ def test_entities_finds_each_and_lists_the_main_one() -> None:
     create()
     for username, id in {"anna": 1, "Annie": 1, "https://t.me/bob": 2, "@bobby": 2}.items():
         (found,) = call("entities", "anna", "--username", username, "--json").json
-        assert found["id"] == id
+        assert found["marked_id"] == id
     first, second = call("entities", "anna", "--json").json
     assert (first["username"], first["usernames"]) == ("anna", ["anna", "annie"])
     assert (second["username"], second["usernames"]) == ("bob", ["bob", "bobby"])

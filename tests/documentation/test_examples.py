@@ -51,6 +51,8 @@ async def test_userbot(
             await program.says("Bob is connected")
             await ask(other_device, "ada_lovelace", ".id Ada", str(ada.id))
             await ask(other_device, "ada_lovelace", ".id unknown", "Unknown entity.")
+            await ask(other_device, "ada_lovelace", ".forget unknown", "Unknown entity.")
+            await ask(other_device, "ada_lovelace", ".forget Bob", "Forgotten.")
             assert await program.end(signal_number) == (0, "")
     assert signed_in(telegram, account) == 2
     (path,) = folder.glob("userbot-entities*")

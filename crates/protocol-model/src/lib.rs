@@ -17,9 +17,11 @@
 //! that takes its next step late. A message that its sender has given up may still arrive.
 //!
 //! # What is left out
-//! A write has one entity and one login, and is carried out as a whole. A store that writes row by
-//! row, and what a server loses in a failover, are not modelled.
+//! A write has one entity and one login, and is carried out as a whole. What sessions read, and how
+//! they forget entities, has a model of its own: [`forgetting`]. A store that writes row by row,
+//! and what a server loses in a failover, are not modelled.
 
+pub mod forgetting;
 pub mod guards;
 pub mod history;
 pub mod model;

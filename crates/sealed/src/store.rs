@@ -1,12 +1,13 @@
 //! An open store that holds sealed keys.
 
 use std::fmt::{self, Debug};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::store::{
-    Base, ChangeSource, Changes, FileKey, Kind, Lookup, Place, Query, Result, Revision, ScanBatch, SentFile, Snapshot,
-    Store, Waker, Written,
+    Base, ChangeSource, Changes, Counted, FileKey, Kind, Lookup, Place, Query, Result, Revision, ScanBatch, SentFile,
+    Snapshot, Store, Waker, Written,
 };
 
 use crate::backend::Shared;
@@ -46,6 +47,10 @@ impl Store for SealedStore {
         self.inner.scan(after, limit)
     }
 
+    fn count(&mut self, ids: RangeInclusive<i64>, limit: usize, timeout: Duration) -> Result<Counted> {
+        self.inner.count(ids, limit, timeout)
+    }
+
     fn open_reader(&mut self) -> Option<Box<dyn Store>> {
         // Entities are not sealed.
         self.inner.open_reader()
@@ -63,6 +68,10 @@ impl Store for SealedStore {
 
     fn revision(&mut self) -> Result<Revision> {
         self.inner.revision()
+    }
+
+    fn fresh_revision(&mut self, timeout: Duration) -> Result<Revision> {
+        self.inner.fresh_revision(timeout)
     }
 
     fn is_at(&mut self, revision: Revision) -> bool {

@@ -7,7 +7,7 @@ pub const CHANNEL_MARK: i64 = 1_000_000_000_000;
 const LARGEST_BARE_ID: i64 = 9_999_999_999;
 
 /// The three kinds of peers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PeerKind {
     /// A person or a bot: the marked ID is the ID.
     User,

@@ -300,6 +300,88 @@ fn run_reopening_while_loading() {
     assert_eq!(find(&session, 1), Some(77));
 }
 
+/// Forgets entities while others are read, received and written.
+fn run_forgetting(store: FakeBackend, faults: Faults) {
+    const STORED: i64 = 8;
+    drop(open(&store, Faults::None));
+    (1..=STORED).for_each(|id| store_elsewhere(&store, id));
+    let session = open(&store, faults);
+    let mut threads = Vec::new();
+    let forgetting = Arc::clone(&session);
+    threads.push(thread::spawn(move || {
+        for id in [2, 7] {
+            let _ = forgetting.forget(id);
+            for _ in 0..3 {
+                assert_eq!(find(&forgetting, id), None, "it was forgotten");
+                thread::yield_now();
+            }
+        }
+        // It was received after it had been forgotten.
+        let _ = forgetting.forget(5);
+        receive(&forgetting, 5 - IDS + 1, 500);
+        assert_eq!(find(&forgetting, 5), Some(500));
+    }));
+    let looking = Arc::clone(&session);
+    threads.push(thread::spawn(move || (0..3).for_each(|_| find_nobody(&looking))));
+    let saving = Arc::clone(&session);
+    threads.push(thread::spawn(move || {
+        for round in 1..=ROUNDS {
+            receive(&saving, 100, round);
+            retry(|| saving.save(true, &mut || true));
+        }
+    }));
+    // The writer thread.
+    for _ in 0..30 {
+        session.run_once();
+        thread::yield_now();
+    }
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert!([2, 7].into_iter().all(|id| find(&session, id).is_none()));
+    retry(|| session.close(Duration::ZERO, &mut || true));
+    let stored: Vec<i64> = store.access_hashes().into_keys().collect();
+    assert_eq!(stored, [1, 3, 4, 5, 6, 8, 100, 101, 102]);
+    assert_eq!(store.access_hashes()[&5], 500);
+}
+
+/// A session whose program shares the store with one that forgets.
+fn run_beside_one_that_forgets() {
+    let store = FakeBackend::default().unlocking_late();
+    let (one, other) = (open(&store, Faults::None), open(&store, Faults::None));
+    receive(&one, 1, 1);
+    one.save(true, &mut || true).unwrap();
+    let mut threads = Vec::new();
+    let knowing = Arc::clone(&other);
+    threads.push(thread::spawn(move || {
+        for round in 1..=ROUNDS {
+            receive(&knowing, 100, round);
+            find_nobody(&knowing);
+            knowing.run_once();
+        }
+    }));
+    threads.push(thread::spawn(move || {
+        assert!(one.forget(2));
+        retry(|| one.save(true, &mut || true));
+    }));
+    for _ in 0..10 {
+        other.run_once();
+        thread::yield_now();
+    }
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert!(other.known(2, true, &mut || true).is_empty(), "the other one had forgotten it");
+    find_nobody(&other);
+    while !other.is_loaded() {
+        other.run_once();
+    }
+    assert_eq!(find(&other, 2), None);
+    retry(|| other.close(Duration::ZERO, &mut || true));
+    let expected = [1, 3].into_iter().chain(100..100 + IDS).collect::<Vec<_>>();
+    assert_eq!(store.access_hashes().into_keys().collect::<Vec<_>>(), expected);
+}
+
 fn count() -> usize {
     std::env::var("SCHEDULES").map_or(2000, |count| count.parse().unwrap())
 }
@@ -384,4 +466,27 @@ fn a_username_belongs_to_the_entity_seen_with_it_last_if_writes_are_posted() {
 #[test]
 fn loading_begins_again_when_the_store_is_reopened() {
     schedules(RandomScheduler::new(1), FailurePersistence::Print, run_reopening_while_loading);
+}
+
+#[test]
+fn what_was_forgotten_does_not_come_back() {
+    let run = || run_forgetting(FakeBackend::default().unlocking_late(), Faults::Fails);
+    schedules(RandomScheduler::new(count()), FailurePersistence::Print, run);
+}
+
+#[test]
+fn what_was_forgotten_does_not_come_back_if_threads_seldom_switch() {
+    let run = || run_forgetting(FakeBackend::default().unlocking_late(), Faults::None);
+    schedules(PctScheduler::new(3, count()), FailurePersistence::Print, run);
+}
+
+#[test]
+fn what_was_forgotten_does_not_come_back_if_writes_are_posted() {
+    let run = || run_forgetting(FakeBackend::default().posting(), Faults::Fails);
+    schedules(RandomScheduler::new(count()), FailurePersistence::Print, run);
+}
+
+#[test]
+fn others_forget_too() {
+    schedules(RandomScheduler::new(count()), FailurePersistence::Print, run_beside_one_that_forgets);
 }

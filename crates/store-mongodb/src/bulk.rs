@@ -65,6 +65,8 @@ pub(crate) enum Change {
     Merge {
         /// The fields.
         fields: RawDocumentBuf,
+        /// The name of a field that it loses.
+        absent: Option<&'static CStr>,
     },
     /// Likewise, unless it was seen after this date.
     MergeUnlessNewer {
@@ -80,14 +82,29 @@ pub(crate) enum Change {
     },
 }
 
+/// Which row a statement changes, and on which condition.
+pub(crate) struct Target<'a> {
+    pub(crate) id: &'a RawDocumentBuf,
+    /// Before which date it must have been.
+    pub(crate) before: Option<i64>,
+    /// Whether it is inserted if there is none.
+    pub(crate) may_insert: bool,
+}
+
 /// Returns one statement of an `update` command.
 ///
 /// With a guard, a row that a later attempt has written does not match, and the server refuses to
 /// insert another one with its `_id`. If time is limited, it is a pipeline that the server refuses
 /// when the time is over: what it would have to put in the row's place then is not a document.
-pub(crate) fn statement(id: &RawDocumentBuf, change: Change, may_insert: bool, guard: Option<Guard>) -> RawDocumentBuf {
+pub(crate) fn statement(target: &Target<'_>, change: Change, guard: Option<Guard>) -> RawDocumentBuf {
+    let Target { id, before, may_insert } = *target;
     let mut query = RawDocumentBuf::new();
     query.append(cstr!("_id"), id);
+    if let Some(before) = before {
+        let mut later = RawDocumentBuf::new();
+        later.append(cstr!("$lt"), before);
+        query.append(cstr!("date"), later);
+    }
     if let Some(guard) = guard {
         guard.append_condition(&mut query);
     }
@@ -96,7 +113,7 @@ pub(crate) fn statement(id: &RawDocumentBuf, change: Change, may_insert: bool, g
             let mut not_newer = RawDocumentBuf::new();
             not_newer.append(cstr!("$lte"), i64::from(seen));
             query.append(cstr!("date"), not_newer);
-            Change::Merge { fields }
+            Change::Merge { fields, absent: None }
         }
         change => change,
     };
@@ -115,7 +132,14 @@ pub(crate) fn statement(id: &RawDocumentBuf, change: Change, may_insert: bool, g
 fn operators(change: Change, guard: Option<Guard>) -> RawDocumentBuf {
     let (mut fields, absent) = match change {
         Change::Replace { fields, absent } => (fields, absent),
-        Change::Merge { fields } | Change::MergeUnlessNewer { fields, .. } => (fields, RawDocumentBuf::new()),
+        Change::Merge { fields, absent: lost } => {
+            let mut absent = RawDocumentBuf::new();
+            if let Some(lost) = lost {
+                absent.append(lost, "");
+            }
+            (fields, absent)
+        }
+        Change::MergeUnlessNewer { fields, .. } => (fields, RawDocumentBuf::new()),
         Change::Remove { field } => {
             let mut absent = RawDocumentBuf::new();
             absent.append(field, "");
@@ -167,9 +191,14 @@ fn pipeline(id: &RawDocumentBuf, change: Change, guard: Guard, until: DateTime) 
             guard.append_to(&mut row);
             choice.push(one(cstr!("$literal"), row));
         }
-        Change::Merge { mut fields } | Change::MergeUnlessNewer { mut fields, .. } => {
+        Change::MergeUnlessNewer { mut fields, .. } => {
             guard.append_to(&mut fields);
             choice.push(merged(fields));
+        }
+        Change::Merge { mut fields, absent } => {
+            guard.append_to(&mut fields);
+            choice.push(merged(fields));
+            removed = absent;
         }
         Change::Remove { field } => {
             let mut fields = RawDocumentBuf::new();

@@ -7,7 +7,8 @@
 //! # Late attempts
 //! A command that was given up may arrive when a later one has been carried out. So each row tells
 //! its writer and its [attempt](store_net::Attempt), and an earlier attempt of that writer does not
-//! match it. A row that was deleted meanwhile tells nothing: a late command can write it again.
+//! match it; so does the row of an entity that was forgotten. The rows of a session that was
+//! deleted meanwhile tell nothing: a late command can write them again.
 //!
 //! # Leases
 //! A session's document cannot be read in the same step in which a row is written. So each row is
@@ -23,7 +24,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use mongodb::bson::DateTime;
+use mongodb::bson::{DateTime, doc};
 use session_core::store::Kind;
 use store_net::driver::{DriverError, Result};
 use store_net::{Commit, CommitError, Fence};
@@ -43,6 +44,12 @@ pub(crate) async fn commit(inner: &Inner, commits: &[Commit], fresh: &HashSet<us
     check_all(inner, commits, &mut guards, outcomes).await;
     for rows in Rows::ALL {
         write_rows(inner, commits, rows, fresh, &mut guards, outcomes).await;
+    }
+    let forgetting =
+        commits.iter().enumerate().filter(|(at, commit)| outcomes[*at].is_none() && commit.has_forgotten());
+    let counted = forgetting.map(|(at, commit)| async move { (at, count_forgetting(inner, commit).await) });
+    for (at, result) in futures_util::future::join_all(counted).await {
+        outcomes[at] = result.err();
     }
     let logins = commits
         .iter()
@@ -270,6 +277,13 @@ fn outcome(
             again
         }
     }
+}
+
+/// Counts a commit with forgotten entities, so that other processes notice.
+async fn count_forgetting(inner: &Inner, commit: &Commit) -> std::result::Result<(), CommitError> {
+    let counted =
+        inner.update_session(doc! { "_id": &*commit.session }, doc! { "$inc": { "forgettings": 1_i64 } }, false);
+    counted.await.map(drop).map_err(|failure| failure.into_error(WHAT).into())
 }
 
 /// Writes credentials if the server still has the expected key and no newer lease.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Debug};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -183,6 +184,7 @@ impl Inner {
             return Ok(loaded);
         }
         self.note_known([Arc::clone(session)]);
+        loaded.forgettings = document.as_ref().map_or(0, |document| login::forgettings(document));
         loaded.update_states = records::update_states(&self.update_states, session).await?;
         Ok(loaded)
     }
@@ -215,6 +217,14 @@ impl Driver for MongoDriver {
 
     async fn find(&self, session: &SessionName, query: &OwnedQuery) -> Result<EntityBatch> {
         entities::find(&self.inner.entities, session, query).await
+    }
+
+    async fn count(&self, session: &SessionName, ids: RangeInclusive<i64>) -> Result<usize> {
+        entities::count(&self.inner.entities, session, &ids).await
+    }
+
+    async fn forgettings(&self, session: &SessionName) -> Result<i64> {
+        Ok(self.inner.session(session).await?.map_or(0, |document| login::forgettings(&document)))
     }
 
     async fn scan(&self, session: &SessionName, pages: Pages) -> Result<()> {

@@ -1,16 +1,18 @@
 //! The collection of entities.
 
-use mongodb::bson::raw::cstr;
-use mongodb::bson::{Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc};
+use std::ops::RangeInclusive;
+
+use mongodb::bson::raw::{RawBson, cstr};
+use mongodb::bson::{DateTime, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::FindOptions;
 use mongodb::{Collection, Cursor};
 use session_core::entity_table::{BatchEntity, Dirty, EntityBatch, TextField};
 use store_net::driver::{OwnedQuery, Pages, Result};
 
 use crate::bson::{integer, text};
-use crate::bulk::{Change, Guard, statement};
+use crate::bulk::{Change, Guard, Target, statement};
 use crate::error::failed;
-use crate::layout::{row_id, rows_of};
+use crate::layout::{FORGOTTEN, row_id, rows_of};
 
 /// The most entities with one text that are returned.
 const MOST_FOUND: i64 = 100;
@@ -25,6 +27,7 @@ const LONGEST_ALIAS: usize = 1 << 10;
 pub(crate) fn update(session: &str, entity: &BatchEntity<'_>, guard: Option<Guard>) -> Option<RawDocumentBuf> {
     let id = row_id(session, entity.id);
     let mut fields = RawDocumentBuf::new();
+    let mut before = None;
     let (change, may_insert) = match entity.dirty {
         Dirty::Clean => return None,
         Dirty::Full => {
@@ -34,19 +37,27 @@ pub(crate) fn update(session: &str, entity: &BatchEntity<'_>, guard: Option<Guar
         Dirty::AccessHashAndDate => {
             fields.append(cstr!("hash"), entity.access_hash.unwrap_or_default());
             fields.append(cstr!("date"), i64::from(entity.seen));
-            (Change::Merge { fields }, true)
+            (Change::Merge { fields, absent: Some(FORGOTTEN) }, true)
         }
         Dirty::Date => {
             fields.append(cstr!("date"), i64::from(entity.seen));
-            (Change::Merge { fields }, false)
+            (Change::Merge { fields, absent: None }, false)
         }
         Dirty::LostUsername => (Change::Remove { field: cstr!("username") }, false),
         Dirty::LostAlias => {
             fields.append(cstr!("usernames"), aliases(entity));
             (Change::MergeUnlessNewer { fields, seen: entity.seen }, false)
         }
+        Dirty::Gone => {
+            before = entity.gone_before().map(i64::from);
+            fields.append(FORGOTTEN, DateTime::now());
+            let fields_of_a_row =
+                [cstr!("hash"), cstr!("username"), cstr!("phone"), cstr!("name"), cstr!("date"), cstr!("usernames")];
+            let absent = fields_of_a_row.into_iter().map(|name| (name, RawBson::from(""))).collect();
+            (Change::Replace { fields, absent }, before.is_none())
+        }
     };
-    Some(statement(&id, change, may_insert, guard))
+    Some(statement(&Target { id: &id, before, may_insert }, change, guard))
 }
 
 /// Returns a new entity as a document.
@@ -78,6 +89,7 @@ fn append_fields(document: &mut RawDocumentBuf, entity: &BatchEntity<'_>) -> Raw
     } else {
         absent.append(cstr!("usernames"), "");
     }
+    absent.append(FORGOTTEN, "");
     absent
 }
 
@@ -140,6 +152,24 @@ pub(crate) async fn find(
         push(&mut found, rows.current());
     }
     Ok(found)
+}
+
+/// Counts the entities whose marked IDs are in a range.
+///
+/// Both are counted in an index alone: the rows, and those of entities that were forgotten.
+pub(crate) async fn count(
+    entities: &Collection<RawDocumentBuf>,
+    session: &str,
+    ids: &RangeInclusive<i64>,
+) -> Result<usize> {
+    let bound = |id: i64| doc! { "s": session, "i": id };
+    let range = doc! { "_id": { "$gte": bound(*ids.start()), "$lte": bound(*ids.end()) } };
+    let mut forgotten = range.clone();
+    forgotten.insert("forgotten", doc! { "$exists": true });
+    let failed = |error| failed("entities cannot be counted", &error);
+    let rows = entities.count_documents(range).await.map_err(failed)?;
+    let forgotten = entities.count_documents(forgotten).await.map_err(failed)?;
+    Ok(usize::try_from(rows.saturating_sub(forgotten)).unwrap_or(usize::MAX))
 }
 
 /// Sends all entities of a session.

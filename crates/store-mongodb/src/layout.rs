@@ -2,8 +2,8 @@
 //!
 //! | collection | `_id` | fields |
 //! |---|---|---|
-//! | `{prefix}sessions` | name | `layout` 1, `dc_id`, `server_address`?, `port`?, `auth_key`, `takeout_id`?, `tmp_auth_key`?; `fence`, `lease` {`owner`, `until`}; `writes`; `adopted`?; `deleting`? |
-//! | `{prefix}entities` | {`s` name, `i` marked ID} | `hash`, `username`?, `phone`?, `name`?, `date`, `usernames`? |
+//! | `{prefix}sessions` | name | `layout` 1, `dc_id`, `server_address`?, `port`?, `auth_key`, `takeout_id`?, `tmp_auth_key`?; `fence`, `lease` {`owner`, `until`}; `writes`; `forgettings`?; `adopted`?; `deleting`? |
+//! | `{prefix}entities` | {`s` name, `i` marked ID} | `hash`, `username`?, `phone`?, `name`?, `date`, `usernames`?; or `forgotten` |
 //! | `{prefix}update_states` | {`s` name, `i` marked ID} | `pts`?, `qts`?, `date`?, `seq`? |
 //! | `{prefix}sent_files` | {`s` name, `m` MD5, `n` size, `k` kind} | `id`, `hash` |
 //!
@@ -17,15 +17,24 @@
 //!
 //! `usernames` are the active usernames besides `username`.
 //!
+//! A row with `forgotten`, a date, is one of an entity that was forgotten. It keeps late commands
+//! from writing it again, and the server removes it after an hour. `forgettings` counts commits
+//! with such rows.
+//!
 //! Scans are ranges of `_id`. Each text has an index of its own that has no entry for an entity
 //! without it.
 
-use mongodb::bson::raw::{RawBson, cstr};
+use mongodb::bson::raw::{CStr, RawBson, cstr};
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use session_core::store::FileKey;
 
 /// The version of the layout.
 pub const VERSION: i32 = 1;
+
+/// The field of a row of an entity that was forgotten: when.
+pub(crate) const FORGOTTEN: &CStr = cstr!("forgotten");
+/// For how long it stays, in seconds. No command is as late as that.
+const FORGOTTEN_TIME: i32 = 3600;
 
 /// The names of the collections.
 #[derive(Clone, Debug)]
@@ -50,7 +59,7 @@ impl Names {
 
 /// Returns the command that makes the indexes of the entities.
 pub(crate) fn create_indexes(names: &Names) -> Document {
-    let indexes: Vec<_> = ["username", "usernames", "phone", "name"]
+    let mut indexes: Vec<_> = ["username", "usernames", "phone", "name"]
         .map(|text| {
             doc! {
                 "key": { "_id.s": 1, text: 1 },
@@ -59,6 +68,13 @@ pub(crate) fn create_indexes(names: &Names) -> Document {
             }
         })
         .into();
+    let forgotten = FORGOTTEN.as_str();
+    indexes.push(doc! {
+        "key": { forgotten: 1 },
+        "name": forgotten,
+        "partialFilterExpression": { forgotten: { "$exists": true } },
+        "expireAfterSeconds": FORGOTTEN_TIME,
+    });
     doc! { "createIndexes": &names.entities, "indexes": indexes }
 }
 

@@ -59,6 +59,11 @@ impl StoredSession {
     }
 }
 
+/// Returns how many commits had forgotten entities in them.
+pub(crate) fn forgettings(document: &RawDocument) -> i64 {
+    document.get("forgettings").ok().flatten().and_then(integer).unwrap_or(0)
+}
+
 /// Returns the update that stores credentials.
 pub(crate) fn set(credentials: &Credentials) -> Document {
     let Credentials { dc_id, server_address, port, auth_key, takeout_id, tmp_auth_key } = credentials;

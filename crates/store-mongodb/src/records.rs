@@ -7,7 +7,7 @@ use session_core::store::{FileKey, FileKind, SentFile, UpdateState};
 use store_net::driver::Result;
 
 use crate::bson::{bytes, integer, seconds};
-use crate::bulk::{Change, Guard, statement};
+use crate::bulk::{Change, Guard, Target, statement};
 use crate::entities::batches;
 use crate::error::failed;
 use crate::layout::{file_id, row_id, rows_of};
@@ -30,7 +30,8 @@ pub(crate) fn update_state(session: &str, id: i64, state: &UpdateState, guard: O
         fields.append(cstr!("pts"), RawBsonRef::Null);
         absent = absent.iter().flatten().filter(|(name, _)| name.as_str() != "pts").collect();
     }
-    statement(&row_id(session, id), Change::Replace { fields, absent }, true, guard)
+    let target = Target { id: &row_id(session, id), before: None, may_insert: true };
+    statement(&target, Change::Replace { fields, absent }, guard)
 }
 
 /// Returns the statement that writes a sent file.
@@ -39,7 +40,7 @@ pub(crate) fn sent_file(session: &str, key: &FileKey, file: SentFile, guard: Opt
     fields.append(cstr!("id"), file.0);
     fields.append(cstr!("hash"), file.1);
     let change = Change::Replace { fields, absent: RawDocumentBuf::new() };
-    statement(&file_id(session, key), change, true, guard)
+    statement(&Target { id: &file_id(session, key), before: None, may_insert: true }, change, guard)
 }
 
 /// Reads the numbers of an update state. Skips those of other types.

@@ -183,8 +183,9 @@ async fn write_sessions(
 ) -> Result<(), Abort> {
     let of = |error: Error| Abort::of(&error);
     let members = begun.iter().filter_map(|at| Some((*at, commits.get(*at)?)));
-    let members: Vec<_> =
-        members.filter(|(_, commit)| commit.fence.is_some() || commit.changes.credentials.is_some()).collect();
+    let members: Vec<_> = members
+        .filter(|(_, commit)| commit.fence.is_some() || commit.changes.credentials.is_some() || commit.has_forgotten())
+        .collect();
     if members.is_empty() {
         return Ok(());
     }
@@ -206,7 +207,7 @@ async fn write_sessions(
         }
         let mut update = commit.changes.credentials.as_ref().map_or_else(Document::new, login::set);
         // A change, so that it conflicts with others.
-        update.insert("$inc", doc! { "writes": 1_i64 });
+        update.insert("$inc", doc! { "writes": 1_i64, "forgettings": i64::from(commit.has_forgotten()) });
         let update = doc! { "q": login::filter(commit), "u": update };
         updates.push(RawDocumentBuf::try_from(&update).map_err(|error| Abort::of(&error.into()))?);
     }

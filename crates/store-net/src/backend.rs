@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 use crate::driver::{self, Acquired, Driver, Loaded};
+use crate::forgettings::Forgettings;
 use crate::lease::{self, NetLease};
 use crate::owner::Owner;
 use crate::request::Request;
@@ -150,8 +151,9 @@ impl<D: Driver> Backend for NetBackend<D> {
         let (server, loaded) = self.resume(&self.opening, options.timeout, |server| {
             server.begin(None, move |server| async move { server.driver().await?.load(&session).await })
         })?;
+        let forgettings = Forgettings::new(loaded.forgettings);
         let snapshot = self.shared.snapshot(loaded, Revision::default());
-        let store = NetStore::new(server, Arc::clone(&self.shared), snapshot.auth_key());
+        let store = NetStore::new(server, Arc::clone(&self.shared), snapshot.auth_key(), forgettings);
         Ok((Box::new(store), snapshot))
     }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::entity_table::EntityBatch;
+use session_core::entity_table::{Dirty, EntityBatch};
 use session_core::store::{Changes, Kind};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
@@ -60,6 +60,12 @@ impl Commit {
     pub fn rows(&self) -> usize {
         let Changes { entities, update_states, sent_files, .. } = &self.changes;
         entities.len() + update_states.len() + sent_files.len()
+    }
+
+    /// Returns `true` if there are forgotten entities in it.
+    #[must_use]
+    pub fn has_forgotten(&self) -> bool {
+        self.entities().iter().any(|entity| entity.dirty == Dirty::Gone)
     }
 
     /// Returns the entities.

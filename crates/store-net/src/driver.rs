@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::{self, Debug, Display};
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,18 @@ pub trait Driver: Sized + Send + Sync + 'static {
     /// What prevents them from being read.
     fn find(&self, session: &SessionName, query: &OwnedQuery) -> impl Future<Output = Result<EntityBatch>> + Send;
 
+    /// Counts the entities of a session whose marked IDs are in a range.
+    ///
+    /// # Errors
+    /// What prevents them from being counted.
+    fn count(&self, session: &SessionName, ids: RangeInclusive<i64>) -> impl Future<Output = Result<usize>> + Send;
+
+    /// Returns how many commits of a session, of any process, had forgotten entities in them.
+    ///
+    /// # Errors
+    /// What prevents it from being read.
+    fn forgettings(&self, session: &SessionName) -> impl Future<Output = Result<i64>> + Send;
+
     /// Sends all entities of a session in pages of a few thousand, in any order. An entity that is
     /// added, changed or removed meanwhile may be missing or sent twice. Ends early if the receiver is
     /// gone.
@@ -69,8 +82,9 @@ pub trait Driver: Sized + Send + Sync + 'static {
     /// What prevents them from being read.
     fn sent_files(&self, session: &SessionName) -> impl Future<Output = Result<Vec<(FileKey, SentFile)>>> + Send;
 
-    /// Writes the changes of several sessions, each as a whole or not at all where the server can do
-    /// that, as durably as it can. Returns one result for each, in order.
+    /// Writes the changes of several sessions, and counts those with [forgotten
+    /// entities](Self::forgettings), each as a whole or not at all where the server can do that, as
+    /// durably as it can. Returns one result for each, in order.
     fn commit(&self, commits: &[Commit]) -> impl Future<Output = Vec<std::result::Result<(), CommitError>>> + Send;
 
     /// Deletes a session if its authorization key is one of `own_keys`, or if it has none. Returns
@@ -133,6 +147,9 @@ pub struct Loaded {
     pub update_states: Vec<(i64, UpdateState)>,
     /// Whether nothing at all is stored of the session, so that its entities need not be read.
     pub is_new: bool,
+    /// How many commits had [forgotten entities](Driver::forgettings) in them, read before anything
+    /// else or with it.
+    pub forgettings: i64,
 }
 
 /// Like [`Query`], with its own text.

@@ -10,6 +10,7 @@ pub mod attempt;
 pub mod backend;
 pub mod commit;
 pub mod driver;
+mod forgettings;
 pub mod lease;
 pub mod owner;
 pub mod remote;

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use session_core::entity_table::EntityBatch;
 use session_core::store::{
-    Base, ChangeSource, FileKey, Kind, Lookup, Query, Result, Revision, ScanBatch, SentFile, Snapshot, Store,
+    Base, ChangeSource, Counted, FileKey, Kind, Lookup, Query, Result, Revision, ScanBatch, SentFile, Snapshot, Store,
     StoreError, Waker, Written,
 };
 use tokio::sync::mpsc::{self, error::TryRecvError};
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::commit::{Commit, CommitError, CommitResult};
 use crate::driver::{self, Driver, Loaded, OwnedQuery, PageWaker, Pages};
+use crate::forgettings::Forgettings;
 use crate::lease;
 use crate::request::{Lost, Request};
 use crate::server::{Server, no_answer};
@@ -50,6 +52,8 @@ pub(crate) struct NetStore<D: Driver> {
     files: HashMap<FileKey, Request<driver::Result<Option<SentFile>>>>,
     all_files: Option<Request<driver::Result<SentFiles>>>,
     snapshot: Option<Request<driver::Result<Loaded>>>,
+    counts: HashMap<(i64, i64), Request<driver::Result<usize>>>,
+    forgettings: Forgettings,
     scan: Option<Scan>,
     write: Option<PostedWrite>,
 }
@@ -69,6 +73,8 @@ struct PostedWrite {
     request: Request<CommitResult>,
     /// The key that it writes, if it writes credentials.
     key: Option<Zeroizing<Vec<u8>>>,
+    /// Whether it has forgotten entities in it.
+    has_forgotten: bool,
 }
 
 impl<D: Driver> std::fmt::Debug for NetStore<D> {
@@ -78,7 +84,12 @@ impl<D: Driver> std::fmt::Debug for NetStore<D> {
 }
 
 impl<D: Driver> NetStore<D> {
-    pub(crate) fn new(server: Arc<Server<D>>, shared: Arc<Shared>, known_key: Zeroizing<Vec<u8>>) -> Self {
+    pub(crate) fn new(
+        server: Arc<Server<D>>,
+        shared: Arc<Shared>,
+        known_key: Zeroizing<Vec<u8>>,
+        forgettings: Forgettings,
+    ) -> Self {
         Self {
             server,
             shared,
@@ -90,6 +101,8 @@ impl<D: Driver> NetStore<D> {
             files: HashMap::new(),
             all_files: None,
             snapshot: None,
+            counts: HashMap::new(),
+            forgettings,
             scan: None,
             write: None,
         }
@@ -104,6 +117,33 @@ impl<D: Driver> NetStore<D> {
             server.driver().await?.scan(&session, Pages { sender, on_page }).await
         });
         Scan { pages, end, has_ended: false, position: 0, last_page: Instant::now() }
+    }
+}
+
+impl<D: Driver> NetStore<D> {
+    /// Asks whether other connections have forgotten entities, unless that was asked a moment ago
+    /// or a write of this session is under way.
+    fn ask_for_forgettings(&mut self, timeout: Duration) -> Result<()> {
+        if self.write.is_some() || self.forgettings.are_fresh() {
+            return Ok(());
+        }
+        let Self { server, shared, waker, forgettings, .. } = self;
+        let asked = forgettings.ask(timeout, || {
+            let session = Arc::clone(&shared.session);
+            server.begin(waker.clone(), move |server| async move { server.driver().await?.forgettings(&session).await })
+        });
+        let found = shared.ended(asked.ok_or_else(|| shared.pending())?)?;
+        self.note_forgettings(found);
+        Ok(())
+    }
+
+    fn note_forgettings(&mut self, found: i64) {
+        if self.forgettings.note(found) {
+            self.revision = Revision(self.revision.0 + 1);
+            // What is under way may be older.
+            self.finds.clear();
+            self.misses.clear();
+        }
     }
 }
 
@@ -188,12 +228,34 @@ impl<D: Driver> Store for NetStore<D> {
                 .begin(self.waker.clone(), move |server| async move { server.driver().await?.load(&session).await })
         });
         let loaded = self.shared.ended(loaded.ok_or_else(|| self.shared.pending())?)?;
+        self.forgettings = Forgettings::new(loaded.forgettings);
         let snapshot = self.shared.snapshot(loaded, self.revision);
         self.known_key = snapshot.auth_key();
         Ok(snapshot)
     }
 
+    fn count(&mut self, ids: RangeInclusive<i64>, _limit: usize, timeout: Duration) -> Result<Counted> {
+        let (server, session, waker) = (&self.server, &self.shared.session, &self.waker);
+        let (first, last) = (*ids.start(), *ids.end());
+        let counted = resume(&mut self.counts, &(first, last), timeout, || {
+            let session = Arc::clone(session);
+            server.begin(waker.clone(), move |server| async move {
+                server.driver().await?.count(&session, first..=last).await
+            })
+        });
+        let entities = self.shared.ended(counted.ok_or_else(|| self.shared.pending())?)?;
+        Ok(Counted { entities, next: None })
+    }
+
     fn revision(&mut self) -> Result<Revision> {
+        if let Some(Ok(Ok(found))) = self.forgettings.answer() {
+            self.note_forgettings(found);
+        }
+        Ok(self.revision)
+    }
+
+    fn fresh_revision(&mut self, timeout: Duration) -> Result<Revision> {
+        self.ask_for_forgettings(timeout)?;
         Ok(self.revision)
     }
 
@@ -241,13 +303,20 @@ impl<D: Driver> Store for NetStore<D> {
             return Ok(Written { revision: self.revision });
         }
         let key = commit.changes.credentials.as_ref().map(|credentials| credentials.auth_key.clone());
+        let has_forgotten = commit.has_forgotten();
+        if !commit.entities().is_empty() {
+            // What the server did not know, or was about to answer, may be different afterwards.
+            self.misses.clear();
+            self.finds.clear();
+            self.counts.clear();
+        }
         let (commits, order) = (self.server.commits.clone(), self.shared.order());
         let request = Request::begin(&self.server.handle, &self.server.health, self.waker.clone(), async move {
             let mut attempts = order.lock().await;
             let attempt = attempts.next();
             commits.commit(Commit { attempt, ..commit }).await
         });
-        self.write = Some(PostedWrite { request, key });
+        self.write = Some(PostedWrite { request, key, has_forgotten });
         Err(self.shared.pending())
     }
 
@@ -266,6 +335,7 @@ impl<D: Driver> Store for NetStore<D> {
                 if let Some(key) = write.key {
                     self.known_key = key;
                 }
+                self.forgettings.note_own(write.has_forgotten);
                 Ok(Written { revision: self.revision })
             }
             Ok(Err(CommitError::Conflict(found))) => {

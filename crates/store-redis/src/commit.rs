@@ -61,7 +61,7 @@ impl Chunk {
         [&self.entities, &self.states, &self.files].iter().any(|list| list.len() >= most) || self.bytes >= MOST_BYTES
     }
 
-    fn call(self, keys: &Keys, order: &Order, purpose: &str, check: &Check, pairs: Pairs) -> Call {
+    fn call(self, keys: &Keys, order: &Order, purpose: &str, check: &Check, pairs: Pairs, is_forgetting: bool) -> Call {
         let Self { entities, states, files, .. } = self;
         let count = |length: usize| (length / 2).to_string().into_bytes();
         let (check, key) = match check {
@@ -76,6 +76,7 @@ impl Chunk {
             .arg(purpose)
             .arg(check)
             .arg(key)
+            .arg(if is_forgetting { "1" } else { "" })
             .arg(pairs.len().to_string());
         for (field, mut value) in pairs {
             call = call.arg(field).arg(std::mem::take(&mut *value));
@@ -121,8 +122,12 @@ pub(crate) fn calls(keys: &Keys, commit: &Commit) -> Vec<Call> {
     let mut pairs = credentials.map(login_pairs).unwrap_or_default();
     let order = Order { fence: commit.fence, attempt: commit.attempt };
     let mut calls = Vec::new();
-    for chunk in chunks(&commit.changes) {
-        calls.push(chunk.call(keys, &order, "write", &check, std::mem::take(&mut pairs)));
+    let chunks = chunks(&commit.changes);
+    // A commit counts once.
+    let last = chunks.len() - 1;
+    for (at, chunk) in chunks.into_iter().enumerate() {
+        let is_forgetting = at == last && commit.has_forgotten();
+        calls.push(chunk.call(keys, &order, "write", &check, std::mem::take(&mut pairs), is_forgetting));
         if let Some(credentials) = credentials {
             check = Check::Keep(credentials.auth_key.clone());
         }
@@ -136,8 +141,8 @@ pub(crate) fn adoption(keys: &Keys, changes: &Changes, login: Pairs) -> Vec<Call
     let mut chunks = chunks(changes);
     let last = chunks.pop().unwrap_or_default();
     let mut calls: Vec<_> =
-        chunks.into_iter().map(|chunk| chunk.call(keys, &order, "adopt", &Check::None, Pairs::new())).collect();
-    calls.push(last.call(keys, &order, "adopt", &Check::None, login));
+        chunks.into_iter().map(|chunk| chunk.call(keys, &order, "adopt", &Check::None, Pairs::new(), false)).collect();
+    calls.push(last.call(keys, &order, "adopt", &Check::None, login, false));
     calls
 }
 

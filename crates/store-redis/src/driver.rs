@@ -1,6 +1,7 @@
 //! What sessions need of a Redis server.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,15 +64,26 @@ impl Driver for RedisDriver {
             stored = self.adopter.adopt(session, stored).await?;
         }
         let update_states = stored.update_states;
-        Ok(match stored.login {
-            StoredLogin::Login(credentials) => Loaded { credentials: Some(credentials), update_states, is_new: false },
+        let loaded = match stored.login {
+            StoredLogin::Login(credentials) => {
+                Loaded { credentials: Some(credentials), update_states, ..Loaded::default() }
+            }
             StoredLogin::Missing => Loaded { is_new: true, ..Loaded::default() },
-            _ => Loaded { credentials: None, update_states, is_new: false },
-        })
+            _ => Loaded { update_states, ..Loaded::default() },
+        };
+        Ok(Loaded { forgettings: stored.forgettings, ..loaded })
     }
 
     async fn find(&self, session: &SessionName, query: &OwnedQuery) -> Result<EntityBatch> {
         read::find(&self.reading, &self.keys(session), query).await
+    }
+
+    async fn count(&self, session: &SessionName, ids: RangeInclusive<i64>) -> Result<usize> {
+        read::count(&self.reading, &self.keys(session), &ids).await
+    }
+
+    async fn forgettings(&self, session: &SessionName) -> Result<i64> {
+        read::forgettings(&self.reading, &self.keys(session)).await
     }
 
     async fn scan(&self, session: &SessionName, pages: Pages) -> Result<()> {

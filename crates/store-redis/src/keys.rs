@@ -4,7 +4,7 @@
 //!
 //! | key | type | contents |
 //! |---|---|---|
-//! | `telethon-session:{NAME}:login` | hash | `layout` (1), `dc_id`, `server_address`, `port`, `auth_key`, `takeout_id`, `tmp_auth_key`, `adopted` |
+//! | `telethon-session:{NAME}:login` | hash | `layout` (1), `dc_id`, `server_address`, `port`, `auth_key`, `takeout_id`, `tmp_auth_key`, `adopted`, `forgettings` |
 //! | `…:entities` | hash | marked ID → [row](crate::row) |
 //! | `…:usernames`, `…:phones`, `…:names` | hash | text → marked IDs, separated by spaces |
 //! | `…:states` | hash | ID → `pts qts date seq` |

@@ -1,6 +1,7 @@
 //! Reads sessions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use redis::{Pipeline, Value, cmd};
 use session_core::entity_table::{BatchEntity, EntityBatch, TextField};
@@ -18,6 +19,8 @@ use crate::row::{
 };
 use crate::scripts::{Call, FIND, command};
 
+/// The field of a login that counts commits with forgotten entities.
+const FORGETTINGS: &str = "forgettings";
 /// How many entities a lookup by text returns at most.
 const MOST_FOUND: usize = 100;
 /// How many entities a page of a scan has, about.
@@ -29,6 +32,8 @@ pub(crate) struct Stored {
     pub(crate) update_states: Vec<(i64, UpdateState)>,
     /// The SHA-1 of an adopted key whose session was deleted here.
     pub(crate) deleted: Option<Vec<u8>>,
+    /// How many commits had forgotten entities in them.
+    pub(crate) forgettings: i64,
 }
 
 /// Reads the login and the update states of a session.
@@ -37,6 +42,7 @@ pub(crate) async fn load(slot: &Slot, keys: &Keys) -> Result<Stored> {
     pipeline.cmd("HMGET").arg(&keys.login).arg(&LOGIN_FIELDS);
     pipeline.cmd("HGETALL").arg(&keys.states);
     pipeline.cmd("GET").arg(&keys.deleted);
+    pipeline.cmd("HGET").arg(&keys.login).arg(FORGETTINGS);
     let mut answers = slot.pipeline(&pipeline).await?.into_iter();
     let mut next =
         || answers.next().unwrap_or(Ok(Value::Nil)).map_err(|error| failure(error, slot.finds_primary()).error);
@@ -52,7 +58,10 @@ pub(crate) async fn load(slot: &Slot, keys: &Keys) -> Result<Stored> {
         _ => {}
     }
     let update_states = states.iter().filter_map(|(id, state)| Some((parse(id)?, read_state(state)?))).collect();
-    Ok(Stored { login, update_states, deleted: decode(next()?)? })
+    let deleted = decode(next()?)?;
+    let forgettings: Option<Vec<u8>> = decode(next()?)?;
+    let forgettings = forgettings.and_then(|count| parse(&count)).unwrap_or(0);
+    Ok(Stored { login, update_states, deleted, forgettings })
 }
 
 /// Returns the entities that a query may mean.
@@ -109,6 +118,33 @@ pub(crate) async fn scan(slot: &Slot, keys: &Keys, pages: &Pages) -> Result<()> 
         }
         if next == b"0" {
             return Ok(());
+        }
+        cursor = next;
+    }
+}
+
+/// Returns how many commits had forgotten entities in them.
+pub(crate) async fn forgettings(slot: &Slot, keys: &Keys) -> Result<i64> {
+    let command = command("HGET", [keys.login.as_bytes(), FORGETTINGS.as_bytes()]);
+    let count: Option<Vec<u8>> = decode(slot.run(async |mut link: Link| command.query_async(&mut link).await).await?)?;
+    Ok(count.and_then(|count| parse(&count)).unwrap_or(0))
+}
+
+/// Counts the entities whose marked IDs are in a range.
+pub(crate) async fn count(slot: &Slot, keys: &Keys, ids: &RangeInclusive<i64>) -> Result<usize> {
+    if *ids == (i64::MIN..=i64::MAX) {
+        let command = command("HLEN", [keys.entities.as_bytes()]);
+        return decode(slot.run(async |mut link: Link| command.query_async(&mut link).await).await?);
+    }
+    // A field may come twice while the server resizes the hash.
+    let mut found = HashSet::new();
+    let mut cursor = b"0".to_vec();
+    loop {
+        let (next, fields) = scan_hash(slot, &keys.entities, &cursor).await?;
+        let numbers = fields.chunks_exact(2).filter_map(|pair| parse::<i64>(&pair[0]));
+        found.extend(numbers.filter(|id| ids.contains(id)));
+        if next == b"0" {
+            return Ok(found.len());
         }
         cursor = next;
     }

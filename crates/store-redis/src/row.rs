@@ -53,6 +53,10 @@ pub(crate) fn write_change(out: &mut Vec<u8>, entity: &BatchEntity<'_>) -> bool 
             out.extend_from_slice(&entity.seen.to_le_bytes());
             write_aliases(out, entity.aliases());
         }
+        Dirty::Gone => {
+            out.push(b'G');
+            out.extend_from_slice(&entity.seen.to_le_bytes());
+        }
     }
     true
 }

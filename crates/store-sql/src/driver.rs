@@ -1,5 +1,6 @@
 //! The driver: everything that a session asks of an SQL server.
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -88,6 +89,16 @@ impl Driver for SqlDriver {
     async fn find(&self, session: &SessionName, query: &OwnedQuery) -> Result<EntityBatch> {
         let layout = self.layout_for(session).await?;
         Ok(self.checked(entities::find(&self.pool, &layout, session, query).await)?)
+    }
+
+    async fn count(&self, session: &SessionName, ids: RangeInclusive<i64>) -> Result<usize> {
+        let layout = self.layout_for(session).await?;
+        Ok(self.checked(entities::count(&self.pool, &layout, session, &ids).await)?)
+    }
+
+    async fn forgettings(&self, session: &SessionName) -> Result<i64> {
+        let layout = self.layout_for(session).await?;
+        Ok(self.checked(sessions::forgettings(&self.pool, &layout, session).await)?)
     }
 
     async fn scan(&self, session: &SessionName, pages: Pages) -> Result<()> {

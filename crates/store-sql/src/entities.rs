@@ -1,5 +1,7 @@
 //! Finds entities, and reads all of them.
 
+use std::ops::RangeInclusive;
+
 use session_core::entity_table::{EntityBatch, TextField};
 use store_net::{OwnedQuery, Pages};
 
@@ -84,6 +86,20 @@ pub(crate) async fn find(pool: &Pool, layout: &Layout, session: &str, query: &Ow
         push(&mut batch, row, &aliases);
     }
     Ok(batch)
+}
+
+/// Counts the entities whose marked IDs are in a range.
+pub(crate) async fn count(pool: &Pool, layout: &Layout, session: &str, ids: &RangeInclusive<i64>) -> Result<usize> {
+    let is_of = layout.entities.is_of(layout.dialect, session);
+    // Without a condition for all of them, which some servers would look at.
+    let range = if *ids == (i64::MIN..=i64::MAX) {
+        String::new()
+    } else {
+        format!(" AND id BETWEEN {} AND {}", ids.start(), ids.end())
+    };
+    let answers = pool.ask(&format!("SELECT COUNT(*) FROM {} WHERE {is_of}{range}", layout.entities.name)).await?;
+    let count = answers.first_row().and_then(|row| row.integer(0)).unwrap_or(0);
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// Sends all entities of a session.

@@ -10,6 +10,7 @@ mod connection;
 mod driver;
 mod entities;
 mod error;
+mod gone;
 mod layout;
 mod lease;
 mod logins;

@@ -12,6 +12,8 @@ enum Part {
     Date,
     AccessHashAndDate,
     Full,
+    /// It is deleted. `seen` is the date before which it must have been seen.
+    Gone,
 }
 
 /// An entity to write.
@@ -39,6 +41,8 @@ pub(crate) struct Merged<'a> {
     pub(crate) lost_usernames: Vec<(&'a str, i64)>,
     /// Those whose aliases are new or lost.
     pub(crate) usernames: Vec<EntityRow<'a>>,
+    /// Those to delete if they were last seen before `seen`; `u32::MAX` for any date.
+    pub(crate) gone: Vec<EntityRow<'a>>,
 }
 
 impl EntityRow<'_> {
@@ -49,8 +53,15 @@ impl EntityRow<'_> {
 
     /// Adds what is written later.
     fn add(&mut self, later: &Self) {
-        if later.part == Part::Full {
+        if matches!(later.part, Part::Full | Part::Gone) {
             *self = *later;
+            return;
+        }
+        if self.part == Part::Gone {
+            if later.part == Part::AccessHashAndDate {
+                // Nothing is left of what was known before.
+                *self = Self { part: Part::Full, texts: [None; 3], ..*later };
+            }
             return;
         }
         if later.has_lost_username {
@@ -79,13 +90,15 @@ pub(crate) fn merge<'a>(commits: impl Iterator<Item = &'a Commit>) -> Merged<'a>
         places.reserve(commit.entities().len());
         for entity in commit.entities().iter() {
             // Without an access hash a row cannot be stored.
-            let Some(access_hash) = entity.access_hash else { continue };
+            let access_hash = entity.access_hash.or((entity.dirty == Dirty::Gone).then_some(0));
+            let Some(access_hash) = access_hash else { continue };
             let part = match entity.dirty {
                 Dirty::Clean => continue,
                 Dirty::Full => Part::Full,
                 Dirty::AccessHashAndDate => Part::AccessHashAndDate,
                 Dirty::Date => Part::Date,
                 Dirty::LostUsername | Dirty::LostAlias => Part::Nothing,
+                Dirty::Gone => Part::Gone,
             };
             let (has_lost_username, has_lost_alias) =
                 (entity.dirty == Dirty::LostUsername, entity.dirty == Dirty::LostAlias);
@@ -126,9 +139,10 @@ pub(crate) fn merge<'a>(commits: impl Iterator<Item = &'a Commit>) -> Merged<'a>
             Part::Full => merged.full.push(row),
             Part::AccessHashAndDate => merged.access_hashes.push(row),
             Part::Date => merged.dates.push(row),
+            Part::Gone => merged.gone.push(row),
             Part::Nothing => {}
         }
-        if row.has_lost_username && row.part != Part::Full {
+        if row.has_lost_username && row.part < Part::Full {
             merged.lost_usernames.push((row.session, row.id));
         }
     }
@@ -171,5 +185,16 @@ mod tests {
         assert!(lost.has_lost_alias);
         lost.add(&row(Part::Full, 4, 6));
         assert!(!lost.has_lost_username && !lost.has_lost_alias && lost.texts[0].is_some());
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_was_forgotten() {
+        let mut gone = row(Part::Full, 1, 1);
+        gone.add(&row(Part::Gone, 0, u32::MAX));
+        gone.add(&row(Part::Date, 1, 2));
+        gone.add(&row(Part::Nothing, 1, 2));
+        assert_eq!((gone.part, gone.seen, gone.has_lost_username), (Part::Gone, u32::MAX, false));
+        gone.add(&row(Part::AccessHashAndDate, 2, 3));
+        assert_eq!((gone.part, gone.access_hash, gone.seen, gone.texts), (Part::Full, 2, 3, [None; 3]));
     }
 }

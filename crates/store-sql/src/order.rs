@@ -1,12 +1,14 @@
 //! Transactions of one session in order: a deletion waits for commits that were begun before it.
 //!
-//! On `PostgreSQL` a deletion does not see the rows of a transaction that has not been committed yet,
-//! which may be one that its sender has given up. So commits share an advisory lock that a deletion
-//! has alone. On `MySQL` a deletion waits for such rows by itself.
+//! On `PostgreSQL` a deletion does not see the rows of a transaction that has not been committed
+//! yet, which may be one that its sender has given up. So commits share an advisory lock that a
+//! deletion has alone, and so has a commit that deletes entities. On `MySQL` a deletion waits for
+//! such rows by itself.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
+use store_net::Commit;
 
 use crate::connection::Connection;
 use crate::error::Result;
@@ -21,14 +23,17 @@ fn bucket(session: &str) -> u8 {
     Sha256::digest(session)[0] % BUCKETS
 }
 
-/// Begins a transaction that writes these sessions.
-pub(crate) async fn begin_commit<'a>(
-    connection: &mut Connection,
-    sessions: impl Iterator<Item = &'a str>,
-) -> Result<()> {
-    let buckets: BTreeSet<u8> = sessions.map(bucket).collect();
+/// Begins a transaction that writes sessions. A commit with forgotten entities waits like a
+/// deletion.
+pub(crate) async fn begin_commit(connection: &mut Connection, commits: &[Commit]) -> Result<()> {
+    // Whether each is locked alone, in the order in which all transactions lock them.
+    let mut buckets = BTreeMap::new();
+    for commit in commits {
+        *buckets.entry(bucket(&commit.session)).or_insert(false) |= commit.has_forgotten();
+    }
+    let lock = |is_alone| if is_alone { "pg_advisory_xact_lock" } else { "pg_advisory_xact_lock_shared" };
     let locks: Vec<_> =
-        buckets.into_iter().map(|bucket| format!("pg_advisory_xact_lock_shared({CLASS}, {bucket})")).collect();
+        buckets.into_iter().map(|(bucket, is_alone)| format!("{}({CLASS}, {bucket})", lock(is_alone))).collect();
     connection.begin_with(Some(&format!("SELECT {}", locks.join(", ")))).await
 }
 

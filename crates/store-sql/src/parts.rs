@@ -1,7 +1,7 @@
 //! What a transaction writes, part by part. Each part is some rows of one table.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use session_core::store::{FileKey, SentFile, UpdateState};
@@ -10,6 +10,7 @@ use store_net::Commit;
 use crate::bulk::{Upsert, Values};
 use crate::connection::Connection;
 use crate::error::Result;
+use crate::gone;
 use crate::layout::{DATE, Layout, Table, Type};
 use crate::logins::{self, Login};
 use crate::merge::{EntityRow, merge};
@@ -29,6 +30,8 @@ pub(crate) enum Part<'a> {
     Seen(Vec<EntityRow<'a>>),
     LostUsernames(Vec<(&'a str, i64)>),
     Usernames(Vec<EntityRow<'a>>),
+    /// Entities to delete.
+    Gone(Vec<EntityRow<'a>>),
     UpdateStates(Vec<(&'a str, i64, UpdateState)>),
     SentFiles(Vec<(&'a str, &'a FileKey, SentFile)>),
 }
@@ -52,6 +55,7 @@ pub(crate) fn parts<'a>(layout: &Layout, commits: &[&'a Commit]) -> Vec<Part<'a>
         }
     }
     let mut parts = vec![
+        Part::Gone(merged.gone),
         Part::Full(merged.full),
         Part::AccessHashes(merged.access_hashes),
         Part::Dates(if layout.has_date() { merged.dates } else { Vec::new() }),
@@ -73,7 +77,8 @@ impl Part<'_> {
             | Self::AccessHashes(rows)
             | Self::Dates(rows)
             | Self::Seen(rows)
-            | Self::Usernames(rows) => rows.len(),
+            | Self::Usernames(rows)
+            | Self::Gone(rows) => rows.len(),
             Self::LostUsernames(rows) => rows.len(),
             Self::UpdateStates(rows) => rows.len(),
             Self::SentFiles(rows) => rows.len(),
@@ -109,11 +114,18 @@ impl Part<'_> {
                 let update: &[_] = if layout.has_date() { &["hash", DATE] } else { &["hash"] };
                 short(connection, layout, some(entities, rows), update).await
             }
-            Self::Dates(entities) => short(connection, layout, some(entities, rows), &[DATE]).await,
+            Self::Dates(entities) => {
+                let rows = stored(connection, layout, some(entities, rows)).await?;
+                short(connection, layout, &rows, &[DATE]).await
+            }
             Self::Seen(entities) => match &layout.seen {
-                Some(table) => seen(connection, table, some(entities, rows)).await,
+                Some(table) => {
+                    let rows = stored(connection, layout, some(entities, rows)).await?;
+                    seen(connection, table, &rows).await
+                }
                 None => Ok(()),
             },
+            Self::Gone(entities) => gone::delete(connection, layout, some(entities, rows)).await,
             Self::LostUsernames(ids) => forget_usernames(connection, layout, some(ids, rows)).await,
             Self::Usernames(entities) => match &layout.usernames {
                 Some(table) => usernames::write(connection, layout.dialect, table, some(entities, rows)).await,
@@ -184,6 +196,27 @@ async fn short(
         columns.push((DATE, dates(table, rows)));
     }
     Upsert { table, columns, key: ENTITY_KEY, update: update.to_vec(), is_secret: false }.execute(connection).await
+}
+
+/// Returns those of the entities that are stored, and locks them. The others were forgotten by
+/// another process, and a date brings none of them back.
+async fn stored<'a>(
+    connection: &mut Connection,
+    layout: &Layout,
+    rows: &[EntityRow<'a>],
+) -> Result<Vec<EntityRow<'a>>> {
+    let table = &layout.entities;
+    let mut found = Vec::with_capacity(rows.len());
+    for session in rows.chunk_by(|a, b| a.session == b.session) {
+        let Some(first) = session.first() else { continue };
+        let ids: Vec<i64> = session.iter().map(|row| row.id).collect();
+        let (ids, is_of) = (numbers(&ids), table.is_of(layout.dialect, first.session));
+        let sql = format!("SELECT id FROM {} WHERE {is_of} AND id IN ({ids}) ORDER BY id FOR UPDATE", table.name);
+        let answers = connection.ask(sql).await?;
+        let stored: HashSet<i64> = answers.rows(0).iter().filter_map(|row| row.integer(0)).collect();
+        found.extend(session.iter().filter(|row| stored.contains(&row.id)));
+    }
+    Ok(found)
 }
 
 async fn seen(connection: &mut Connection, table: &Table, rows: &[EntityRow<'_>]) -> Result<()> {

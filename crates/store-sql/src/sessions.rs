@@ -21,7 +21,7 @@ pub(crate) async fn load(pool: &Pool, layout: &Layout, session: &str) -> Result<
     let login = format!("SELECT dc_id, server_address, port, {key} FROM {} WHERE {is_of}", sessions.name);
     let beside = layout.beside.as_ref().map_or(NOTHING.to_owned(), |table| {
         let (key, is_of) = (dialect.hex("tmp_auth_key"), table.is_of(*dialect, session));
-        format!("SELECT login, takeout_id, {key} FROM {} WHERE {is_of}", table.name)
+        format!("SELECT login, takeout_id, {key}, forgettings FROM {} WHERE {is_of}", table.name)
     });
     let states = layout.update_state.as_ref().map_or(NOTHING.to_owned(), |table| {
         let is_of = table.is_of(*dialect, session);
@@ -37,7 +37,16 @@ pub(crate) async fn load(pool: &Pool, layout: &Layout, session: &str) -> Result<
     let credentials = current(answers.rows(0).iter(), 3).map(|row| credentials(row, answers.rows(1).first()));
     let update_states: Vec<_> = answers.rows(2).iter().filter_map(update_state).collect();
     let is_new = [0, 2, 3, 4].into_iter().all(|statement| answers.rows(statement).is_empty());
-    Ok(Loaded { credentials, update_states, is_new })
+    let forgettings = answers.rows(1).first().and_then(|row| row.integer(3)).unwrap_or(0);
+    Ok(Loaded { credentials, update_states, is_new, forgettings })
+}
+
+/// Returns how many commits had forgotten entities in them. Where it cannot be counted, it is 0.
+pub(crate) async fn forgettings(pool: &Pool, layout: &Layout, session: &str) -> Result<i64> {
+    let Some(table) = &layout.beside else { return Ok(0) };
+    let is_of = table.is_of(layout.dialect, session);
+    let answers = pool.ask(&format!("SELECT forgettings FROM {} WHERE {is_of}", table.name)).await?;
+    Ok(answers.first_row().and_then(|row| row.integer(0)).unwrap_or(0))
 }
 
 fn credentials(row: &Row, beside: Option<&Row>) -> Credentials {

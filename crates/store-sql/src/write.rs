@@ -1,5 +1,6 @@
 //! Writes the changes of several sessions in one transaction.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use store_net::{Commit, CommitError};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
+use crate::bulk::{Upsert, Values};
 use crate::connection::Connection;
 use crate::error::{Class, Result, SqlError};
 use crate::layout::Layout;
@@ -50,7 +52,7 @@ async fn commit_once(pool: &Pool, layout: &Layout, commits: &[Commit], is_tolera
     let mut results: Vec<Option<CommitResult>> = commits.iter().map(|_| None).collect();
     let mut pooled = pool.get().await?;
     let connection = &mut pooled.connection;
-    begin_commit(connection, commits.iter().map(|commit| &*commit.session)).await?;
+    begin_commit(connection, commits).await?;
     logins::lock(connection, layout, commits, &mut results).await?;
     let logins = logins::logins(commits, &results);
     let at: Vec<usize> = logins.iter().map(|login| login.commit).collect();
@@ -61,6 +63,7 @@ async fn commit_once(pool: &Pool, layout: &Layout, commits: &[Commit], is_tolera
     }
     let rest: Vec<&Commit> =
         commits.iter().zip(&results).filter(|(_, result)| result.is_none()).map(|(commit, _)| commit).collect();
+    count_forgettings(connection, layout, &rest).await?;
     for part in parts(layout, &rest) {
         yield_now().await;
         let refused = write(connection, layout, &part, is_tolerant).await?;
@@ -72,6 +75,21 @@ async fn commit_once(pool: &Pool, layout: &Layout, commits: &[Commit], is_tolera
     connection.ask("COMMIT").await?;
     pooled.put_back();
     Ok(results.into_iter().map(|result| result.unwrap_or(Ok(()))).collect())
+}
+
+/// Counts the commits with forgotten entities, so that other processes notice.
+async fn count_forgettings(connection: &mut Connection, layout: &Layout, commits: &[&Commit]) -> Result<()> {
+    let forgetting: BTreeSet<&str> =
+        commits.iter().filter(|commit| commit.has_forgotten()).map(|commit| &*commit.session).collect();
+    let Some(table) = layout.beside.as_ref().filter(|_| !forgetting.is_empty()) else { return Ok(()) };
+    let columns = vec![("session_id", Values::texts(forgetting.iter().copied()))];
+    let insert = Upsert { table, columns, key: &["session_id"], update: Vec::new(), is_secret: false };
+    insert.execute(connection).await?;
+    let count = |session| {
+        let is_of = table.is_of(layout.dialect, session);
+        format!("UPDATE {} SET forgettings = forgettings + 1 WHERE {is_of}", table.name)
+    };
+    connection.ask(forgetting.into_iter().map(count).collect::<Vec<_>>().join("; ")).await.map(drop)
 }
 
 /// Writes a part. If it is tolerant, it returns the rows that the server refuses and writes the others.

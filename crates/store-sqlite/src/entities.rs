@@ -1,13 +1,14 @@
 //! The table `entities`, and how its integer affinity changes phone numbers.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, Params, Row, Statement, ToSql, params};
 
 use session_core::entity_table::{Dirty, EntityBatch, TextField};
-use session_core::store::{Query, ScanBatch};
+use session_core::store::{Counted, Query, ScanBatch};
 
 use crate::usernames::{self, Aliases};
 
@@ -16,6 +17,10 @@ const PUT: &str = "insert or replace into entities (id, hash, username, phone, n
 const PUT_ACCESS_HASH_AND_DATE: &str = "insert into entities (id, hash, date) values (?1,?2,?3) \
      on conflict(id) do update set hash = excluded.hash, date = excluded.date";
 const PUT_DATE: &str = "update entities set date = ?2 where id = ?1";
+const DELETE: &str = "delete from entities where id = ?";
+const DELETE_OLD: &str = "delete from entities where id = ?1 and ifnull(date, 0) < ?2";
+const COUNT: &str = "select sum(typeof(id) = 'integer' and typeof(hash) = 'integer'), count(*), max(id) \
+     from (select id, hash from entities where id between ?1 and ?2 order by id limit ?3)";
 const FORGET_USERNAME: &str = "update entities set username = null where id = ?";
 
 /// A text that is known to be UTF-8, so that it need not be checked again.
@@ -36,6 +41,12 @@ pub(super) fn write(connection: &Connection, entities: &EntityBatch) -> rusqlite
     for entity in entities.iter() {
         match entity.dirty {
             Dirty::Clean | Dirty::LostAlias => {}
+            Dirty::Gone => {
+                match entity.gone_before() {
+                    None => connection.prepare_cached(DELETE)?.execute([entity.id])?,
+                    Some(before) => connection.prepare_cached(DELETE_OLD)?.execute(params![entity.id, before])?,
+                };
+            }
             Dirty::Full => {
                 let [username, phone, name] = entity.texts().map(Text);
                 put.execute(params![entity.id, entity.access_hash, username, phone, name, entity.seen])?;
@@ -125,6 +136,17 @@ pub(super) fn scan(connection: &Connection, after: Option<i64>, limit: usize) ->
         };
     }
     Ok(scanned)
+}
+
+/// Counts the usable rows among the first `limit` in a range of marked IDs.
+pub(super) fn count(connection: &Connection, ids: &RangeInclusive<i64>, limit: usize) -> rusqlite::Result<Counted> {
+    let rows_limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(COUNT)?;
+    statement.query_row(params![ids.start(), ids.end(), rows_limit], |row| {
+        let (entities, rows): (Option<i64>, i64) = (row.get(0)?, row.get(1)?);
+        let last = if rows < rows_limit { None } else { row.get::<_, Option<i64>>(2)? };
+        Ok(Counted { entities: usize::try_from(entities.unwrap_or(0)).unwrap_or(0), next: last })
+    })
 }
 
 fn read(statement: &mut Statement<'_>, params: impl Params) -> rusqlite::Result<EntityBatch> {

@@ -1,13 +1,14 @@
 //! An open session file.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 use session_core::store::{
-    Base, ChangeSource, Changes, FileKey, FileKind, Lookup, Query, Result, Revision, ScanBatch, SentFile, Snapshot,
-    Store, Written,
+    Base, ChangeSource, Changes, Counted, FileKey, FileKind, Lookup, Query, Result, Revision, ScanBatch, SentFile,
+    Snapshot, Store, Written,
 };
 
 use crate::backend::{self, OpenFile};
@@ -150,6 +151,11 @@ impl Store for SqliteStore {
     fn scan(&mut self, after: Option<i64>, limit: usize) -> Result<ScanBatch> {
         self.set_timeout(Duration::ZERO)?;
         self.explain(entities::scan(&self.connection, after, limit))
+    }
+
+    fn count(&mut self, ids: RangeInclusive<i64>, limit: usize, timeout: Duration) -> Result<Counted> {
+        self.set_timeout(timeout)?;
+        self.explain(entities::count(&self.connection, &ids, limit))
     }
 
     fn open_reader(&mut self) -> Option<Box<dyn Store>> {

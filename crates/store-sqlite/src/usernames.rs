@@ -27,6 +27,9 @@ const PUT: &str = "insert into telethon_session_rust_usernames (username, id, po
 const PUT_DATE: &str = "update telethon_session_rust_usernames set date = ?2 where id = ?1";
 const FORGET_MAIN: &str = "update telethon_session_rust_usernames set main = null where id = ?1";
 const DELETE_ALL: &str = "delete from telethon_session_rust_usernames where id = ?1";
+/// Of an entity that was forgotten. It stays if it was seen later than it was forgotten.
+const DELETE_GONE: &str = "delete from telethon_session_rust_usernames where id = ?1 \
+     and not exists (select 1 from entities where id = ?1)";
 const DELETE_TAKEN: &str = "delete from telethon_session_rust_usernames where username = ?1 and date <= ?2";
 const DELETE: &str = "delete from telethon_session_rust_usernames where username = ?1 and id = ?2 and date <= ?3";
 
@@ -82,6 +85,9 @@ pub(super) fn write(connection: &Connection, entities: &EntityBatch) -> rusqlite
                 connection.prepare_cached(FORGET_MAIN)?.execute([entity.id])?;
             }
             Dirty::LostAlias => delete_lost(connection, &entity)?,
+            Dirty::Gone => {
+                connection.prepare_cached(DELETE_GONE)?.execute([entity.id])?;
+            }
             Dirty::Clean | Dirty::AccessHashAndDate | Dirty::Date | Dirty::LostUsername => {}
         }
     }

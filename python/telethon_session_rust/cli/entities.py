@@ -12,6 +12,7 @@ from itertools import chain, islice
 from telethon import utils
 from telethon.tl.types import PeerChannel, PeerChat, PeerUser
 
+from ..entity import Entity
 from .encryption import given_keys
 from .errors import CommandError
 from .files import repair_hint
@@ -26,17 +27,17 @@ from .subcommands import Subcommands, add_json_option, non_negative_int
 _DESCRIPTION = """\
 Lists all entities, or those that match every option given. Usernames (with or without @, or as
 t.me links), phone numbers and IDs find the entities that `get_input_entity` finds. A positive
-ID is looked up as a user, a group and a channel; a marked ID (-100... for channels) only as
+ID is looked up as a user, a chat and a channel; a marked ID (-100... for channels) only as
 what it marks.
 
---json prints a list of objects with the keys id (marked), kind (user, group, channel, or
-account: the file's own account, whose access_hash is its ID), username, phone, name, date (when
-it was last seen, in seconds since 1970), access_hash; and usernames for an entity that has
-several, the main one first.
+--json prints a list of objects with the keys of `Entity`, which `session.entities()` yields: id,
+kind (user, chat, channel, or account: the file's own account, whose access_hash is its ID),
+access_hash, username, phone, name, last_seen (in seconds since 1970, or null); marked_id, which
+the table shows; and usernames for an entity that has several, the main one first.
 
 exit code: 0, or 1 if no entity matches"""
 _COLUMNS = ("id", "kind", "username", "phone", "name", "last seen")
-_KINDS = {PeerUser: "user", PeerChat: "group", PeerChannel: "channel"}
+_KINDS = {PeerUser: "user", PeerChat: "chat", PeerChannel: "channel"}
 _TERMINAL_LIMIT = 1000
 
 
@@ -53,6 +54,7 @@ def add_to(subcommands: Subcommands) -> None:
     parser.add_argument("--phone", metavar="P", help="find a phone number, with or without +")
     parser.add_argument("--name", metavar="N", help="find a part of a name, ignoring case")
     parser.add_argument("--id", metavar="I", type=int, help="find an ID, marked or not")
+    parser.add_argument("--kind", choices=_KINDS.values(), help="find entities of a kind")
     limit_help = f"list at most N (0: all; default: {_TERMINAL_LIMIT:,} on a terminal, otherwise all)"
     parser.add_argument("--limit", metavar="N", type=non_negative_int, help=limit_help)
     parser.add_argument("--hashes", action="store_true", help="show access hashes, which only work for this account")
@@ -80,7 +82,7 @@ def run(arguments: Namespace) -> int:
                 print_table(columns, _cells(limited, has_hashes=arguments.hashes))
             if limit and next(rows, None) is not None:
                 print_message(f"only the first {limit:,} entities are listed; --limit 0 lists all")
-    conditions = (arguments.username, arguments.phone, arguments.name, arguments.id)
+    conditions = (arguments.username, arguments.phone, arguments.name, arguments.id, arguments.kind)
     if first is None and any(value is not None for value in conditions):
         raise CommandError(f"{place} has no matching entity")
     return 0
@@ -97,7 +99,8 @@ def find(file: SessionReader, arguments: Namespace) -> Generator[Row]:
         for batch in [_in_all(lookups)] if lookups else file.entity_batches():
             for row in batch:
                 entity, _ = sanitize_entity(row)
-                if entity and (name_part is None or name_part in (entity[4] or "").casefold()):
+                is_wanted = arguments.kind is None or (entity and kind(entity[0]) == arguments.kind)
+                if entity and is_wanted and (name_part is None or name_part in (entity[4] or "").casefold()):
                     yield (*entity, [alias for alias, _ in aliases.get(entity[0], [])])
             advance(len(batch))
 
@@ -158,8 +161,10 @@ def _print_json(rows: Iterator[Row]) -> None:
     for id, access_hash, username, phone, name, date, aliases in rows:
         usernames = [*([username] if username else []), *aliases]
         username = next(iter(usernames), username)
-        entity = {"id": id, "kind": kind(id), "username": username, "phone": phone, "name": name, "date": date}
+        number = None if phone is None else str(phone)
+        seen = date if type(date) is int and date > 0 else None
+        entity = Entity.from_row((id, access_hash, username, number, name, seen))
         several = {"usernames": usernames} if aliases else {}
-        print(separator + json.dumps(entity | {"access_hash": access_hash} | several), end="")
+        print(separator + json.dumps(entity._asdict() | {"kind": kind(id), "marked_id": id} | several), end="")
         separator = ",\n  "
     print("[]" if separator.startswith("[") else "\n]")

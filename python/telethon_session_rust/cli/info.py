@@ -18,7 +18,7 @@ Never shows the key itself. Counts bots as users, because the file does not dist
 
 keys of --json:
   file, version, dc_id, server_address, port, has_key, has_tmp_key, encrypted, takeout_id,
-  account_id, entities, users, groups, channels, with_username, with_phone, with_name,
+  account_id, entities, users, chats, channels, with_username, with_phone, with_name,
   update_states, sent_files, size, page_size, free_pages (bytes, bytes, pages), journal_mode,
   modified, newest, oldest (the file; the entity seen last, and first: ISO 8601 in UTC)
 Unknown values are null, such as the size of a session on a server. Later versions may add keys,
@@ -66,7 +66,7 @@ def describe(file: SessionReader) -> dict[str, Any]:
         "encrypted": file.is_encrypted,
         "takeout_id": credentials and credentials.takeout_id,
         "account_id": file.account_id(),
-        **{key: counts.get(key, 0) for key in ("entities", "users", "groups", "channels")},
+        **{key: counts.get(key, 0) for key in ("entities", "users", "chats", "channels")},
         **{key: counts.get(key, 0) for key in ("with_username", "with_phone", "with_name")},
         "update_states": file.count("update_state"),
         "sent_files": file.count("sent_files"),
@@ -92,7 +92,7 @@ def _pairs(details: dict[str, Any]) -> list[tuple[str, object]]:
     yes_no = {True: "yes", False: "no"}
     address, port = details["server_address"], details["port"]
     server = f"[{address}]:{port}" if address and ":" in address else f"{address}:{port}" if address else "none"
-    kinds = f"{details['users']:,} users, {details['groups']:,} groups, {details['channels']:,} channels"
+    kinds = f"{details['users']:,} users, {details['chats']:,} chats, {details['channels']:,} channels"
     named = ", ".join(f"{details[f'with_{what}']:,} with a {what}" for what in ("username", "phone", "name"))
     seen = [format_time(details[key]) for key in ("oldest", "newest") if details[key] is not None]
     pairs = [

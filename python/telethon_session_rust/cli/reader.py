@@ -201,7 +201,7 @@ class SessionReader:
         expressions = {
             "entities": "count(*)",
             "users": "count(case when id > 0 then 1 end)",
-            "groups": f"count(case when id < 0 and id > {FIRST_CHANNEL_ID} then 1 end)",
+            "chats": f"count(case when id < 0 and id > {FIRST_CHANNEL_ID} then 1 end)",
             "channels": f"count(case when id <= {FIRST_CHANNEL_ID} then 1 end)",
             "with_username": "count(username)",
             "with_phone": "count(phone)",

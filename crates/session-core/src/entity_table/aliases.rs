@@ -91,7 +91,8 @@ impl EntityTable {
             self.drop_alias(owner, alias);
         }
         let Some(first) = self.first(USERNAME, alias) else { return true };
-        let rows = self.chain(first, USERNAME).map(|row| (self.rows.seen(row), self.rows.id(row)));
+        let staying = self.chain(first, USERNAME).filter(|row| !self.rows.is_leaving(*row, USERNAME));
+        let rows = staying.map(|row| (self.rows.seen(row), self.rows.id(row)));
         let holders: Vec<_> = rows.filter(|(_, holder)| *holder != id).collect();
         if holders.iter().any(|(theirs, _)| !wins(*theirs)) {
             return false;

@@ -44,6 +44,13 @@ pub struct BatchEntity<'a> {
 }
 
 impl<'a> BatchEntity<'a> {
+    /// Returns the date before which the row of a [forgotten](Dirty::Gone) entity must have been
+    /// seen to be deleted; `None` if it is deleted whenever it was seen.
+    #[must_use]
+    pub fn gone_before(&self) -> Option<u32> {
+        Some(self.seen).filter(|before| *before != u32::MAX)
+    }
+
     /// Returns username, phone and name, as bytes of UTF-8.
     #[must_use]
     pub fn texts(&self) -> [Option<&'a [u8]>; 3] {
@@ -167,6 +174,23 @@ impl EntityBatch {
     fn begin_of_last(&self) -> usize {
         let before = self.rows.len().checked_sub(2).and_then(|before| self.rows.get(before));
         before.map_or(0, |before| before.end)
+    }
+
+    /// Adds an entity that was forgotten, whose row is to be deleted if it was last seen before a
+    /// date; `u32::MAX` for any.
+    pub fn push_gone(&mut self, id: i64, before: u32) {
+        self.push_with(id, None, before, Dirty::Gone, |out| record::write_texts(out, [None; 3]));
+    }
+
+    /// Returns the entities that `is_left_out` does not leave out; `None` if that is all.
+    #[must_use]
+    pub fn without(&self, is_left_out: impl Fn(&BatchEntity<'_>) -> bool) -> Option<Self> {
+        if !self.iter().any(|entity| is_left_out(&entity)) {
+            return None;
+        }
+        let mut rest = Self::default();
+        self.iter().filter(|entity| !is_left_out(entity)).for_each(|entity| rest.push_entity(&entity));
+        Some(rest)
     }
 
     /// Removes all entities and keeps the memory.

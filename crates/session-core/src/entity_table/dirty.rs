@@ -20,6 +20,10 @@ pub enum Dirty {
     Date,
     /// Aliases, which other entities have taken over.
     LostAlias,
+    /// The entity was forgotten, and its row is to be deleted. Only in a batch that is written,
+    /// where the date tells until when it may have been seen: one that was seen later, by another
+    /// process, stays. `u32::MAX` deletes it whenever it was seen.
+    Gone,
 }
 
 impl Dirty {

@@ -8,12 +8,14 @@ mod batch;
 mod dirty;
 mod index;
 pub(crate) mod record;
+mod removal;
 mod rows;
 
 pub use batch::{BatchEntity, EntityBatch};
 pub use dirty::Dirty;
 pub use record::TextField;
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 use std::hint::black_box;
 use std::ops::Range;
@@ -25,7 +27,7 @@ use index::{Index, NONE, position};
 use record::Texts;
 use rows::{RowId, Rows};
 
-use crate::entity::Entity;
+use crate::entity::{Entity, PeerKind, unmark};
 
 /// An ID and an access hash, as `get_entity_rows_by_...` returns them.
 pub type IdAndAccessHash = (i64, Option<i64>);
@@ -47,6 +49,10 @@ pub struct EntityTable {
     revision: u64,
     /// See [`removals`](Self::removals).
     removals: u64,
+    /// How many users, chats and channels there are.
+    counts: [usize; 3],
+    /// Rows that were removed and are still in the chains of their texts.
+    leaving: VecDeque<RowId>,
 }
 
 /// An entity to insert, with the hashes of its keys.
@@ -62,7 +68,13 @@ impl EntityTable {
     /// Returns the number of entities.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.counts.iter().sum()
+    }
+
+    /// Returns the number of entities of a kind.
+    #[must_use]
+    pub fn count(&self, kind: PeerKind) -> usize {
+        self.counts[kind as usize]
     }
 
     /// Returns `true` if there are none.
@@ -96,46 +108,6 @@ impl EntityTable {
             }
             table.report_lost(|id| on_dirty(id, Dirty::LostAlias));
         });
-    }
-
-    /// Removes entities by their marked IDs, and passes each to `removed`. Other entities with the
-    /// same texts can still be found by them.
-    ///
-    /// Removing many at once is cheaper: each chain of rows that share a text is walked once.
-    pub fn remove(&mut self, ids: impl IntoIterator<Item = i64>, mut removed: impl FnMut(&BatchEntity<'_>)) {
-        let mut leaving = Vec::new();
-        for id in ids {
-            leaving.extend(self.row_of(id).filter(|row| self.rows.mark_as_leaving(*row)));
-        }
-        for row in &leaving {
-            for field in TextField::ALL {
-                self.unlink_leaving(*row, field);
-            }
-        }
-        for row in leaving {
-            let entity = self.rows.entity(row);
-            removed(&entity);
-            let id = entity.id;
-            self.unlink_aliases(row);
-            self.by_id.remove(self.hash_id(id), row);
-            self.rows.remove(row);
-            self.revision += 1;
-            self.removals += 1;
-        }
-    }
-
-    /// Removes the entities that are known exactly as in a batch, except for their dates and aliases.
-    /// Passes each to `removed`.
-    pub fn remove_exactly(&mut self, batch: &EntityBatch, removed: impl FnMut(&BatchEntity<'_>)) {
-        let is_equal = |entity: &BatchEntity<'_>| {
-            let row = self.row_of(entity.id);
-            row.is_some_and(|row| {
-                self.rows.access_hash(row) == entity.access_hash
-                    && record::read(self.rows.record(row)).0 == entity.texts()
-            })
-        };
-        let ids: Vec<i64> = batch.iter().filter(is_equal).map(|entity| entity.id).collect();
-        self.remove(ids, removed);
     }
 
     /// Removes all entities. Positions of a [scan](Self::scan) stay valid.
@@ -179,6 +151,23 @@ impl EntityTable {
     #[must_use]
     pub fn scan(&self, from: u32, limit: usize, into: &mut EntityBatch) -> Option<u32> {
         self.by_id.scan(from, limit, |row| into.push_entity(&self.rows.entity(row)))
+    }
+
+    /// Like [`scan`](Self::scan), but returns only the marked IDs of entities for whose ID, date
+    /// and dirty part `is_wanted` returns `true`.
+    pub fn scan_ids(
+        &self,
+        from: u32,
+        limit: usize,
+        is_wanted: impl Fn(i64, u32, Dirty) -> bool,
+        into: &mut Vec<i64>,
+    ) -> Option<u32> {
+        self.by_id.scan(from, limit, |row| {
+            let id = self.rows.id(row);
+            if is_wanted(id, self.rows.seen(row), self.rows.dirty(row)) {
+                into.push(id);
+            }
+        })
     }
 
     /// Returns the position of a marked ID in a [scan](Self::scan).
@@ -283,7 +272,7 @@ impl EntityTable {
         let dirty = self.rows.dirty(row);
         match dirty {
             Dirty::Full | Dirty::LostUsername | Dirty::LostAlias => return,
-            Dirty::Clean | Dirty::AccessHashAndDate | Dirty::Date => {}
+            Dirty::Clean | Dirty::AccessHashAndDate | Dirty::Date | Dirty::Gone => {}
         }
         let same_texts = self.rows.holds(row, entity.record);
         if !same_texts {
@@ -321,7 +310,12 @@ impl EntityTable {
     /// several.
     #[must_use]
     pub fn by_text(&self, field: TextField, text: &str) -> Option<IdAndAccessHash> {
-        self.first(field, text.as_bytes()).map(|row| self.id_and_access_hash(row))
+        let first = self.first(field, text.as_bytes())?;
+        if !self.rows.is_leaving(first, field) {
+            return Some(self.id_and_access_hash(first));
+        }
+        let staying = self.chain(first, field).filter(|row| !self.rows.is_leaving(*row, field));
+        staying.min_by_key(|row| self.rows.id(*row)).map(|row| self.id_and_access_hash(row))
     }
 
     /// Returns the entity with this username or alias: the one seen last, then the one with the highest
@@ -337,9 +331,10 @@ impl EntityTable {
         const KEY: TextField = TextField::Username;
         let first = self.first(KEY, username.as_bytes())?;
         if self.rows.next(first, KEY) == NONE {
-            return Some(self.id_and_access_hash(first));
+            return Some(first).filter(|row| !self.rows.is_leaving(*row, KEY)).map(|row| self.id_and_access_hash(row));
         }
-        let holders: Vec<_> = self.chain(first, KEY).map(|row| (self.rows.seen(row), self.rows.id(row))).collect();
+        let holders = self.chain(first, KEY).filter(|row| !self.rows.is_leaving(*row, KEY));
+        let holders: Vec<_> = holders.map(|row| (self.rows.seen(row), self.rows.id(row))).collect();
         let (_, newest) = *holders.iter().max()?;
         for (_, id) in holders.into_iter().filter(|(_, id)| *id != newest) {
             if self.drop_username(id) {
@@ -357,8 +352,24 @@ impl EntityTable {
         }
     }
 
+    /// Copies a whole entity out if any part of it is dirty, and marks it clean. Returns `false` if
+    /// it is clean or not known.
+    pub fn take_whole_if_dirty(&mut self, id: i64, into: &mut EntityBatch) -> bool {
+        let Some(row) = self.row_of(id).filter(|row| self.rows.dirty(*row) != Dirty::Clean) else { return false };
+        into.push_entity(&BatchEntity { dirty: Dirty::Full, ..self.rows.entity(row) });
+        self.rows.set_dirty(row, Dirty::Clean);
+        true
+    }
+
+    /// Returns which part of an entity is dirty; `None` if it is not known.
+    #[must_use]
+    pub fn dirty(&self, id: i64) -> Option<Dirty> {
+        self.row_of(id).map(|row| self.rows.dirty(row))
+    }
+
     /// Marks all entities dirty, and calls `on_dirty` with their marked IDs.
     pub fn mark_all_dirty(&mut self, mut on_dirty: impl FnMut(i64)) {
+        self.end_removal(usize::MAX);
         let rows: Vec<RowId> = self.rows.iter().collect();
         for row in rows {
             self.rows.set_dirty(row, Dirty::Full);
@@ -400,6 +411,7 @@ impl EntityTable {
     fn push(&mut self, prepared: &Prepared<'_>, dirty: Dirty) -> RowId {
         let row = self.rows.insert(&prepared.entity, dirty);
         self.revision += 1;
+        self.counts[unmark(prepared.entity.id).1 as usize] += 1;
         self.by_id.insert(prepared.id_hash, row);
         for field in TextField::ALL {
             if let Some(text) = prepared.texts[field as usize] {
@@ -493,35 +505,6 @@ impl EntityTable {
             self.by_text[k].remove(hash, row);
         } else {
             self.promote_lowest(row, next, hash, field);
-        }
-    }
-
-    /// Removes all rows that are being removed from the chain of rows with one of this row's texts.
-    fn unlink_leaving(&mut self, row: RowId, field: TextField) {
-        if !self.rows.is_leaving(row, field) {
-            return;
-        }
-        let Some(text) = self.rows.text(row, field) else { return };
-        let hash = self.hash_text(text);
-        let Some(first) = self.find_text(field, text, hash) else { return };
-        let (mut lowest, mut rest) = (NONE, first);
-        while rest != NONE {
-            let here = rest;
-            rest = self.rows.next(here, field);
-            if self.rows.is_leaving(here, field) {
-                self.rows.has_left(here, field);
-            } else if lowest == NONE || self.rows.id(here) < self.rows.id(lowest) {
-                self.rows.set_next(here, field, lowest);
-                lowest = here;
-            } else {
-                self.rows.set_next(here, field, self.rows.next(lowest, field));
-                self.rows.set_next(lowest, field, here);
-            }
-        }
-        if lowest == NONE {
-            self.by_text[field as usize].remove(hash, first);
-        } else {
-            self.by_text[field as usize].replace(hash, first, lowest);
         }
     }
 

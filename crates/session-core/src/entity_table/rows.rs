@@ -48,20 +48,15 @@ pub(super) struct Rows {
     free: [RowId; LARGEST_SLOT + 1],
     large: Vec<Vec<u8>>,
     free_large: Vec<u32>,
-    len: usize,
 }
 
 impl Default for Rows {
     fn default() -> Self {
-        Self { chunks: Vec::new(), free: [NONE; LARGEST_SLOT + 1], large: Vec::new(), free_large: Vec::new(), len: 0 }
+        Self { chunks: Vec::new(), free: [NONE; LARGEST_SLOT + 1], large: Vec::new(), free_large: Vec::new() }
     }
 }
 
 impl Rows {
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
     pub(super) fn id(&self, row: RowId) -> i64 {
         i64::from_le_bytes(part(self.header(row), ID))
     }
@@ -136,17 +131,13 @@ impl Rows {
         set(&mut header, ACCESS_HASH, entity.access_hash.unwrap_or(0).to_le_bytes());
         set(&mut header, SEEN, entity.seen.to_le_bytes());
         header[FLAGS] = u8::from(entity.access_hash.is_some()) | dirty.to_flags();
-        self.len += 1;
         self.put(&header, entity.record)
     }
 
-    /// Marks a row as being removed. Returns `false` if it is marked already.
-    pub(super) fn mark_as_leaving(&mut self, row: RowId) -> bool {
+    /// Marks a row as being removed.
+    pub(super) fn mark_as_leaving(&mut self, row: RowId) {
         let all = LEAVING.into_iter().fold(0, |all, flag| all | flag);
-        let flags = &mut self.header_mut(row)[FLAGS];
-        let is_new = *flags & all == 0;
-        *flags |= all;
-        is_new
+        self.header_mut(row)[FLAGS] |= all;
     }
 
     /// Returns `true` if a row is being removed and is still in the chain of rows with this text.
@@ -162,7 +153,6 @@ impl Rows {
     /// Removes a row, which must not be in any chain or index.
     pub(super) fn remove(&mut self, row: RowId) {
         self.free_slot(row);
-        self.len -= 1;
     }
 
     /// Returns `true` if [`set_record`](Self::set_record) would leave the row where it is.

@@ -83,10 +83,15 @@ fn ties_and_renames_answer_as_a_search_of_all_rows_does() {
         if next(3) == 0 {
             let leaving: Vec<i64> = (0..next(8)).map(|_| i64::try_from(next(60)).unwrap() - 30).collect();
             let mut removed = Vec::new();
-            table.remove(leaving.iter().copied(), |entity| removed.push(entity.id));
+            if next(2) == 0 {
+                table.remove(leaving.iter().copied(), |entity| removed.push(entity.id));
+            } else {
+                table.begin_to_remove(leaving.iter().copied(), |entity| removed.push(entity.id));
+            }
             let known: Vec<i64> = leaving.into_iter().filter(|id| model.remove(id).is_some()).collect();
             assert_eq!(removed, known, "step {step}");
         }
+        table.end_removal(usize::try_from(next(3)).unwrap());
         let asked = word(next(4) + 1);
         for key in [TextField::Phone, TextField::Name] {
             let lowest = model.iter().find(|(_, (_, texts))| texts[key as usize].as_deref() == Some(asked));
@@ -101,6 +106,13 @@ fn ties_and_renames_answer_as_a_search_of_all_rows_does() {
         }
     }
     assert_eq!(table.len(), model.len());
+    let count = |kind| model.keys().filter(|id| unmark(**id).1 == kind).count();
+    assert!(
+        [PeerKind::User, PeerKind::Chat, PeerKind::Channel].into_iter().all(|kind| table.count(kind) == count(kind))
+    );
+    table.end_removal(usize::MAX);
+    assert!(!table.is_removing());
+    assert_eq!(table.rows.iter().count(), model.len());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What has changed since the last write: one entry a row, however often it changed, in the order
 //! of the first change.
 
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
 use foldhash::fast::RandomState;
@@ -20,6 +21,9 @@ pub(super) struct DirtySet {
     pub(super) credentials: Option<Credentials>,
     /// Marked IDs, each once because the table knows which entities are dirty already.
     pub(super) entities: VecDeque<i64>,
+    /// Entities that were forgotten, by marked ID, and before which date each must have been seen;
+    /// all of them are among `entities`. One that was received again since is written as a whole.
+    pub(super) forgotten: HashMap<i64, u32, RandomState>,
     pub(super) update_states: IndexSet<i64>,
     pub(super) sent_files: IndexSet<FileKey>,
     /// Marked IDs of entities of which only the date is dirty. A busy bot sees thousands of
@@ -34,6 +38,7 @@ pub(super) struct DirtySet {
 pub(super) struct InFlight {
     pub(super) credentials: Option<Credentials>,
     pub(super) entities: Vec<(i64, Dirty)>,
+    pub(super) forgotten: Vec<(i64, u32)>,
     pub(super) update_states: IndexSet<i64>,
     pub(super) sent_files: IndexSet<FileKey>,
 }
@@ -51,7 +56,7 @@ impl InFlight {
     pub(super) fn counts(&self) -> Counts {
         Counts {
             has_credentials: self.credentials.is_some(),
-            entities: self.entities.len(),
+            entities: self.entities.len() + self.forgotten.len(),
             update_states: self.update_states.len(),
             sent_files: self.sent_files.len(),
         }
@@ -69,6 +74,25 @@ impl DirtySet {
             && self.entities.is_empty()
             && self.update_states.is_empty()
             && self.sent_files.is_empty()
+    }
+
+    /// Adds an entity that was forgotten. Its row is deleted if it was last seen before a date.
+    pub(super) fn forget(&mut self, id: i64, before: u32) {
+        match self.forgotten.entry(id) {
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                *known = before.max(*known);
+            }
+            Entry::Vacant(new) => {
+                new.insert(before);
+                self.entities.push_back(id);
+            }
+        }
+    }
+
+    /// Returns `true` if an entity that was last seen at a date is to be deleted.
+    pub(super) fn is_forgotten(&self, id: i64, seen: u32) -> bool {
+        self.forgotten.get(&id).is_some_and(|before| *before == u32::MAX || seen < *before)
     }
 
     /// Has the dates written with the rest.

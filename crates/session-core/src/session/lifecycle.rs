@@ -116,7 +116,12 @@ impl Session {
     pub fn release(&self) {
         {
             let _guard = fork::guard();
-            self.state().is_released = true;
+            let mut state = self.state();
+            state.is_released = true;
+            if state.look_due.take().is_some() {
+                // Instead of a run that would keep the session alive until then.
+                self.schedule(Duration::ZERO);
+            }
         }
         if self.is_stored() && self.write_all().is_err() {
             let _guard = fork::guard();

@@ -6,15 +6,20 @@ use std::time::{Duration, Instant};
 use super::Session;
 use super::handle::StoreHandle;
 use super::load_state::{LoadState, Scan};
-use super::state::State;
+use super::retry::KeepWaiting;
+use super::state::{State, may_be_missing};
 use crate::entity_table::EntityBatch;
 use crate::error::Result;
 use crate::fork;
 use crate::store::{Kind, Revision, ScanBatch, Snapshot};
-use crate::sync::MutexGuard;
+use crate::sync::{MutexGuard, sleep};
 
 /// Rows read at a time: about a millisecond's work.
 pub(super) const ROWS: usize = 1000;
+/// Entities looked at with the state locked, and how often in one run, when it is known which are
+/// stored.
+const STEP: usize = 256;
+const STEPS: usize = 16;
 /// The delay before a locked store is read again.
 const BUSY_RETRY: Duration = Duration::from_millis(100);
 /// When to look again at what a server was asked for. The store wakes the session when it answers.
@@ -90,6 +95,9 @@ impl Session {
     }
 
     fn load_batch(&self, handle: &mut StoreHandle) -> Result<Option<Duration>> {
+        if self.state().loading.scan().is_some_and(|scan| scan.removing.is_some()) {
+            return self.remove_missing(handle);
+        }
         if self.end_if_read(handle)? {
             return Ok(self.state().loading.scan().map(|scan| scan.wait()));
         }
@@ -136,7 +144,60 @@ impl Session {
         store.trim();
         let mut state = self.state();
         state.put_stored(last);
+        if let Some(scan) = state.loading.scan()
+            && scan.stored.is_some()
+        {
+            scan.removing.get_or_insert(0);
+            return Ok(Some(Duration::ZERO));
+        }
         Ok(finish_scan(state, is_current))
+    }
+
+    /// Removes some of the entities that another connection has deleted. Ends the scan after the
+    /// last. Nothing is read or written meanwhile, because the store is locked.
+    fn remove_missing(&self, handle: &mut StoreHandle) -> Result<Option<Duration>> {
+        let StoreHandle { store: Some(store), loaded_revision, .. } = handle else { return Ok(None) };
+        for _ in 0..STEPS {
+            let mut state = self.state();
+            let State { table, loading, .. } = &mut *state;
+            let Some(scan) = loading.scan() else { return Ok(None) };
+            let from = scan.removing.and_then(|position| u32::try_from(position).ok());
+            let (Some(from), Some(stored)) = (from, &scan.stored) else {
+                drop(state);
+                let is_current = store.revision()? == *loaded_revision;
+                return Ok(finish_scan(self.state(), is_current));
+            };
+            let mut missing = Vec::new();
+            let is_missing = |id, _, dirty| may_be_missing(Some(dirty)) && !stored.contains(&id);
+            let next = table.scan_ids(from, STEP, is_missing, &mut missing);
+            scan.removing = Some(next.map_or(u64::MAX, u64::from));
+            state.drop_missing(&missing);
+        }
+        Ok(Some(Duration::ZERO))
+    }
+
+    /// Waits as long as loading goes on, and stands still no longer than `patience`. Returns `true`
+    /// if memory holds everything.
+    pub(super) fn wait_while_loading(&self, patience: Duration, keep_waiting: KeepWaiting<'_>) -> bool {
+        const INTERVAL: Duration = Duration::from_millis(5);
+        let (mut progress, mut since) = (None, Instant::now());
+        loop {
+            {
+                let _guard = fork::guard();
+                let mut state = self.state();
+                let Some(scan) = state.loading.scan() else { return true };
+                let now = Some((scan.after, scan.removing));
+                if progress != now {
+                    (progress, since) = (now, Instant::now());
+                }
+                if scan.failure.is_some() || since.elapsed() >= patience || !keep_waiting() {
+                    return false;
+                }
+                drop(state);
+                self.schedule(Duration::ZERO);
+            }
+            sleep(INTERVAL);
+        }
     }
 
     /// Forgets what is not dirty and has everything read again.
@@ -160,6 +221,6 @@ fn finish_scan(mut state: MutexGuard<'_, State>, is_current: bool) -> Option<Dur
         return None;
     }
     let pause = (took * SCAN_PAUSE_FACTOR).max(BUSY_RETRY);
-    state.loading = LoadState::Stale(Scan { not_before: Some(Instant::now() + pause), ..Scan::default() });
+    state.loading = LoadState::Stale(Scan { not_before: Some(Instant::now() + pause), ..Scan::again() });
     Some(pause)
 }

@@ -1,6 +1,10 @@
 //! How much of what is stored is in memory.
 
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use foldhash::fast::RandomState;
 
 use super::reader::Access;
 use crate::error::Error;
@@ -32,12 +36,33 @@ pub(super) struct Scan {
     pub(super) access: Access,
     /// Why it does not go on. A server that is asked for everything is not asked again.
     pub(super) failure: Option<Error>,
+    /// If memory held everything before: the entities that are stored, as far as they were read,
+    /// and those that were written since the scan was planned.
+    pub(super) stored: Option<HashSet<i64, RandomState>>,
+    /// Tells it from other scans of rows that were read before.
+    pub(super) number: u64,
+    /// The position in the table from which entities that are not stored any more are removed, once
+    /// everything has been read. Beyond all positions at the end.
+    pub(super) removing: Option<u64>,
 }
 
 impl Scan {
     /// Returns how long to wait until it may begin.
     pub(super) fn wait(&self) -> Duration {
         self.not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Returns a scan of rows that were read before.
+    pub(super) fn again() -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        Self { stored: Some(HashSet::default()), number: NUMBERS.fetch_add(1, Ordering::Relaxed), ..Self::default() }
+    }
+
+    /// Notes entities that are stored.
+    pub(super) fn note_stored(&mut self, ids: impl Iterator<Item = i64>) {
+        if let Some(stored) = &mut self.stored {
+            stored.extend(ids);
+        }
     }
 
     /// Returns `true` if it may begin, or has begun.
@@ -55,13 +80,13 @@ impl LoadState {
     /// Has everything read again if it was loaded.
     pub(super) fn mark_stale(&mut self) {
         if self.is_loaded() {
-            *self = Self::Stale(Scan::default());
+            *self = Self::Stale(Scan::again());
         }
     }
 
     /// Has everything read again, from the beginning.
     pub(super) fn begin_again(&mut self) {
-        *self = if self.is_loading() { Self::begin() } else { Self::Stale(Scan::default()) };
+        *self = if self.is_loading() { Self::begin() } else { Self::Stale(Scan::again()) };
     }
 
     pub(super) fn is_loaded(&self) -> bool {

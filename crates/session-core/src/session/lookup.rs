@@ -99,6 +99,44 @@ impl Session {
         self.find_within(limit, BRIEF_TIMEOUT, query, keep_waiting).found()
     }
 
+    /// Looks an entity up, for a caller that must not take what cannot be told yet for unknown.
+    /// Retries a locked store for up to `limit`.
+    ///
+    /// # Errors
+    /// What prevents the store from being asked, if memory may lack entities, or if the caller of a
+    /// session on a server can retry.
+    pub fn find_certainly(
+        &self,
+        query: &Query<'_>,
+        limit: Duration,
+        will_retry: bool,
+        keep_waiting: KeepWaiting<'_>,
+    ) -> Result<Option<IdAndAccessHash>> {
+        let attempt = || {
+            let _guard = fork::guard();
+            if !self.is_shared() {
+                let mut state = self.whole_state();
+                if state.loading.can_answer(query)
+                    && let Some(found) = self.answer(&mut state, query)
+                {
+                    return Ok(Some(found));
+                }
+            }
+            if self.is_stored() { self.find_in_store(query, BRIEF_TIMEOUT) } else { Ok(None) }
+        };
+        let error = match retry_while_busy(limit, keep_waiting, |_| (), attempt) {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        let _guard = fork::guard();
+        let mut state = self.whole_state();
+        let is_certain = !state.loading.is_loading() && !(will_retry && self.is_remote());
+        match self.answer(&mut state, query) {
+            None if !is_certain => Err(error),
+            found => Ok(found),
+        }
+    }
+
     /// Retries for up to `limit`. Each attempt waits at most `timeout` for a lock.
     fn find_within(
         &self,

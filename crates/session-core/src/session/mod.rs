@@ -10,10 +10,13 @@
 //! they may be called with the GIL held; all others may wait. Code that looks at entities, or at
 //! what is dirty, locks the `whole_state`, which includes the inbox.
 
+mod count;
 mod dirty_set;
+mod forget;
 mod handle;
 mod health;
 mod inbox;
+mod known;
 mod lifecycle;
 mod load;
 mod load_state;

@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
-use crate::entity_table::EntityBatch;
-
 /// How long an answer of the server may take to arrive and still be recognised as older. Stores give
 /// up earlier.
 const LONGEST_ANSWER: Duration = Duration::from_secs(30);
@@ -30,31 +28,20 @@ impl NewerThanReads {
         self.recent.extend(ids);
     }
 
-    /// Returns the entities of a batch that were not written recently; `None` if that is all.
-    pub(super) fn filter(&self, batch: &EntityBatch) -> Option<EntityBatch> {
-        let is_newer = |id: i64| self.recent.contains(&id) || self.older.contains(&id);
-        if !batch.iter().any(|entity| is_newer(entity.id)) {
-            return None;
-        }
-        let mut rest = EntityBatch::default();
-        batch.iter().filter(|entity| !is_newer(entity.id)).for_each(|entity| rest.push_entity(&entity));
-        Some(rest)
+    /// Returns `true` if an entity was written recently.
+    pub(super) fn contains(&self, id: i64) -> bool {
+        self.recent.contains(&id) || self.older.contains(&id)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::Entity;
 
     #[test]
-    fn entities_that_were_written_are_left_out() {
-        let mut batch = EntityBatch::default();
-        (1..=3).for_each(|id| batch.push(&Entity { id, access_hash: Some(id), ..Entity::default() }));
+    fn entities_that_were_written_are_newer() {
         let mut newer = NewerThanReads::default();
-        assert!(newer.filter(&batch).is_none());
         newer.add([2]);
-        let ids: Vec<i64> = newer.filter(&batch).unwrap().iter().map(|entity| entity.id).collect();
-        assert_eq!(ids, [1, 3]);
+        assert_eq!([1, 2, 3].map(|id| newer.contains(id)), [false, true, false]);
     }
 }

@@ -177,12 +177,10 @@ impl State {
     /// Takes over entities that a reader has read, except those that memory knows better.
     fn put_read_beside(&mut self, stored: &EntityBatch) {
         let Self { table, loading, .. } = self;
-        let Some(Access::Beside(Beside { newer, .. })) = loading.scan().map(|scan| &scan.access) else { return };
-        if !stored.iter().any(|entity| newer.contains(&entity.id)) {
-            return table.put_stored(stored);
-        }
-        let mut rest = EntityBatch::default();
-        stored.iter().filter(|entity| !newer.contains(&entity.id)).for_each(|entity| rest.push_entity(&entity));
-        table.put_stored(&rest);
+        let Some(scan) = loading.scan() else { return };
+        scan.note_stored(stored.iter().map(|entity| entity.id));
+        let Access::Beside(Beside { newer, .. }) = &scan.access else { return };
+        let rest = stored.without(|entity| newer.contains(&entity.id));
+        table.put_stored(rest.as_ref().unwrap_or(stored));
     }
 }

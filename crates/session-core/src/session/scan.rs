@@ -9,7 +9,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::handle::StoreHandle;
+use super::known::FRESH_LIMIT;
 use super::retry::{KeepWaiting, retry_while_busy};
+use super::state::may_be_missing;
 use super::{BRIEF_TIMEOUT, Session};
 use crate::entity_table::{EntityBatch, EntityTable};
 use crate::error::Result;
@@ -67,6 +69,8 @@ struct Visited {
     counts: Vec<u32>,
     /// The table's [removals](EntityTable::removals) when the first was visited.
     removals: u64,
+    /// The number of the session's own scan when the last reading of the store began.
+    load: u64,
 }
 
 impl Visited {
@@ -124,8 +128,22 @@ impl Session {
     /// for up to `limit`. Another call continues where this one failed.
     pub fn scan(&self, scan: &mut EntityScan, limit: Duration, keep_waiting: KeepWaiting<'_>) -> Result<EntityBatch> {
         if matches!(scan.stage, Stage::Begin) {
-            let _guard = fork::guard();
-            self.see_shared();
+            {
+                let _guard = fork::guard();
+                self.see_shared();
+            }
+            if self.is_remote() {
+                self.look_for_changes(!limit.is_zero(), &mut *keep_waiting);
+                let is_stale = {
+                    let _guard = fork::guard();
+                    let state = self.state();
+                    !state.loading.is_loading() && !state.loading.is_loaded()
+                };
+                if is_stale {
+                    // Otherwise memory answers.
+                    self.wait_while_loading(FRESH_LIMIT.min(limit), &mut *keep_waiting);
+                }
+            }
         }
         loop {
             if let Stage::Memory = scan.stage {
@@ -155,7 +173,7 @@ impl Session {
         {
             let mut all = EntityBatch::with_capacity(ROWS);
             {
-                let state = self.whole_state();
+                let mut state = self.whole_state();
                 if state.loading.is_loading() {
                     // The caller has changed the store, and everything is being read again.
                     scan.stage = Stage::Begin;
@@ -166,6 +184,15 @@ impl Session {
                     continue;
                 }
                 scan.next = Position(state.table.scan(from, ROWS, &mut all));
+                if let Some(load) = state.loading.scan().filter(|load| load.number == scan.visited.load)
+                    && let Some(stored) = &load.stored
+                    && !scan.visited.passes.is_empty()
+                {
+                    // Another connection has deleted what is neither stored nor new here.
+                    let is_missing = |id| !stored.contains(&id) && !scan.visited.contains(id);
+                    let rest = all.without(|entity| may_be_missing(Some(entity.dirty)) && is_missing(entity.id));
+                    all = rest.unwrap_or(all);
+                }
             }
             if scan.visited.passes.is_empty() {
                 batch = all;
@@ -249,6 +276,7 @@ impl Session {
         if after.is_none() {
             scan.visited.passes.push(Vec::new());
             scan.visited.removals = state.table.removals();
+            scan.visited.load = state.loading.scan().map_or(0, |load| load.number);
         }
         let positions: Vec<u32> = ids.iter().map(|id| state.table.position(*id)).collect();
         drop(state);

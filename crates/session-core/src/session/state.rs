@@ -12,7 +12,7 @@ use super::newer_than_reads::NewerThanReads;
 use super::reader::Access;
 use super::turns::Turns;
 use crate::credentials::Credentials;
-use crate::entity_table::{EntityBatch, EntityTable};
+use crate::entity_table::{Dirty, EntityBatch, EntityTable};
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::store::{Changes, FileKey, Revision, SentFile, UpdateState};
@@ -83,6 +83,9 @@ pub(super) struct State {
     pub(super) posted: Option<Write>,
     /// How many writes were posted.
     pub(super) posts: u64,
+    /// When to ask a server whether another connection has forgotten something, because something
+    /// was written; `None` until that has been scheduled.
+    pub(super) look_due: Option<Instant>,
     /// What was written recently, if the store is on a server.
     pub(super) newer_than_reads: Option<NewerThanReads>,
     pub(super) turns: Turns,
@@ -161,18 +164,26 @@ impl State {
         let Self { table, dirty, .. } = self;
         let mut entities = EntityBatch::with_capacity(rows);
         for id in dirty.entities.drain(..rows.min(dirty.entities.len())) {
-            table.take_dirty(id, &mut entities);
+            match dirty.forgotten.remove(&id) {
+                None => table.take_dirty(id, &mut entities),
+                // What was received since does not go with what the store holds.
+                Some(_) if table.take_whole_if_dirty(id, &mut entities) => {}
+                Some(before) => entities.push_gone(id, before),
+            }
         }
         if let Some(newer) = &mut self.newer_than_reads {
             newer.add(entities.iter().map(|entity| entity.id));
         }
         if let Some(scan) = self.loading.scan() {
             scan.access.note_newer(entities.iter().map(|entity| entity.id));
+            scan.note_stored(entities.iter().filter(|entity| entity.dirty != Dirty::Gone).map(|entity| entity.id));
         }
         let Self { dirty, update_states, sent_files, .. } = self;
+        let (gone, others): (Vec<_>, Vec<_>) = entities.iter().partition(|entity| entity.dirty == Dirty::Gone);
         let in_flight = InFlight {
             credentials,
-            entities: entities.iter().map(|entity| (entity.id, entity.dirty)).collect(),
+            entities: others.iter().map(|entity| (entity.id, entity.dirty)).collect(),
+            forgotten: gone.iter().map(|entity| (entity.id, entity.seen)).collect(),
             update_states: std::mem::take(&mut dirty.update_states),
             sent_files: std::mem::take(&mut dirty.sent_files),
         };
@@ -224,7 +235,7 @@ impl State {
     pub(super) fn restore(&mut self, in_flight: Vec<InFlight>) {
         self.remainder = None;
         let Self { table, dirty, .. } = self;
-        for InFlight { credentials, entities, update_states, sent_files } in in_flight.into_iter().rev() {
+        for InFlight { credentials, entities, forgotten, update_states, sent_files } in in_flight.into_iter().rev() {
             dirty.restore_credentials(credentials);
             dirty_set::restore(&mut dirty.update_states, update_states);
             dirty_set::restore(&mut dirty.sent_files, sent_files);
@@ -239,6 +250,9 @@ impl State {
             for (id, _) in entities.into_iter().rev() {
                 dirty.entities.push_front(id);
             }
+            for (id, before) in forgotten {
+                dirty.forget(id, before);
+            }
         }
     }
 
@@ -247,9 +261,43 @@ impl State {
     pub(super) fn put_stored(&mut self, stored: &EntityBatch) {
         if let Some(scan) = self.loading.scan() {
             scan.access.note_newer(stored.iter().map(|entity| entity.id));
+            scan.note_stored(stored.iter().map(|entity| entity.id));
         }
-        let rest = self.newer_than_reads.as_ref().and_then(|newer| newer.filter(stored));
-        self.table.put_stored(rest.as_ref().unwrap_or(stored));
+        let Self { table, dirty, newer_than_reads, .. } = self;
+        let newer = newer_than_reads.as_ref();
+        let rest = stored.without(|entity| {
+            dirty.is_forgotten(entity.id, entity.seen) || newer.is_some_and(|newer| newer.contains(entity.id))
+        });
+        table.put_stored(rest.as_ref().unwrap_or(stored));
+    }
+
+    /// Forgets entities by their marked IDs, and has the store delete their rows if they were last
+    /// seen before a date. Returns how many were known.
+    pub(super) fn forget(&mut self, ids: &[i64], before: u32, is_stored: bool) -> usize {
+        let Self { table, dirty, loading, .. } = self;
+        let mut known = 0;
+        table.begin_to_remove(ids.iter().copied(), |_| known += 1);
+        if is_stored {
+            for id in ids {
+                dirty.forget(*id, before);
+            }
+            if let Some(scan) = loading.scan() {
+                scan.access.note_newer(ids.iter().copied());
+            }
+        }
+        known
+    }
+
+    /// Removes entities that the store does not have any more, unless they have changed here since.
+    pub(super) fn drop_missing(&mut self, ids: &[i64]) {
+        let Self { table, posted, .. } = self;
+        let in_flight = |id: &i64| {
+            let writes = posted.iter().flat_map(|posted| &posted.in_flight);
+            writes.flat_map(|taken| &taken.entities).any(|(written, _)| written == id)
+        };
+        let missing: Vec<i64> =
+            ids.iter().copied().filter(|id| may_be_missing(table.dirty(*id)) && !in_flight(id)).collect();
+        table.begin_to_remove(missing, |_| ());
     }
 
     /// Counts what is not written yet, in words.
@@ -301,6 +349,8 @@ impl State {
         self.remainder = None;
         let Self { table, dirty, update_states, sent_files, .. } = self;
         dirty.entities.clear();
+        // There is nothing to delete in a new store.
+        dirty.forgotten.clear();
         dirty.dates.clear();
         table.mark_all_dirty(|id| dirty.entities.push_back(id));
         dirty.update_states.extend(update_states.keys().copied());
@@ -313,6 +363,7 @@ impl State {
         self.table.clear();
         self.dirty.entities.clear();
         self.dirty.dates.clear();
+        self.dirty.entities.extend(self.dirty.forgotten.keys());
         let Self { table, dirty, .. } = &mut *self;
         table.put(&dirty_entities, |id, _| dirty.entities.push_back(id));
         let Self { update_states, dirty, .. } = &mut *self;
@@ -347,4 +398,9 @@ impl State {
             scan.access = Access::default();
         }
     }
+}
+
+/// Returns `true` if an entity of which this part is dirty was not received since it was stored.
+pub(super) fn may_be_missing(dirty: Option<Dirty>) -> bool {
+    matches!(dirty, Some(Dirty::Clean | Dirty::Date | Dirty::LostUsername))
 }

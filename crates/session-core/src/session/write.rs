@@ -294,7 +294,13 @@ impl Session {
             handle.login.set_unsure(key);
         }
         let result = written.map(drop);
-        let tells = self.state().end_write(write, result.as_ref().err());
+        let tells = {
+            let mut state = self.state();
+            if result.is_ok() {
+                self.plan_to_look(&mut state);
+            }
+            state.end_write(write, result.as_ref().err())
+        };
         if let Err(error) = &result {
             self.close_if_unusable(handle, error);
         }
@@ -447,6 +453,8 @@ impl Task for Session {
     fn run_once(&self) -> Option<Duration> {
         let _guard = fork::guard();
         let is_inbox_empty = self.drain_inbox(BATCHES);
+        let is_removing = self.end_removal();
+        let look = self.hear_of_changes();
         let wait = {
             let mut state = self.state();
             if state.dirty.holds_dates_only() {
@@ -457,11 +465,12 @@ impl Task for Session {
             }
             state.time_to_next_write()
         };
-        match wait {
+        let next = match wait {
             Some(Duration::ZERO) => self.run_write(),
             _ if !is_inbox_empty => Some(Duration::ZERO),
             wait => earlier(wait, self.load_some()),
-        }
+        };
+        if is_removing { Some(Duration::ZERO) } else { earlier(next, look) }
     }
 
     fn flush_all(&self) -> FlushOutcome {

@@ -3,9 +3,10 @@
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::any::Any;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
@@ -50,6 +51,9 @@ macro_rules! store_conformance {
             aliases_are_read_again
             aliases_go_with_the_entity_that_lost_them
             usernames_move_between_sessions
+            what_was_forgotten_is_deleted
+            what_comes_back_has_nothing_of_before
+            entities_are_counted
             the_last_credentials_stay
             what_was_taken_away_is_gone
             a_deleted_store_is_created_again
@@ -57,6 +61,8 @@ macro_rules! store_conformance {
             errors_name_the_place
             a_trimmed_store_works
             a_session_comes_back
+            what_a_session_forgets_others_forget
+            what_is_old_is_forgotten
         }
     };
     (@tests $fixture:ty: $($test:ident)*) => {
@@ -578,6 +584,117 @@ pub fn usernames_move_between_sessions<F: Fixture>() {
     used(&|session| assert_eq!(find(session, "third"), None));
 }
 
+pub fn what_was_forgotten_is_deleted<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, _) = open(&fixture);
+    let full = |id| Entity { id, access_hash: Some(1), username: Some("anna"), phone: Some("7"), name: Some("Anna") };
+    let ids = [1, 2, 3, 4, -5, -1_000_000_000_006];
+    write(&mut *store, entities(&ids.map(full), 5));
+    let mut gone = EntityBatch::default();
+    // Seen before 6, but not before 5.
+    for (id, before) in [(1, u32::MAX), (2, 6), (3, 5), (99, u32::MAX), (98, 5), (-5, u32::MAX)] {
+        gone.push_gone(id, before);
+    }
+    write(&mut *store, Changes { entities: gone, ..Changes::default() });
+    let (mut other, _) = open(&fixture);
+    for store in [&mut store, &mut other] {
+        let mut scanned = scan(&mut **store, 100);
+        scanned.sort_unstable();
+        assert_eq!(scanned, [-1_000_000_000_006, 3, 4]);
+        for (field, text) in [(TextField::Username, "anna"), (TextField::Phone, "7"), (TextField::Name, "Anna")] {
+            assert_eq!(find_ids(&mut **store, &Query::Text(field, text)), [-1_000_000_000_006, 3, 4]);
+        }
+        for id in [1, 2, 99, -5] {
+            assert_eq!(find_ids(&mut **store, &Query::Id(id)), [0_i64; 0]);
+        }
+    }
+    // Dates alone bring nothing back.
+    let mut dates = EntityBatch::default();
+    let mut table = crate::entity_table::EntityTable::default();
+    let mut known = EntityBatch::default();
+    known.push_stored(1, 1, 5, [None; 3]);
+    known.push_stored(3, 1, 5, [Some(b"anna"), Some(b"7"), Some(b"Anna")]);
+    table.put_stored(&known);
+    let mut seen = EntityBatch::default();
+    seen.push_seen(&Entity { id: 1, access_hash: Some(1), ..Entity::default() }, 9);
+    seen.push_seen(&full(3), 9);
+    table.put(&seen, |_, _| ());
+    for id in [1, 3] {
+        table.take_dirty(id, &mut dates);
+    }
+    write(&mut *store, Changes { entities: dates, ..Changes::default() });
+    assert_eq!(find_ids(&mut *store, &Query::Id(1)), [0_i64; 0]);
+    assert!(find(&mut *store, &Query::Id(3)).iter().all(|(.., seen, _)| *seen == 9));
+}
+
+pub fn what_comes_back_has_nothing_of_before<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, _) = open(&fixture);
+    let full =
+        |id, name| Entity { id, access_hash: Some(1), username: Some("anna"), phone: Some("7"), name: Some(name) };
+    write(&mut *store, entities(&[full(1, "Anna"), full(2, "Anna")], 5));
+    // In one write: forgotten, and received again.
+    let mut gone = EntityBatch::default();
+    for id in 1..=3 {
+        gone.push_gone(id, u32::MAX);
+    }
+    let mut peers = EntityBatch::default();
+    peers.push_input_peer(1, Some(11));
+    peers.set_seen(6);
+    let slices = vec![
+        Changes { entities: gone, ..Changes::default() },
+        Changes { entities: peers, ..Changes::default() },
+        entities(&[full(2, "Berta")], 7),
+    ];
+    write_all_of(&mut *store, &mut Source { slices, ..Source::default() }).unwrap();
+    store.trim();
+    assert_eq!(find(&mut *store, &Query::Id(1)), [(1, Some(11), 6, [const { None }; 3])]);
+    assert_eq!(find_ids(&mut *store, &Query::Text(TextField::Username, "anna")), [2]);
+    assert_eq!(find_ids(&mut *store, &Query::Text(TextField::Name, "Anna")), [0_i64; 0]);
+    assert_eq!(find_ids(&mut *store, &Query::Text(TextField::Name, "Berta")), [2]);
+    // And in two.
+    let mut gone = EntityBatch::default();
+    gone.push_gone(2, u32::MAX);
+    write(&mut *store, Changes { entities: gone, ..Changes::default() });
+    let mut peers = EntityBatch::default();
+    peers.push_input_peer(2, Some(22));
+    peers.set_seen(8);
+    write(&mut *store, Changes { entities: peers, ..Changes::default() });
+    assert_eq!(find(&mut *store, &Query::Id(2)), [(2, Some(22), 8, [const { None }; 3])]);
+}
+
+pub fn entities_are_counted<F: Fixture>() {
+    let fixture = F::new();
+    let (mut store, _) = open(&fixture);
+    let count = |store: &mut dyn Store, ids: RangeInclusive<i64>| {
+        let (mut sum, mut begin) = (0, *ids.start());
+        loop {
+            let counted = ended(|| store.count(begin..=*ids.end(), 3, LONG)).unwrap();
+            sum += counted.entities;
+            match counted.next {
+                Some(last) if last < *ids.end() => begin = last + 1,
+                _ => return sum,
+            }
+        }
+    };
+    assert_eq!(count(&mut *store, i64::MIN..=i64::MAX), 0);
+    let ids = [i64::MIN, -1_000_000_000_008, -1_000_000_000_007, -12, -7, 0, 3, 20, 100, i64::MAX];
+    write(&mut *store, entities(&ids.map(|id| named(id, "Anna")), 5));
+    let mut gone = EntityBatch::default();
+    gone.push_gone(20, u32::MAX);
+    write(&mut *store, Changes { entities: gone, ..Changes::default() });
+    for (range, expected) in [
+        (i64::MIN..=i64::MAX, 9),
+        (1..=i64::MAX, 3),
+        (i64::MIN..=-1, 5),
+        (-1_000_000_000_000..=-1, 2),
+        (i64::MIN..=-1_000_000_000_001, 3),
+        (4..=99, 0),
+    ] {
+        assert_eq!(count(&mut *store, range.clone()), expected, "{range:?}");
+    }
+}
+
 pub fn the_last_credentials_stay<F: Fixture>() {
     let fixture = F::new();
     let (mut store, _) = open(&fixture);
@@ -704,4 +821,93 @@ pub fn a_session_comes_back<F: Fixture>() {
     assert_eq!(session.find(&Query::Id(COUNT + 1)), None);
     session.close(LONG, &mut || true).unwrap();
     assert!(session.delete(LONG));
+}
+
+/// Waits until another session has noticed something.
+fn until(mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < LONG, "it is not noticed");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn knows(session: &Session, id: i64) -> bool {
+    let found = session.find_certainly(&Query::Id(id), LONG, false, &mut || true).unwrap();
+    found.is_some() && !session.known(id, true, &mut || true).is_empty()
+}
+
+pub fn what_a_session_forgets_others_forget<F: Fixture>() {
+    let fixture = F::new();
+    let open = || Session::open(fixture.backend(), SessionOptions::default(), &mut || true).unwrap().0;
+    let receive = |session: &Session, ids: RangeInclusive<i64>| {
+        let mut batch = EntityBatch::default();
+        ids.for_each(|id| batch.push(&Entity { username: Some("anna"), ..named(id, "Anna") }));
+        session.put(batch);
+    };
+    let (one, other) = (open(), open());
+    receive(&one, 1..=4);
+    one.save(true, &mut || true).unwrap();
+    let third = open();
+    for session in [&one, &other, &third] {
+        until(|| session.is_loaded());
+        until(|| session.find_certainly(&Query::Id(1), LONG, false, &mut || true).unwrap().is_some());
+    }
+    assert!(one.forget(1) && !one.forget(1) && !one.forget(99));
+    assert!(!knows(&one, 1) && knows(&one, 2));
+    one.save(true, &mut || true).unwrap();
+    assert_eq!(one.count(None, LONG, &mut || true).unwrap(), 3);
+    // A lookup that asks notices at once.
+    until(|| !knows(&other, 1));
+    assert!(knows(&other, 2));
+    // So does the session after it has written something.
+    receive(&third, 10..=10);
+    third.save(true, &mut || true).unwrap();
+    until(|| third.find(&Query::Id(1)).is_none());
+    assert_eq!(third.count(None, LONG, &mut || true).unwrap(), 4);
+    // What was received again is known again.
+    receive(&other, 1..=1);
+    other.save(true, &mut || true).unwrap();
+    assert!(knows(&other, 1));
+    until(|| third.find_certainly(&Query::Id(1), LONG, false, &mut || true).unwrap().is_some());
+    for session in [one, other, third] {
+        session.close(LONG, &mut || true).unwrap();
+    }
+    let again = open();
+    assert_eq!(again.count(None, LONG, &mut || true).unwrap(), 5);
+    again.close(LONG, &mut || true).unwrap();
+}
+
+pub fn what_is_old_is_forgotten<F: Fixture>() {
+    const COUNT: i64 = 3000;
+    let fixture = F::new();
+    let open = || Session::open(fixture.backend(), SessionOptions::default(), &mut || true).unwrap().0;
+    let one = open();
+    let mut batch = EntityBatch::default();
+    for id in 0..=COUNT {
+        batch.push_seen(&named(id, "Anna"), 1000 + u32::try_from(id).unwrap());
+    }
+    one.add(batch);
+    one.close(LONG, &mut || true).unwrap();
+    // Each has loaded what is stored, and one of them has seen an entity again.
+    let (one, other) = (open(), open());
+    until(|| one.is_loaded() && other.is_loaded());
+    let mut seen = EntityBatch::default();
+    seen.push(&named(5, "Anna"));
+    other.put(seen);
+    other.close(LONG, &mut || true).unwrap();
+    let half = 1000 + u32::try_from(COUNT / 2).unwrap();
+    let old = usize::try_from(COUNT / 2).unwrap() - 2;
+    assert_eq!(one.forget_older_than(half, &mut || true).unwrap(), old);
+    assert_eq!(one.forget_older_than(half, &mut || true).unwrap(), 0);
+    one.close(LONG, &mut || true).unwrap();
+    let again = open();
+    let left = usize::try_from(COUNT).unwrap() - old;
+    assert_eq!(again.count(None, LONG, &mut || true).unwrap(), left);
+    until(|| again.is_loaded());
+    assert_eq!(again.count(None, LONG, &mut || true).unwrap(), left);
+    assert_eq!(again.find(&Query::Text(TextField::Name, "Anna")), Some((0, Some(0))));
+    assert!([0, 5, COUNT / 2].into_iter().all(|id| again.find(&Query::Id(id)).is_some()));
+    assert!([1, 4, COUNT / 2 - 1].into_iter().all(|id| again.find(&Query::Id(id)).is_none()));
+    again.close(LONG, &mut || true).unwrap();
 }

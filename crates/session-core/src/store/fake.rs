@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Debug};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::{
-    Backend, Base, ChangeSource, Changes, FileKey, Identity, Kind, Lease, Lookup, OpenOptions, Place, Query, Result,
-    Revision, ScanBatch, SentFile, Snapshot, Store, StoreError, UpdateState, Written,
+    Backend, Base, ChangeSource, Changes, Counted, FileKey, Identity, Kind, Lease, Lookup, OpenOptions, Place, Query,
+    Result, Revision, ScanBatch, SentFile, Snapshot, Store, StoreError, UpdateState, Written,
 };
 use crate::credentials::Credentials;
 use crate::entity_table::{BatchEntity, Dirty, EntityBatch, TextField};
@@ -326,6 +327,14 @@ impl Store for FakeStore {
         Ok(scanned)
     }
 
+    fn count(&mut self, ids: RangeInclusive<i64>, limit: usize, _: Duration) -> Result<Counted> {
+        let stored = self.step(Step::Read)?;
+        let limit = limit.min(MAX_SCANNED);
+        let last = stored.entities.range(ids.clone()).map(|(id, _)| *id).take(limit).last();
+        let entities = stored.entities.range(ids.clone()).take(limit).count();
+        Ok(Counted { entities, next: last.filter(|id| entities == limit && id < ids.end()) })
+    }
+
     fn open_reader(&mut self) -> Option<Box<dyn Store>> {
         (self.backend.hook)(Step::Open).ok().filter(|()| !self.backend.posts)?;
         let Self { backend, identity, .. } = self;
@@ -423,6 +432,12 @@ impl Contents {
             Dirty::Date => {
                 if let Some(row) = self.entities.get_mut(&entity.id) {
                     row.seen = entity.seen;
+                }
+            }
+            Dirty::Gone => {
+                let is_gone = |row: &Row| entity.gone_before().is_none_or(|before| row.seen < before);
+                if self.entities.get(&entity.id).is_some_and(is_gone) {
+                    self.entities.remove(&entity.id);
                 }
             }
             Dirty::LostUsername => {

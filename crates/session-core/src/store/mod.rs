@@ -16,6 +16,7 @@ pub use error::{Kind, Place, Result, StoreError};
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +25,9 @@ use zeroize::Zeroizing;
 use crate::credentials::Credentials;
 use crate::entity_table::{EntityBatch, TextField};
 
-/// A number that changes whenever another connection changes the store. Only equality has a
-/// meaning.
+/// A number that changes whenever another connection changes the store; on a server, whenever
+/// another connection is found to have changed what cannot be noticed otherwise. Only equality has
+/// a meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Revision(pub i64);
 
@@ -95,6 +97,15 @@ pub struct ScanBatch {
     /// The usable entities among those read. There may be fewer than asked for although more
     /// follow.
     pub entities: EntityBatch,
+    /// The marked ID to continue after; `None` at the end.
+    pub next: Option<i64>,
+}
+
+/// Some of the entities of a store, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// How many there are.
+    pub entities: usize,
     /// The marked ID to continue after; `None` at the end.
     pub next: Option<i64>,
 }
@@ -193,6 +204,13 @@ pub trait Store: Any + Debug + Send {
     /// What prevents the store from being read.
     fn scan(&mut self, after: Option<i64>, limit: usize) -> Result<ScanBatch>;
 
+    /// Counts at most about `limit` of the usable entities whose marked IDs are in a range, from
+    /// its beginning; a server counts all of them. Waits at most `timeout` for a lock.
+    ///
+    /// # Errors
+    /// What prevents the store from being read.
+    fn count(&mut self, ids: RangeInclusive<i64>, limit: usize, timeout: Duration) -> Result<Counted>;
+
     /// Opens another connection to what this store has open, to be scanned by another thread while
     /// this one is used. Returns `None` if there is no such thing, or if that would not be the same.
     fn open_reader(&mut self) -> Option<Box<dyn Store>> {
@@ -210,6 +228,14 @@ pub trait Store: Any + Debug + Send {
     /// # Errors
     /// What prevents the store from being read.
     fn revision(&mut self) -> Result<Revision>;
+
+    /// Like [`revision`](Self::revision), but asks a server, waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// What prevents the store from being read.
+    fn fresh_revision(&mut self, _timeout: Duration) -> Result<Revision> {
+        self.revision()
+    }
 
     /// Returns `true` if the store is certainly at this revision, as far as that can be told at once:
     /// without waiting, and without a lock that another connection would notice.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -46,6 +47,7 @@ struct Stored {
     entities: BTreeMap<i64, Row>,
     update_states: BTreeMap<i64, UpdateState>,
     sent_files: HashMap<FileKey, SentFile>,
+    forgettings: i64,
     fence: i64,
     lease: Option<(i64, String, Instant)>,
     attempts: HashMap<u64, u64>,
@@ -88,7 +90,11 @@ impl Stored {
             }
             self.credentials = Some(credentials.clone());
         }
+        self.forgettings += i64::from(commit.has_forgotten());
         for entity in changes.entities.iter() {
+            if matches!(entity.dirty, Dirty::Gone | Dirty::Date) && !self.entities.contains_key(&entity.id) {
+                continue;
+            }
             let row = self.entities.entry(entity.id).or_default();
             match entity.dirty {
                 Dirty::Clean => {}
@@ -101,6 +107,11 @@ impl Stored {
                     (row.access_hash, row.seen) = (entity.access_hash.unwrap(), entity.seen);
                 }
                 Dirty::Date => row.seen = entity.seen,
+                Dirty::Gone => {
+                    if entity.gone_before().is_none_or(|before| row.seen < before) {
+                        self.entities.remove(&entity.id);
+                    }
+                }
                 Dirty::LostUsername => row.texts[0] = None,
                 Dirty::LostAlias if row.seen > entity.seen => {}
                 Dirty::LostAlias => row.aliases = entity.aliases().map(<[u8]>::to_vec).collect(),
@@ -159,6 +170,7 @@ impl Driver for FakeDriver {
                 credentials: stored.credentials.clone(),
                 update_states: stored.update_states.iter().map(|(id, state)| (*id, *state)).collect(),
                 is_new: stored.is_new(),
+                forgettings: stored.forgettings,
             }
         })
         .await
@@ -178,6 +190,14 @@ impl Driver for FakeDriver {
             }))
         })
         .await
+    }
+
+    async fn count(&self, session: &SessionName, ids: RangeInclusive<i64>) -> Result<usize> {
+        self.ask(|sessions| sessions.get(&**session).map_or(0, |stored| stored.entities.range(ids).count())).await
+    }
+
+    async fn forgettings(&self, session: &SessionName) -> Result<i64> {
+        self.ask(|sessions| sessions.get(&**session).map_or(0, |stored| stored.forgettings)).await
     }
 
     async fn scan(&self, session: &SessionName, pages: Pages) -> Result<()> {

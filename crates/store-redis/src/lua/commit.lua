@@ -2,7 +2,8 @@
 --
 -- KEYS: login, entities, usernames, phones, names, states, files, fence, writer
 -- ARGV: fence or '', attempt, 'write' or 'adopt', how to check the login ('', 'replace' or 'keep'), its key,
---       then counted lists: pairs of the login, entities (ID, part and value), states, files
+--       '1' to count a commit with forgotten entities, then counted lists: pairs of the login, entities
+--       (ID, part and value), states, files
 --
 -- A row of `entities` is a version byte, the access hash (8 bytes, opaque here), the date (4 bytes),
 -- a tag and the texts. The tag's lowest bits tell which of username, phone and name there are, whether
@@ -17,7 +18,7 @@ local LONGEST_LIST = 2000
 -- How many arguments a command gets. It must be even, and Lua takes at most 7,999.
 local MOST_ARGUMENTS = 4000
 
-local position = 5
+local position = 6
 local function next_list()
   position = position + 1
   local first = position + 1
@@ -115,9 +116,15 @@ local function with_aliases(row, value)
   return sub(row, 1, HEAD) .. char(aliases == '' and first or first + 16) .. sub(row, HEAD + 2, last) .. aliases
 end
 
--- Returns the row after a change of one of its parts, or nothing if there is no row to change.
+-- Returns the row after a change of one of its parts, `false` if it is deleted, or nothing if there
+-- is no row to change.
 local function changed(row, part, value)
   if part == 'F' then return value end
+  if part == 'G' then
+    local before = u32(value, 1)
+    local stays = before < 4294967295 and measure(row) and u32(row, HEAD - 3) >= before
+    return stays and row or false
+  end
   local is_row = measure(row) ~= nil
   if part == 'A' then return value .. (is_row and sub(row, HEAD + 1) or '\0\0\0\0') end
   if not is_row then return nil end
@@ -151,7 +158,7 @@ end
 
 -- The texts of each field that come or go: text, ID, whether it comes.
 local moves = {{}, {}, {}}
-local new_rows = {}
+local new_rows, gone_rows = {}, {}
 local first, last = next_list()
 if first <= last then
   local ids, before, after, order = {}, {}, {}, {}
@@ -163,11 +170,16 @@ if first <= last then
       order[#order + 1] = id
     end
     local change = ARGV[first + 2 * i - 1]
-    after[id] = changed(after[id], sub(change, 1, 1), sub(change, 2)) or after[id]
+    local row = changed(after[id], sub(change, 1, 1), sub(change, 2))
+    if row ~= nil then after[id] = row end
   end
   for _, id in ipairs(order) do
-    if after[id] and after[id] ~= before[id] then
-      new_rows[#new_rows + 1], new_rows[#new_rows + 2] = id, after[id]
+    if after[id] ~= before[id] then
+      if after[id] then
+        new_rows[#new_rows + 1], new_rows[#new_rows + 2] = id, after[id]
+      else
+        gone_rows[#gone_rows + 1] = id
+      end
       local old, new = texts(before[id]), texts(after[id])
       for field = 1, 3 do
         local list, is_old, is_new = moves[field], {}, {}
@@ -220,6 +232,7 @@ for field = 1, 3 do
   end
 end
 
+remove(entities, gone_rows)
 set(entities, new_rows)
 for field, index in pairs(indexes) do
   set(KEYS[2 + field], index[1])
@@ -235,6 +248,7 @@ if first_pair <= last_pair then
   call('HSET', login, unpack(ARGV, first_pair, last_pair))
 end
 if not layout and (not is_adoption or first_pair <= last_pair) then call('HSET', login, 'layout', '1') end
+if ARGV[6] == '1' then call('HINCRBY', login, 'forgettings', 1) end
 -- No message is as late as an hour.
 if is_numbered then call('SET', KEYS[9], ARGV[2], 'PX', 3600000) end
 return {'ok'}

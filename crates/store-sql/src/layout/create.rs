@@ -6,8 +6,8 @@ use crate::connection::Connection;
 use crate::error::Result;
 use crate::options::{Dialect, SqlOptions};
 
-pub(super) const BESIDE_COLUMNS: [&str; 7] =
-    ["session_id", "login", "takeout_id", "tmp_auth_key", "fence", "lease_owner", "lease_until"];
+pub(super) const BESIDE_COLUMNS: [&str; 8] =
+    ["session_id", "login", "takeout_id", "tmp_auth_key", "fence", "lease_owner", "lease_until", "forgettings"];
 /// The version of the layout in the table `version`, as telethon-session-sqlalchemy itself creates it.
 const LAYOUT_VERSION: i64 = 2;
 
@@ -99,7 +99,8 @@ fn statements_for(options: &SqlOptions, found: &Found, table: &str) -> Vec<Strin
         ),
         BESIDE => format!(
             "{session}, login VARCHAR(64), takeout_id BIGINT, tmp_auth_key {bytes}, fence BIGINT NOT NULL DEFAULT 0, \
-             lease_owner VARCHAR(512), lease_until BIGINT, PRIMARY KEY (session_id)"
+             lease_owner VARCHAR(512), lease_until BIGINT, forgettings BIGINT NOT NULL DEFAULT 0, \
+             PRIMARY KEY (session_id)"
         ),
         SEEN => format!("{session}, id BIGINT NOT NULL, date BIGINT NOT NULL, PRIMARY KEY (session_id, id)"),
         USERNAMES => format!(

@@ -23,7 +23,8 @@ pub(crate) const SESSIONS: &str = "sessions";
 pub(crate) const ENTITIES: &str = "entities";
 pub(crate) const SENT_FILES: &str = "sent_files";
 pub(crate) const UPDATE_STATE: &str = "update_state";
-/// Beside each session: its takeout, its temporary key, its lease.
+/// Beside each session: its takeout, its temporary key, its lease, and how many commits had
+/// forgotten entities in them.
 pub(crate) const BESIDE: &str = "telethon_session_rust";
 /// When the entities of tables without such a column were last seen.
 pub(crate) const SEEN: &str = "telethon_session_rust_seen";
