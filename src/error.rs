@@ -1,7 +1,7 @@
 //! The Python exception for each error of the core: one of ours, and for files also the one that
 //! users of Telethon's session catch today.
 
-use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyFileExistsError, PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use session_core::error::Error;
 use session_core::store::{Kind, Place, StoreError};
@@ -38,6 +38,10 @@ fn of_store(error: &StoreError) -> PyErr {
         | Kind::Io
         | Kind::Unreachable => "Unavailable",
         Kind::HoldsLogin => return PyValueError::new_err(message),
+        Kind::NotOwner | Kind::Unconfirmed => {
+            return named("SessionOwnerError", &error.place.to_string(), message, None);
+        }
+        Kind::Exists => return PyFileExistsError::new_err(message),
         Kind::Other if matches!(error.place, Place::Server(_)) => "Unavailable",
         Kind::Other => {
             let class = error.cause::<SqliteFailure>().map_or(ErrorClass::Database, SqliteFailure::class);
@@ -56,10 +60,19 @@ fn pid(error: &StoreError) -> Option<u32> {
 /// Makes `Session...Error` or, for a file, `SessionFile...Error`.
 fn ours(name: &str, place: Option<&Place>, message: String, pid: Option<u32>) -> PyErr {
     let file = if matches!(place, Some(Place::Server(_))) { "" } else { "File" };
-    let name = format!("Session{file}{name}Error");
-    let place = place.map(Place::to_string).unwrap_or_default();
+    named(&format!("Session{file}{name}Error"), &place.map(Place::to_string).unwrap_or_default(), message, pid)
+}
+
+/// Makes the exception for a key that cannot be locked, which is at no place.
+pub(crate) fn of_key(error: &StoreError) -> PyErr {
+    let name = if error.kind == Kind::InUse { "SessionInUseError" } else { "SessionUnavailableError" };
+    named(name, "", error.to_string(), pid(error))
+}
+
+/// Makes an exception of ours.
+fn named(name: &str, place: &str, message: String, pid: Option<u32>) -> PyErr {
     Python::attach(|py| {
-        let class = py.import("telethon_session_rust.errors").and_then(|module| module.getattr(name.as_str()));
+        let class = py.import("telethon_session_rust.errors").and_then(|module| module.getattr(name));
         let value = class.and_then(|class| match pid {
             Some(pid) => class.call1((message, place, pid)),
             None => class.call1((message, place)),

@@ -202,8 +202,10 @@ impl<'a, 'py> Search<'a, 'py> {
                 let limit = self.deadline.saturating_duration_since(Instant::now());
                 interruptible(self.py, |keep_waiting| session.find_certainly(query, limit, false, keep_waiting))
             }
-            CacheLookup::Unknown => detached(self.py, || session.find_certainly(query, Duration::ZERO, true, &mut || true))?
-                .map_err(|error| Unanswered::new_err(error.to_string())),
+            CacheLookup::Unknown => {
+                detached(self.py, || session.find_certainly(query, Duration::ZERO, true, &mut || true))?
+                    .map_err(|error| Unanswered::new_err(error.to_string()))
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod add;
 mod aliases;
+mod backup;
 mod encryption;
 mod entity_class;
 mod entity_file;
@@ -12,6 +13,7 @@ mod error;
 mod flush;
 mod fork_hooks;
 mod guard;
+mod key_lock;
 mod known;
 mod log;
 mod lookup;
@@ -42,6 +44,8 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
+    use super::backup::{BackupStop, copy_file};
+    #[pymodule_export]
     use super::encryption::{decrypt_key, encrypt_key, is_encrypted};
     #[pymodule_export]
     use super::entity_file::EntityFileCore;
@@ -49,6 +53,8 @@ mod _core {
     use super::flush_all;
     #[pymodule_export]
     use super::fork_hooks::leak;
+    #[pymodule_export]
+    use super::key_lock::KeyLock;
     #[pymodule_export]
     use super::memory::MemoryCore;
     #[pymodule_export]

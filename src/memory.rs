@@ -1,6 +1,7 @@
 //! `MemoryCore`, the base of all sessions: entities in, input peers out.
 
 use std::cell::{Cell, OnceCell};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,13 +12,15 @@ use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 
+use crate::backup::BackupStop;
 use crate::guard::{detached, guarded, interruptible, is_in_event_loop};
 use crate::lookup::{Lookup, Meaning, meaning, whole_text};
 use crate::read::{self, Reader, Row};
 use crate::scan::{EntityScan, rows, wanted_kind};
 use crate::telethon::Telethon;
 use crate::value::Truth;
-use crate::{add, flush, known, make};
+use crate::{add, backup, flush, known, make};
+use sealed::Keyring;
 use session_core::entity::candidates;
 use session_core::entity_table::{EntityBatch, IdAndAccessHash, TextField};
 use session_core::fork;
@@ -40,6 +43,10 @@ pub(crate) struct MemoryCore {
     has_set: AtomicBool,
     /// How often all rows have been replaced.
     replacements: AtomicU64,
+    /// The encryption keys of a file that a backup makes.
+    pub(crate) keyring: OnceLock<Keyring>,
+    /// Whether `_note_account` is to be called with the account's ID as soon as it is received.
+    pub(crate) watches_account: AtomicBool,
 }
 
 /// An ID and an access hash as Python objects: an override may return any object as a hash.
@@ -56,6 +63,8 @@ impl MemoryCore {
             set: Mutex::new(None),
             has_set: AtomicBool::new(false),
             replacements: AtomicU64::new(0),
+            keyring: OnceLock::new(),
+            watches_account: AtomicBool::new(false),
         })
     }
 
@@ -281,8 +290,20 @@ impl MemoryCore {
         }
         let session = core.session();
         let batch = if core.makes_rows {
+            let telethon = Telethon::get(py)?;
             let mut reader = Reader::new(py, session)?;
-            read::for_each_entity(Telethon::get(py)?, tlo, |entity| reader.read(entity))?;
+            if core.watches_account.load(Ordering::Relaxed) {
+                let mut account = None;
+                read::for_each_entity(telethon, tlo, |entity| {
+                    account = account.or(read::own_account(telethon, &entity)?);
+                    reader.read(entity)
+                })?;
+                if let Some(account) = account {
+                    slf.call_method1(intern!(py, "_note_account"), (account,))?;
+                }
+            } else {
+                read::for_each_entity(telethon, tlo, |entity| reader.read(entity))?;
+            }
             reader.finish()?
         } else {
             let rows = slf.call_method1(intern!(py, "_entities_to_rows"), (tlo,))?;
@@ -365,6 +386,19 @@ impl MemoryCore {
             return Err(Unanswered::new_err(arguments));
         }
         Err(PyValueError::new_err(arguments))
+    }
+
+    /// Copies the session to a new file. Returns when the file is complete.
+    #[pyo3(signature = (target, overwrite, version, needs_login, stop, /))]
+    fn _back_up(
+        slf: &Bound<'_, Self>,
+        target: PathBuf,
+        overwrite: bool,
+        version: i64,
+        needs_login: bool,
+        stop: &Bound<'_, BackupStop>,
+    ) -> PyResult<()> {
+        backup::back_up(slf, target, overwrite, version, needs_login, stop.get())
     }
 
     /// Returns `True` if the session has a store.

@@ -98,6 +98,21 @@ fn for_each_item<'py>(
     Ok(true)
 }
 
+/// Returns the ID of the account that uses the session, if an entity shows it: the account's own
+/// `User`, or what the client stores as the user with the ID 0.
+pub(crate) fn own_account(telethon: &Telethon, entity: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
+    let py = entity.py();
+    if telethon.user.is_class_of(entity) {
+        let is_own = entity.getattr(intern!(py, "is_self"))?.is_truthy()?;
+        return if is_own { entity.getattr(intern!(py, "id"))?.extract().map(Some) } else { Ok(None) };
+    }
+    if !Telethon::is_exactly(entity, &telethon.input_peer_user) {
+        return Ok(None);
+    }
+    let user_id: i64 = entity.getattr(intern!(py, "user_id"))?.extract()?;
+    if user_id == 0 { entity.getattr(intern!(py, "access_hash"))?.extract() } else { Ok(None) }
+}
+
 fn is_list_like(telethon: &Telethon, object: &Bound<'_, PyAny>) -> PyResult<bool> {
     telethon.util(intern!(object.py(), "is_list_like"), object)?.is_truthy()
 }

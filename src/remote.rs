@@ -45,6 +45,7 @@ impl RemoteCore {
         timeout: f64,
         encryption_key: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<CredentialsTuple<'py>>> {
+        slf.as_super().as_super().get().set_file_keyring(keyring(encryption_key, Owner::File)?)?;
         let keyring = keyring(encryption_key, Owner::Session(session_name))?;
         let options = SessionOptions { timeout: seconds(timeout), exclusive };
         let backend = server(kind, url)?.session(session_name);

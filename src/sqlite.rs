@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use sealed::{Owner, SealedBackend, SealedStore};
 use session_core::session::SessionOptions;
 use session_core::store::{Backend, Kind, StoreError};
-use store_sqlite::{CREATE_USERNAMES, SqliteFile, SqliteStore};
+use store_sqlite::{CREATE_USERNAMES, ReadOnlyStore, SqliteFile, SqliteStore};
 
 use crate::error::sqlite3_exception;
 use crate::guard::{detached, interruptible};
@@ -39,7 +39,7 @@ impl SQLiteCore {
 
     /// Opens the file, or a database in memory. Returns the credentials in it; `None` if there are
     /// none.
-    #[pyo3(signature = (path, version, exclusive, timeout = 5.0, encryption_key = None, /))]
+    #[pyo3(signature = (path, version, exclusive, timeout = 5.0, encryption_key = None, read_only = false, /))]
     fn _open<'py>(
         slf: &Bound<'py, Self>,
         path: Option<PathBuf>,
@@ -47,9 +47,12 @@ impl SQLiteCore {
         exclusive: bool,
         timeout: f64,
         encryption_key: Option<&Bound<'py, PyAny>>,
+        read_only: bool,
     ) -> PyResult<Option<CredentialsTuple<'py>>> {
         let keyring = encryption::keyring(encryption_key, Owner::File)?;
-        let file = Arc::new(SqliteFile::new(path.map(absolute).transpose()?, version));
+        slf.as_super().as_super().get().set_file_keyring(keyring.clone())?;
+        let file = SqliteFile::new(path.map(absolute).transpose()?, version);
+        let file = Arc::new(if read_only { file.read_only() } else { file });
         let options = SessionOptions { timeout: seconds(timeout), exclusive };
         let backend: Arc<dyn Backend> = Arc::new(SealedBackend::new(Arc::clone(&file) as _, keyring));
         let credentials = open(slf.as_super().as_super(), &backend, options)?;
@@ -110,8 +113,15 @@ impl SQLiteCore {
         let row = interruptible(py, |keep_waiting| {
             session.with_store(keep_waiting, |store| {
                 let sealed = (store as &mut dyn Any).downcast_mut::<SealedStore>();
-                let store = sealed.and_then(|sealed| (sealed.inner() as &mut dyn Any).downcast_mut::<SqliteStore>());
+                let store = sealed.map(|sealed| sealed.inner() as &mut dyn Any);
                 let Some(store) = store else {
+                    let message = "this session has no file".to_owned();
+                    return Err(StoreError::new(Kind::Other, session.place(), message).into());
+                };
+                if let Some(store) = store.downcast_mut::<ReadOnlyStore>() {
+                    return Ok((store.execute(stmt, &values)?, false));
+                }
+                let Some(store) = store.downcast_mut::<SqliteStore>() else {
                     let message = "this session has no file".to_owned();
                     return Err(StoreError::new(Kind::Other, session.place(), message).into());
                 };

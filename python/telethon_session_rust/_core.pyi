@@ -11,14 +11,17 @@ from ._encryption import EncryptionKey
 from .entity import Entity
 
 __all__ = [
+    "BackupStop",
     "EntityFileCore",
     "EntityScan",
+    "KeyLock",
     "MemoryCore",
     "PeerCacheCore",
     "RemoteCore",
     "SQLiteCore",
     "StoredCore",
     "Unanswered",
+    "copy_file",
     "data_centre",
     "decode_base64",
     "decrypt_key",
@@ -111,6 +114,19 @@ class MemoryCore:
     def _entity_values_to_row(id: Any, hash: Any, username: Any, phone: Any, name: Any) -> Any:
         """Returns the row itself: the values as a tuple. Your own storage may make something else
         of them.
+        """
+
+    def _back_up(
+        self, target: str | PathLike[str], overwrite: bool, version: int, needs_login: bool, stop: BackupStop, /
+    ) -> None:
+        """Copies the session to a new file. Returns when the file is complete.
+
+        Args:
+            target: The file.
+            overwrite: Whether to replace an existing one.
+            version: The database version of the file if the session has no file of its own.
+            needs_login: Whether the session's file lacks the login.
+            stop: Stops it.
         """
 
     def _is_stored(self) -> bool:
@@ -314,10 +330,12 @@ class SQLiteCore(StoredCore):
         exclusive: bool,
         timeout: float = 5.0,
         encryption_key: EncryptionKey | None = None,
+        read_only: bool = False,
         /,
     ) -> _Credentials | None:
         """Opens the file, or a database in memory, creating or upgrading it to the database version
-        `version`. Keys are encrypted with the first encryption key, and decrypted with any of them.
+        `version`, unless it is only read. Keys are encrypted with the first encryption key, and
+        decrypted with any of them.
 
         Returns:
             The credentials; `None` for a new file.
@@ -396,15 +414,63 @@ def decrypt_key(stored: bytes, encryption_key: EncryptionKey | None, /) -> bytes
 def public_url(kind: str, url: str, /) -> str:
     """Returns a URL without user, password and parameters, for messages."""
 
+@disjoint_base
 class EntityFileCore(StoredCore):
     """The Rust part of a session that may have an entity file."""
 
-    def _open_entity_file(self, path: str | PathLike[str], version: int, timeout: float = 5.0, /) -> None:
-        """Opens a file for entities, update states and sent files, creating or upgrading it.
+    def _open_entity_file(self, path: str | PathLike[str], version: int, timeout: float, auth_key: bytes, /) -> None:
+        """Opens a file for entities, update states and sent files, creating or upgrading it. If it is
+        not known yet whether it is this account's, it is opened when that is known.
 
         Raises:
+            SessionOwnerError: The file is another account's.
             ValueError: The file holds a login.
         """
+
+    def _set_owner_key(self, auth_key: bytes, /) -> None:
+        """Sets the key of the login.
+
+        Raises:
+            SessionOwnerError: The file is another account's.
+        """
+
+    def _note_account(self, account: int, /) -> None:
+        """Sets the ID of the account.
+
+        Raises:
+            SessionOwnerError: The file is another account's.
+        """
+
+@final
+class BackupStop:
+    """Stops a backup that another thread makes."""
+
+    def __new__(cls) -> Self: ...
+    def stop(self) -> None:
+        """Stops the backup. Its file is not made."""
+
+def copy_file(source: str | PathLike[str], target: str | PathLike[str], overwrite: bool, /) -> None:
+    """Copies a session file as it is, also while other programs use it.
+
+    Raises:
+        FileExistsError: There is a file `target`, which must not be overwritten.
+        SessionError: A file cannot be read or written.
+    """
+
+@final
+class KeyLock:
+    """The lock of a key, which excludes others of the same key, in any program of this user."""
+
+    def __new__(cls, key: bytes, /) -> Self:
+        """Locks a key.
+
+        Raises:
+            SessionInUseError: It is locked.
+            SessionUnavailableError: There is no folder for the lock.
+        """
+
+    def release(self) -> None:
+        """Unlocks it."""
 
 @disjoint_base
 class PeerCacheCore:

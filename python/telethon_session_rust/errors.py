@@ -21,6 +21,7 @@ __all__ = [
     "SessionInUseError",
     "SessionLockedError",
     "SessionLostError",
+    "SessionOwnerError",
     "SessionUnavailableError",
     "SessionUnsavedError",
     "SessionUpgradeError",
@@ -53,7 +54,7 @@ class SessionInUseError(SessionError):
     """The session was opened with `exclusive=True`, and another session has it open so already.
 
     Attributes:
-        filename: The session file.
+        filename: The session file; empty for a string.
         pid: The ID of the process that has it open: that of this process if it is another session
             of this program; 0 if the system does not tell.
     """
@@ -70,6 +71,12 @@ class SessionInUseError(SessionError):
 class SessionLostError(SessionError):
     """What is stored was deleted, moved or replaced, or holds another login now. Nothing is written
     to it.
+    """
+
+
+class SessionOwnerError(SessionError, ValueError):
+    """The entity file of a string session is another account's, or it is not known yet whether it is
+    this one's. Nothing is read from it or written to it.
     """
 
 

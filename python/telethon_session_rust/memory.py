@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from abc import ABCMeta
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from telethon.sessions import MemorySession, Session
 from telethon.sessions.memory import _SentFileType
 from telethon.tl.types import InputDocument, InputPhoto
 
+from ._backup import Parts, back_up, state_row
 from ._core import EntityScan, MemoryCore, Unanswered
 from ._rows import EntityRow, EntityRows, rows_of
 from .entity import Entity
@@ -167,6 +170,54 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
                 retried.
         """
         await self._flush()
+
+    async def backup(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Copies the whole session to a new session file, without blocking the event loop.
+
+        The copy has the login, entities, update states and sent files as they are at one moment,
+        between the call and its end, with everything that is not written yet. Telethon can open it.
+        Only its owner may read it. It gives access to the account: keep it secret, and do not use it
+        while the session is in use. An encrypted login stays encrypted, with the session's first
+        `encryption_key`.
+
+        The session can be used meanwhile, and is written as always. A locked session is waited for.
+        The file appears under its name when it is complete; an error, or cancelling the task, leaves
+        everything as it was. Override this if your own storage keeps its data elsewhere.
+
+        Args:
+            path: The name of the file, with or without `.session`.
+            overwrite: Whether to replace a file of that name.
+
+        Returns:
+            The absolute path of the file.
+
+        Raises:
+            FileExistsError: There is a file of that name, and `overwrite` is false.
+            SessionError: The session cannot be read, or the file cannot be written; see
+                `RustSQLiteSession` for the subclasses.
+            ValueError: It is the session's own file.
+        """
+        return await back_up(self, path, bool(overwrite))
+
+    def _backup_parts(self) -> Parts:
+        """Returns what only Python knows of the session. Called when the entities are copied, with
+        no other Python code running.
+        """
+        states = [state_row(entity_id, state) for entity_id, state in self.get_update_states()]
+        files = [(digest, size, kind.value, *file) for (digest, size, kind), file in self._files.items()]
+        return self._login_row(), states, files
+
+    def _login_row(self) -> Any:
+        key = self.auth_key.key if self.auth_key else b""
+        return self.dc_id, self.server_address, self.port, key, self.takeout_id, b""
+
+    def _own_file(self) -> Path | None:
+        """Returns the file of the session, if it has one."""
+        return None
+
+    def _keeps_login(self) -> bool:
+        """Returns `True` if the login is kept elsewhere than the entities."""
+        return False
 
     def cache_file(self, md5_digest: bytes, file_size: int, instance: Any) -> None:
         """Stores the server's reference to a sent file.

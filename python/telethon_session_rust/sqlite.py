@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from contextlib import suppress
@@ -14,14 +15,13 @@ from telethon.sessions.sqlite import CURRENT_VERSION, EXTENSION
 from . import _connection
 from ._core import SQLiteCore
 from ._encryption import EncryptionKey
+from ._exclusive import KeyHolder
+from ._names import file_name
 from ._timeout import DEFAULT_TIMEOUT
+from .errors import SessionFileInUseError, SessionInUseError, SessionUnavailableError
 from .stored import StoredSession
 
-
-def file_name(session_id: str | os.PathLike[str]) -> str:
-    """Returns the name of a session's file, which may be given without its extension."""
-    name = os.fspath(session_id)
-    return name if name.endswith(EXTENSION) else name + EXTENSION
+_LOG = logging.getLogger(__package__)
 
 
 class RustSQLiteSession(SQLiteCore, StoredSession):
@@ -47,6 +47,9 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
     # Whether an override of `_cursor` is running. It must find no connection, so that it makes its
     # own.
     _is_connecting: bool = False
+    # Keeps the key locked, if the session is exclusive.
+    _key_holder: KeyHolder | None = None
+    _is_read_only: bool = False
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
         exclusive: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         encryption_key: EncryptionKey | None = None,
+        read_only: bool = False,
     ) -> None:
         """Opens the session. Creates the file, or upgrades it to the installed Telethon's version,
         if necessary.
@@ -67,9 +71,10 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
                 attribute of the same name can be changed later; it takes effect with the next
                 change of the credentials.
             exclusive: Whether to exclude other sessions that ask for it too, in any program, until
-                `close()` or the end of the program. Telegram may revoke a key that is used from two
-                places at once. Sessions that do not ask for it, such as Telethon's, are not
-                excluded.
+                `close()` or the end of the program: sessions of this file, and of this user's those
+                with the same key, in a copy of the file or in a `RustStringSession`. Telegram may
+                revoke a key that is used from two places at once. Sessions that do not ask for it,
+                such as Telethon's, are not excluded.
             timeout: How many seconds to wait for a file that another program holds, as in
                 `sqlite3.connect`. Used by the constructor, by `save()` if the credentials have
                 changed, by `_execute`, and by lookups outside a running event loop.
@@ -80,6 +85,10 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
                 encrypts a login that was stored without this option. The file may be renamed. Whatever
                 reads it otherwise, such as `_conn`, `_execute` and Telethon's own session, finds the
                 encrypted keys, and cannot log in with them.
+            read_only: Whether to write nothing, neither to the file nor beside it. The file must
+                exist; it and its folder may be read-only, and another program may write to it: its
+                changes are found. It is locked only for moments, while it is read. What the session
+                learns stays in memory. A changed login raises an error in `save()`.
 
         Raises:
             SessionFileCorruptError: The file is not a session, or is damaged; or its login is
@@ -90,15 +99,28 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
             SessionFileUpgradeError: The file is of an older version and cannot be upgraded.
             sqlite3.NotSupportedError: A subclass overrides `_cursor` with a connection that is not
                 Python's `sqlite3` on that file. The session would not use it.
-            ValueError: An encryption key does not have 32 bytes.
+            ValueError: An encryption key does not have 32 bytes; or `read_only` without a file, or
+                with `exclusive`.
         """
+        if read_only and exclusive:
+            raise ValueError("read_only=True cannot be exclusive: it would have to lock the file")
+        if read_only and not session_id:
+            raise ValueError("read_only=True needs the name of a file that exists")
         super().__init__(timeout)
+        self._is_read_only = bool(read_only)
         self._filename: str = ":memory:"
         self._handed_out = None
         self.store_tmp_auth_key_on_disk = store_tmp_auth_key_on_disk
         if session_id:
             self._filename = file_name(session_id)
         self._adopt(self._open_file(self._filename if session_id else None, bool(exclusive), encryption_key))
+        if exclusive and self._has_file:
+            self._key_holder = KeyHolder()
+            try:
+                self._hold_key()
+            except BaseException:
+                self.close()
+                raise
 
     @property
     def filename(self) -> str:
@@ -121,8 +143,8 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
             SessionFileLockedError: The credentials have changed, and another program holds the file
                 for longer than the session's `timeout` ("database is locked"). They stay in memory.
             SessionFileLostError: The file holds another login by now. Nothing is written.
-            SessionFileUnavailableError: The file cannot be written. What is unsaved stays in
-                memory.
+            SessionFileUnavailableError: The file cannot be written, or the login has changed and
+                the session is read-only. What is unsaved stays in memory.
         """
         if self._handed_out is not None:
             self._commit()
@@ -155,12 +177,15 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
             self._commit()
             self._let_go()
         super().close()
+        if self._key_holder is not None:
+            self._key_holder.release()
 
     def delete(self) -> bool:
         """Deletes the file.
 
         Returns:
-            `True` if it is gone; `False` if it cannot be deleted or holds another login by now.
+            `True` if it is gone; `False` if it cannot be deleted, holds another login by now, or
+            the session is read-only.
         """
         if self._handed_out is not None:
             with suppress(sqlite3.Error):
@@ -194,6 +219,7 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
             return
         if not _connection.is_plainly_on(value, self._file()):
             raise self._not_supported("sets _conn to")
+        self._require_writable()
         self._hand_out(value)
 
     def _cursor(self) -> Any:
@@ -224,9 +250,13 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
         of this session is written to it.
         """
         has_own_cursor = name is not None and type(self)._cursor is not _OWN_CURSOR
+        if has_own_cursor:
+            self._require_writable()
         was_there = has_own_cursor and Path(name or "").exists()
         try:
-            credentials = self._open(name, CURRENT_VERSION, is_exclusive, self._timeout, encryption_key)
+            credentials = self._open(
+                name, CURRENT_VERSION, is_exclusive, self._timeout, encryption_key, self._is_read_only
+            )
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
@@ -288,6 +318,7 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
                 "a session without a file has no connection for Python's sqlite3: give the session a name, or use "
                 "session._execute(statement, *values)"
             )
+        self._require_writable()
         if not _connection.CAN_SHARE:
             raise sqlite3.NotSupportedError(
                 f"{self._file()}: on this system Python's sqlite3 must not open a file that is open as a "
@@ -296,6 +327,13 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
             )
         self._share(True)
         return self._hand_out(_connection.connect(self._file(), self._timeout))
+
+    def _require_writable(self) -> None:
+        if self._is_read_only:
+            raise sqlite3.NotSupportedError(
+                f"{self._filename} was opened with read_only=True, and a connection of Python's sqlite3 could write to "
+                "it: use session._execute(statement, *values)"
+            )
 
     def _hand_out(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         self._handed_out = connection
@@ -327,6 +365,26 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
         if connection is not None:
             connection.close()
         self._end_sharing()
+
+    def _update_session_table(self) -> None:
+        if self._key_holder is not None:
+            self._hold_key()
+        super()._update_session_table()
+
+    def _hold_key(self) -> None:
+        """Locks the key too, because the file may have been copied. Best effort: the file is
+        locked.
+        """
+        try:
+            if self._key_holder is not None:
+                self._key_holder.hold(self._stored_keys()[0])
+        except SessionInUseError as error:
+            raise SessionFileInUseError(f"{self._filename}: {error}", str(self._file()), error.pid) from None
+        except SessionUnavailableError as error:
+            _LOG.debug("%s: its key is not locked: %s", self._filename, error)
+
+    def _own_file(self) -> Path | None:
+        return self._file() if self._has_file else None
 
     def _not_supported(self, does: str, path: object = None) -> Exception:
         name = type(self).__name__

@@ -6,6 +6,7 @@ from typing import Any
 
 from telethon.crypto import AuthKey
 
+from ._backup import Parts
 from ._core import StoredCore
 from ._timeout import checked_timeout
 from .memory import RustMemorySession
@@ -92,8 +93,14 @@ class StoredSession(StoredCore, RustMemorySession):
 
     def _update_session_table(self) -> None:
         """Takes over the attributes that make up the credentials. The next `save()` stores them."""
+        self._set_credentials(*self._login_row())
+
+    def _backup_parts(self) -> Parts:
+        return self._login_row(), [], []
+
+    def _login_row(self) -> Any:
         key, tmp_key = self._stored_keys()
-        self._set_credentials(self._dc_id, self._server_address, self._port, key, self._takeout_id, tmp_key)
+        return self._dc_id, self._server_address, self._port, key, self._takeout_id, tmp_key
 
     def _stored_keys(self) -> tuple[bytes, bytes]:
         key = self._auth_key.key if self._auth_key else b""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from telethon.crypto import AuthKey
 from telethon.sessions import StringSession
 from telethon.sessions.sqlite import CURRENT_VERSION
 
+from ._backup import Parts
 from ._core import (
     EntityFileCore,
     StoredCore,
@@ -21,9 +23,10 @@ from ._core import (
     parse_string,
     unpack_string,
 )
+from ._exclusive import KeyHolder
+from ._names import file_name
 from ._timeout import DEFAULT_TIMEOUT, checked_timeout
 from .memory import RustMemorySession
-from .sqlite import file_name
 
 _VERSION = "1"
 # The IDs that fit into a string.
@@ -47,12 +50,15 @@ class RustStringSession(EntityFileCore, RustMemorySession):
     # The class whose methods keep update states and sent files: that of the entity file, if there
     # is one.
     _keeper: type[StoredCore] | type[RustMemorySession] = RustMemorySession
+    # Keeps the key locked, if the session is exclusive.
+    _key_holder: KeyHolder | None = None
 
     def __init__(
         self,
         string: str | None = None,
         *,
         entity_file: str | os.PathLike[str] | None = None,
+        exclusive: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         """Reads a string session, or begins a new one.
@@ -64,8 +70,14 @@ class RustStringSession(EntityFileCore, RustMemorySession):
             entity_file: The name of a file, with or without `.session`, that keeps entities, update
                 states and sent files, but no login. So it holds no key that could be encrypted, and
                 there is no `encryption_key`. It is created if it does not exist. Access hashes are
-                valid for one account only, so each account needs its own file. `log_out()` deletes
-                it.
+                valid for one account only, so each account needs its own file, which remembers
+                whose it is. With a new login it is used from the moment when the account is known,
+                which is at sign-in, or with `client.get_me()`. `log_out()` deletes it.
+            exclusive: Whether to exclude other sessions with the same key that ask for it too, in any
+                program of this user, until `close()` or the end of the program: strings, and files
+                (`RustSQLiteSession`). Telegram may revoke a key that is used from two places at once.
+                It can be used again after `close()`, and excludes others again when the client
+                connects. A new key is locked when it is set.
             timeout: How many seconds to wait for an entity file that another program holds. Used by
                 the constructor, and by lookups outside a running event loop.
 
@@ -74,6 +86,9 @@ class RustStringSession(EntityFileCore, RustMemorySession):
                 file holds a login.
             SessionError: The entity file cannot be opened; see `RustSQLiteSession` for the
                 subclasses.
+            SessionInUseError: Another session has the key with `exclusive=True`.
+            SessionOwnerError: The entity file is another account's. Also raised later, when the
+                account of a new login is known; the session is then kept in memory.
         """
         super().__init__()
         seconds = checked_timeout(timeout)
@@ -83,10 +98,37 @@ class RustStringSession(EntityFileCore, RustMemorySession):
             self._server_address = ipaddress.ip_address(ip).compressed
             if key is not None:
                 self._auth_key = AuthKey(key)
+        if exclusive:
+            self._key_holder = KeyHolder()
+            self._key_holder.hold(self._key())
         if entity_file:
             name = file_name(entity_file)
-            self._open_entity_file(name, CURRENT_VERSION, seconds)
+            try:
+                self._open_entity_file(name, CURRENT_VERSION, seconds, self._key())
+            except BaseException:
+                if self._key_holder is not None:
+                    self._key_holder.release()
+                raise
             self.entity_file, self._keeper = name, StoredCore
+
+    @property
+    def auth_key(self) -> Any:
+        """The `telethon.crypto.AuthKey` of the data centre, or `None`. It gives access to the
+        account.
+        """
+        return self._auth_key
+
+    @auth_key.setter
+    def auth_key(self, value: Any) -> None:
+        if self._key_holder is not None:
+            self._key_holder.hold(value.key if value else b"")
+        self._auth_key = value
+        if self.entity_file:
+            self._set_owner_key(self._key())
+
+    def _key(self) -> bytes:
+        key: bytes = self._auth_key.key if self._auth_key else b""
+        return key
 
     @staticmethod
     def encode(x: bytes) -> str:
@@ -121,9 +163,11 @@ class RustStringSession(EntityFileCore, RustMemorySession):
 
     def close(self) -> None:
         """Writes the entity file, if there is one, and closes it. The next use of the session opens
-        it again.
+        it again. Ends `exclusive=True` until then.
         """
         self._keeper.close(self)
+        if self._key_holder is not None:
+            self._key_holder.release()
 
     def delete(self) -> bool | None:  # type: ignore[override]
         """Deletes the entity file.
@@ -155,10 +199,22 @@ class RustStringSession(EntityFileCore, RustMemorySession):
         """Returns the server's reference to a sent file. See `RustMemorySession.get_file`."""
         return self._keeper.get_file(self, md5_digest, file_size, cls)
 
+    def _backup_parts(self) -> Parts:
+        return (self._login_row(), [], []) if self.entity_file else super()._backup_parts()
+
+    def _own_file(self) -> Path | None:
+        return Path(self.entity_file) if self.entity_file else None
+
+    def _keeps_login(self) -> bool:
+        return self.entity_file is not None
+
     def __getstate__(self) -> dict[str, Any]:
         if self.entity_file:
             raise TypeError(f"a {type(self).__name__} with an entity file cannot be copied: use its string")
-        return super().__getstate__()
+        state = super().__getstate__()
+        # A copy has no lock.
+        state.pop("_key_holder", None)
+        return state
 
 
 def _parse(session: RustStringSession, string: str) -> tuple[int, bytes, int, bytes | None]:

@@ -15,7 +15,8 @@ from support.cli import IS_POSIX, PROGRAM, call, filled, rename_entity, run, run
 from support.programs import command
 from telethon_session_rust.cli.parser import COMMANDS
 
-NAMES = ["info", "list", "check", "repair", "upgrade", "export", "import", "copy", "entities", "merge", "bench"]
+NAMES = ["info", "list", "check", "repair", "upgrade", "export"]
+NAMES += ["import", "copy", "backup", "entities", "merge", "bench"]
 
 
 def test_the_version() -> None:
@@ -71,8 +72,8 @@ def test_the_help_names_every_exit_code() -> None:
 
 
 def command_lines(name: str) -> list[list[str]]:
-    of_one = [[command, name] for command in NAMES if command not in ("import", "merge", "copy")]
-    return [*of_one, ["merge", name, "--into", "c"], ["copy", name, "c"]]
+    of_one = [[command, name] for command in NAMES if command not in ("import", "merge", "copy", "backup")]
+    return [*of_one, ["merge", name, "--into", "c"], ["copy", name, "c"], ["backup", name, "c"]]
 
 
 @pytest.mark.parametrize("arguments", command_lines("missing"), ids=lambda arguments: arguments[0])

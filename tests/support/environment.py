@@ -38,6 +38,10 @@ def isolate() -> None:
         home = os.environ[_HOME] = tempfile.mkdtemp()
         atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ["HOME"] = os.environ["USERPROFILE"] = home
+    # Where the locks of keys are, beside the folder for temporary files.
+    runtime = Path(home, "runtime")
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     os.umask(_UMASK)
     if hasattr(time, "tzset"):
         time.tzset()

@@ -32,6 +32,8 @@ pub(crate) struct DatabaseFile {
     file: Shared,
     path: PathBuf,
     is_writable: bool,
+    /// Whether the connection may write anything at all, such as shared memory.
+    may_write: bool,
     /// The attributes when it was opened. Device and inode tell whether the file at `path` is still
     /// this one.
     metadata: Metadata,
@@ -89,7 +91,17 @@ impl DatabaseFile {
         let seen = SharedSeen::default();
         watch::set_opened(Some(Watch::new(Shared::clone(&file), SharedSeen::clone(&seen), is_coherent)));
         let lock = Lock::default();
-        let opened = Self { file, path, is_writable, metadata, lock, shared_memory: None, seen, last_errno: 0 };
+        let opened = Self {
+            file,
+            path,
+            is_writable,
+            may_write: mode.writable,
+            metadata,
+            lock,
+            shared_memory: None,
+            seen,
+            last_errno: 0,
+        };
         Ok(OpenOutcome::Opened(Box::new(opened), is_writable))
     }
 
@@ -204,10 +216,14 @@ impl DatabaseFile {
         }
         let result = match &mut self.shared_memory {
             Some(memory) => memory.map(index, size, may_extend),
-            None => SharedMemory::open(&self.path, &self.metadata).map_err(Failure::Open).and_then(|memory| {
-                locked(&self.seen).set_memory(Some(memory.file()));
-                self.shared_memory.insert(memory).map(index, size, may_extend)
-            }),
+            None => match SharedMemory::open(&self.path, &self.metadata, self.may_write) {
+                // Nothing keeps it up to date, and it must not be created: SQLite reads the WAL alone.
+                Err(error) if !self.may_write && error.kind() == ErrorKind::NotFound => Ok(Mapped::Unreliable),
+                opened => opened.map_err(Failure::Open).and_then(|memory| {
+                    locked(&self.seen).set_memory(Some(memory.file()));
+                    self.shared_memory.insert(memory).map(index, size, may_extend)
+                }),
+            },
         };
         if let Err(Failure::Open(error) | Failure::Size(error) | Failure::Lock(error) | Failure::Map(error)) = &result {
             self.last_errno = error.raw_os_error().unwrap_or(0);
@@ -223,7 +239,12 @@ impl DatabaseFile {
         if is_to_be_written && !self.is_in_place() {
             return Ok(None);
         }
-        let Some(memory) = &mut self.shared_memory else { return Err(io::Error::other("there is no shared memory")) };
+        let Some(memory) = &mut self.shared_memory else {
+            // SQLite locks even if it reads the WAL alone.
+            let is_alone = !self.may_write && how != LockState::Exclusive;
+            let missing = || io::Error::other("there is no shared memory");
+            return if is_alone { Ok(Some(Attempt::Locked)) } else { Err(missing()) };
+        };
         if is_to_be_written && memory.is_in_place() != Some(true) {
             return Ok(None);
         }

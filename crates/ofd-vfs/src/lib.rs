@@ -10,8 +10,8 @@
 //!
 //! Only the database file ([`file`], [`lock`]) and, in WAL mode, its shared memory ([`shm`]), which
 //! holds the locks then, are handled here. Journals and the WAL, which are never locked, stay with
-//! SQLite's own VFS. A file can also be claimed as a whole ([`Claim`]), and watched for commits
-//! ([`Watch`]). All unsafe code that SQLite's callbacks take is in `glue`.
+//! SQLite's own VFS. A file can also be claimed as a whole ([`Claim`]), watched for commits
+//! ([`Watch`]), and looked at without a connection ([`Peek`]). All unsafe code that SQLite's callbacks take is in `glue`.
 #![cfg(target_os = "linux")]
 
 mod claim;
@@ -20,6 +20,7 @@ mod file_system;
 mod glue;
 mod lock;
 mod open_files;
+mod peek;
 mod shm;
 mod watch;
 
@@ -28,6 +29,7 @@ use std::io;
 use std::sync::OnceLock;
 
 pub use claim::{Claim, Claimed};
+pub use peek::Peek;
 pub use watch::{Mark, Watch};
 
 /// Returns the name of the VFS for `sqlite3_open_v2`. Registers it on the first call.

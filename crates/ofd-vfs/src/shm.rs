@@ -25,7 +25,7 @@ pub(crate) const SLOTS: u8 = 8;
 /// what a crash may have left.
 const DEAD_MAN: Bytes = Bytes { first: FIRST + SLOTS as i64, count: 1 };
 /// All locks.
-const ALL: Bytes = Bytes { first: FIRST, count: SLOTS as i64 + 1 };
+pub(crate) const ALL: Bytes = Bytes { first: FIRST, count: SLOTS as i64 + 1 };
 /// The step by which the memory grows: on a full disk this fails, rather than the first access.
 const PAGE: u64 = 4096;
 
@@ -68,14 +68,17 @@ pub(crate) enum Failure {
 }
 
 impl SharedMemory {
-    /// Opens the memory of a database, whose attributes a new file gets.
-    pub(crate) fn open(database: &Path, attributes: &Metadata) -> io::Result<Self> {
-        let mut path = database.as_os_str().to_owned();
-        path.push("-shm");
-        let path = PathBuf::from(path);
-        let (file, is_writable) = match open_one(&path, true, attributes) {
-            Ok(file) => (file, true),
-            Err(error) => (open_one(&path, false, attributes).map_err(|_| error)?, false),
+    /// Opens the memory of a database, whose attributes a new file gets. If it must not be written,
+    /// only an existing file is opened.
+    pub(crate) fn open(database: &Path, attributes: &Metadata, may_write: bool) -> io::Result<Self> {
+        let path = path_of(database);
+        let (file, is_writable) = if may_write {
+            match open_one(&path, true, attributes) {
+                Ok(file) => (file, true),
+                Err(error) => (open_one(&path, false, attributes).map_err(|_| error)?, false),
+            }
+        } else {
+            (open_one(&path, false, attributes)?, false)
         };
         Ok(Self { file: open_files::add(file), path, is_writable, is_attached: false, regions: Vec::new() })
     }
@@ -162,6 +165,13 @@ impl SharedMemory {
     }
 }
 
+/// Returns the path of the shared memory of a database.
+pub(crate) fn path_of(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-shm");
+    path.into()
+}
+
 /// Takes part in the memory; the first connection clears it. Returns why not, if that is not
 /// possible now.
 fn attach(file: &File, is_writable: bool) -> Result<Option<Mapped>, Failure> {
@@ -203,10 +213,10 @@ fn open_one(path: &Path, is_writable: bool, attributes: &Metadata) -> io::Result
     let found = file.metadata()?;
     // A program that may open the database must be able to open this file too, whatever the umask
     // is. Best effort.
-    if found.len() == 0 && found.mode() & 0o777 != mode {
+    if is_writable && found.len() == 0 && found.mode() & 0o777 != mode {
         let _ = file.set_permissions(Permissions::from_mode(mode));
     }
-    if (found.uid(), found.gid()) != (attributes.uid(), attributes.gid()) {
+    if is_writable && (found.uid(), found.gid()) != (attributes.uid(), attributes.gid()) {
         let _ = fchown(&file, Some(attributes.uid()), Some(attributes.gid()));
     }
     Ok(file)

@@ -97,6 +97,10 @@ impl Backend for SealedBackend {
         self.inner.is_ephemeral()
     }
 
+    fn is_read_only(&self) -> bool {
+        self.inner.is_read_only()
+    }
+
     fn switch_place(&self) -> bool {
         self.inner.switch_place()
     }

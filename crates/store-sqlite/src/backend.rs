@@ -4,18 +4,20 @@ use std::borrow::Cow;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 use session_core::fork;
-use session_core::store::{Backend, Identity, Lease, OpenOptions, Place, Result, Snapshot, Store, StoreError};
+use session_core::store::{Backend, Identity, Kind, Lease, OpenOptions, Place, Result, Snapshot, Store, StoreError};
 
 use zeroize::Zeroizing;
 
 use crate::error::{SqliteFailure, cannot_open, in_memory, sqlite_error};
 use crate::lease::FileLease;
+use crate::owner::FileOwner;
+use crate::read_only::ReadOnlyStore;
 use crate::schema::{VERSION_7, VERSION_8};
 use crate::store::SqliteStore;
 use crate::watch::Watch;
@@ -30,6 +32,9 @@ pub struct SqliteFile {
     version: i64,
     /// Whether the file may hold a login.
     may_hold_login: bool,
+    /// Whose the file is, if it may not.
+    owner: Option<Arc<FileOwner>>,
+    is_read_only: bool,
 }
 
 #[derive(Debug)]
@@ -46,7 +51,19 @@ impl SqliteFile {
     #[must_use]
     pub fn new(path: Option<PathBuf>, version: i64) -> Self {
         let paths = path.map(|current| Mutex::new(Paths { current, next: None }));
-        Self { paths, version: version.clamp(VERSION_7, VERSION_8), may_hold_login: true }
+        Self {
+            paths,
+            version: version.clamp(VERSION_7, VERSION_8),
+            may_hold_login: true,
+            owner: None,
+            is_read_only: false,
+        }
+    }
+
+    /// Returns the same backend for reading only. A file that does not exist is not created.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { is_read_only: true, ..self }
     }
 
     /// Returns the same backend for entities alone: a file with a login is refused with
@@ -54,6 +71,14 @@ impl SqliteFile {
     #[must_use]
     pub fn without_login(self) -> Self {
         Self { may_hold_login: false, ..self }
+    }
+
+    /// Returns the same backend for the entities of one account: a file of another account is refused
+    /// with [`Kind::NotOwner`], and one of which it is not known yet whose it is with
+    /// [`Kind::Unconfirmed`].
+    #[must_use]
+    pub fn owned_by(self, owner: Arc<FileOwner>) -> Self {
+        Self { owner: Some(owner), ..self.without_login() }
     }
 
     /// Returns the path; `None` for a database in memory.
@@ -76,22 +101,32 @@ impl SqliteFile {
 
 impl Backend for SqliteFile {
     fn open(&self, options: OpenOptions) -> Result<(Box<dyn Store>, Snapshot)> {
-        fork::register_child_hook(reset_after_fork);
+        register_fork_hook();
         let path = self.path();
+        if let Some(path) = path.as_deref().filter(|_| self.is_read_only) {
+            require_file(path, options.may_create)?;
+            let (store, snapshot) = ReadOnlyStore::open(path, self.version, options.timeout)?;
+            return Ok((Box::new(store), snapshot));
+        }
         if let Some(path) = &path {
             ensure_file(path, options.may_create)?;
         }
         let (mut connection, watch) = connect(path.as_deref(), OPEN | OpenFlags::SQLITE_OPEN_CREATE, options.timeout)?;
         let place = path.clone().unwrap_or_else(in_memory);
-        let (version, snapshot) = prepare::prepare(&mut connection, &place, self.version, self.may_hold_login)?;
+        let check = |reading: &Connection| self.owner.as_ref().map_or(Ok(()), |owner| owner.check(reading, &place));
+        let (version, snapshot) = prepare::prepare(&mut connection, &place, self.version, self.may_hold_login, &check)?;
+        if let Some(owner) = self.owner.as_ref().filter(|owner| !owner.is_marked(&connection)) {
+            owner.mark_now(&mut connection);
+        }
         let identity = path.as_deref().and_then(identity);
         let snapshot = Snapshot { identity: identity.clone(), ..snapshot };
         let file = path.map(|path| OpenFile { path, identity });
-        Ok((Box::new(SqliteStore::new((connection, watch), file, version, self.may_hold_login)), snapshot))
+        let store = SqliteStore::new((connection, watch), file, version, self.may_hold_login);
+        Ok((Box::new(store.owned_by(self.owner.clone())), snapshot))
     }
 
     fn lease(&self, options: OpenOptions) -> Result<Box<dyn Lease>> {
-        fork::register_child_hook(reset_after_fork);
+        register_fork_hook();
         let Some(path) = self.path() else { return Ok(Box::new(MemoryLease)) };
         ensure_file(&path, options.may_create)?;
         Ok(Box::new(FileLease::take(&path)?))
@@ -112,6 +147,10 @@ impl Backend for SqliteFile {
 
     fn is_ephemeral(&self) -> bool {
         self.paths.is_none()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.is_read_only
     }
 
     fn switch_place(&self) -> bool {
@@ -138,7 +177,7 @@ impl Lease for MemoryLease {}
 pub(crate) struct OpenFile {
     pub(crate) path: PathBuf,
     /// What it was when it was opened.
-    identity: Option<Identity>,
+    pub(crate) identity: Option<Identity>,
 }
 
 const OPEN: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
@@ -163,16 +202,36 @@ fn connect(path: Option<&Path>, flags: OpenFlags, timeout: Duration) -> Result<(
         }
         Some(path) => connect_to(path, flags).map_err(|error| explain_open(path, sqlite_error(path, error)))?,
     };
-    let set_up = || {
-        connection.busy_timeout(timeout)?;
-        // As in Python's sqlite3: a user's own table that references a row must not lose its rows
-        // when that row is replaced.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
-        // The file may come from anyone.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
-    };
-    set_up().map_err(|error| sqlite_error(&place, error))?;
+    set_up(&connection, timeout).map_err(|error| sqlite_error(&place, error))?;
     Ok((connection, watch))
+}
+
+/// Connects to a file for reading only. `name` is its path, or a URI.
+pub(crate) fn connect_read_only(path: &Path, name: &Path, timeout: Duration) -> Result<Connection> {
+    const FLAGS: OpenFlags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX).union(OpenFlags::SQLITE_OPEN_URI);
+    let (connection, _) = connect_to(name, FLAGS).map_err(|error| explain_open(path, sqlite_error(path, error)))?;
+    let set_up = || {
+        set_up(&connection, timeout)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+    };
+    set_up().map_err(|error| sqlite_error(path, error))?;
+    Ok(connection)
+}
+
+/// Connects to a file that nothing else knows yet.
+pub(crate) fn connect_to_new(path: &Path) -> Result<Connection> {
+    register_fork_hook();
+    Ok(connect(Some(path), OPEN, Duration::ZERO)?.0)
+}
+
+fn set_up(connection: &Connection, timeout: Duration) -> rusqlite::Result<bool> {
+    connection.busy_timeout(timeout)?;
+    // As in Python's sqlite3: a user's own table that references a row must not lose its rows when
+    // that row is replaced.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
+    // The file may come from anyone.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
 }
 
 /// Connects with the VFS that does not interfere with any other SQLite in the process, if there is
@@ -183,6 +242,11 @@ fn connect_to(path: &Path, flags: OpenFlags) -> rusqlite::Result<(Connection, Wa
         return Ok((Connection::open_with_flags_and_vfs(path, flags, vfs)?, Watch::of_opened()));
     }
     Ok((Connection::open_with_flags(path, flags)?, Watch::default()))
+}
+
+/// Has a child forget the parent's files.
+pub(crate) fn register_fork_hook() {
+    fork::register_child_hook(reset_after_fork);
 }
 
 /// Closes the child's copies of the files that the parent has open.
@@ -203,6 +267,16 @@ fn explain_open(path: &Path, error: StoreError) -> StoreError {
     #[cfg(not(target_os = "linux"))]
     let reason = fs::File::open(path).err();
     reason.map_or(error, |reason| cannot_open(path, &reason.to_string()))
+}
+
+/// Checks that there is a file at `path`. It is gone if it was opened before.
+fn require_file(path: &Path, is_first: bool) -> Result<()> {
+    match ensure_file(path, false) {
+        Err(error) if error.kind == Kind::Gone && is_first => {
+            Err(cannot_open(path, "it does not exist, and read_only=True creates none"))
+        }
+        found => found,
+    }
 }
 
 /// Checks that there is a file at `path`, or creates it.
@@ -244,7 +318,7 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 
 /// Returns device, inode and creation time of a file: an inode is reused when a file is gone.
 #[cfg(unix)]
-fn identity(path: &Path) -> Option<Identity> {
+pub(crate) fn identity(path: &Path) -> Option<Identity> {
     use std::os::unix::fs::MetadataExt as _;
 
     let found = fs::metadata(path).ok()?;
@@ -253,6 +327,6 @@ fn identity(path: &Path) -> Option<Identity> {
 }
 
 #[cfg(not(unix))]
-fn identity(_: &Path) -> Option<Identity> {
+pub(crate) fn identity(_: &Path) -> Option<Identity> {
     None
 }

@@ -66,6 +66,31 @@ pub(super) fn write(connection: &Connection, entities: &EntityBatch) -> rusqlite
     usernames::write(connection, entities)
 }
 
+/// Writes whole entities, whatever part of them is dirty. Leaves out those without an access hash,
+/// which no file holds.
+pub(super) fn put_all(connection: &Connection, entities: &EntityBatch) -> rusqlite::Result<()> {
+    let mut put = connection.prepare_cached(PUT)?;
+    for entity in entities.iter().filter(|entity| entity.access_hash.is_some()) {
+        let [username, phone, name] = entity.texts().map(Text);
+        let seen = Some(entity.seen).filter(|seen| *seen != 0);
+        put.execute(params![entity.id, entity.access_hash, username, phone, name, seen])?;
+    }
+    usernames::put_all(connection, entities)
+}
+
+/// Removes entities by their marked IDs.
+pub(super) fn remove(connection: &Connection, ids: &[i64]) -> rusqlite::Result<()> {
+    let mut delete = connection.prepare_cached(DELETE)?;
+    ids.iter().try_for_each(|id| delete.execute([id]).map(drop))?;
+    usernames::remove(connection, ids)
+}
+
+/// Removes all entities.
+pub(super) fn remove_all(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("delete from entities", [])?;
+    usernames::remove_all(connection)
+}
+
 /// Returns the entities that a query may mean.
 pub(super) fn find(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<EntityBatch> {
     let select = |condition: &str| {

@@ -89,6 +89,11 @@ pub(crate) fn sqlite_error(path: &Path, error: rusqlite::Error) -> StoreError {
             message += ", because no journal can be created in its folder";
             Kind::ReadOnly
         }
+        (_, ffi::SQLITE_READONLY_ROLLBACK) => {
+            message += ", because a process ended during a write and left a journal beside it, which has the previous \
+                        contents";
+            Kind::ReadOnly
+        }
         (ffi::SQLITE_READONLY, _) => Kind::ReadOnly,
         (ffi::SQLITE_IOERR, _) => Kind::Io,
         (ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB, _) => Kind::Corrupt,
@@ -133,6 +138,17 @@ pub(crate) fn cannot_upgrade(path: &Path, from: i64, to: i64, failure: SqliteFai
     StoreError::new(Kind::CannotUpgrade, place(path), message).caused_by(failure)
 }
 
+/// The file is of an older version, and is only to be read.
+pub(crate) fn must_be_upgraded(path: &Path, version: i64, wanted: i64) -> StoreError {
+    let message = format!(
+        "{} has database version {version}, which cannot be read with read_only=True: `telethon-session upgrade {}` \
+         makes it version {wanted}",
+        path.display(),
+        for_shell(path)
+    );
+    StoreError::new(Kind::CannotUpgrade, place(path), message)
+}
+
 pub(crate) fn too_new(path: &Path, version: i64, newest: i64) -> StoreError {
     let message = format!(
         "{} has database version {version}, and this release of telethon-session-rust supports at most {newest}; \
@@ -148,6 +164,30 @@ pub(crate) fn holds_login(path: &Path) -> StoreError {
         path.display()
     );
     StoreError::new(Kind::HoldsLogin, place(path), message)
+}
+
+/// The entity file is another account's, or another login's whose account is not known.
+pub(crate) fn not_the_owner(path: &Path, account: Option<i64>) -> StoreError {
+    let whose = account.map_or_else(
+        || "another login, of which it is not known whether it is the same account's".to_owned(),
+        |account| format!("account {account}, and this login is another account's"),
+    );
+    let message = format!(
+        "{} is the entity file of {whose}: its access hashes would be of no use, so give each account a file of its \
+         own, or delete this one",
+        path.display()
+    );
+    StoreError::new(Kind::NotOwner, place(path), message)
+}
+
+/// The entity file is an account's, and it is not known whether the login is that account's.
+pub(crate) fn not_the_owner_yet(path: &Path, account: i64) -> StoreError {
+    let message = format!(
+        "{} is the entity file of account {account}: this login is a new one, and the file is used as soon as it \
+         shows that it is that account's, at the latest with client.get_me()",
+        path.display()
+    );
+    StoreError::new(Kind::Unconfirmed, place(path), message)
 }
 
 fn repair_command(path: &Path) -> String {

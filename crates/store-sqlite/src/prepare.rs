@@ -10,8 +10,10 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use session_core::credentials::Credentials;
 use session_core::store::{Kind, Result, Revision, Snapshot, StoreError};
 
-use crate::error::{SqliteFailure, cannot_upgrade, holds_login, not_a_session, sqlite_error, too_new};
-use crate::schema::{self, Tables, Unversioned, VERSION_8};
+use crate::error::{
+    SqliteFailure, cannot_upgrade, holds_login, must_be_upgraded, not_a_session, sqlite_error, too_new,
+};
+use crate::schema::{self, Tables, Unversioned, VERSION_7, VERSION_8};
 use crate::{login, store};
 
 /// What a file is, according to its table `version`.
@@ -24,12 +26,13 @@ enum Found {
 }
 
 /// Prepares a database; new and older ones get the database version `wanted`. Returns its version
-/// and what was read.
+/// and what was read. Leaves one unchanged that `check` refuses.
 pub(super) fn prepare(
     connection: &mut Connection,
     path: &Path,
     wanted: i64,
     may_hold_login: bool,
+    check: &dyn Fn(&Connection) -> Result<()>,
 ) -> Result<(i64, Snapshot)> {
     let explained = |error| sqlite_error(path, error);
     let read = |reading: &Transaction<'_>, version, revision| {
@@ -37,6 +40,7 @@ pub(super) fn prepare(
         if !may_hold_login && snapshot.credentials.as_ref().is_some_and(Credentials::has_key) {
             return Err(holds_login(path));
         }
+        check(reading)?;
         Ok(snapshot)
     };
     // One transaction, and so one lock, for everything that is read.
@@ -59,6 +63,23 @@ pub(super) fn prepare(
         // The file cannot be mended, but it can be read.
         (Err(StoreError { kind: Kind::ReadOnly, .. }), Some(as_it_is)) => Ok(as_it_is),
         (made, _) => made,
+    }
+}
+
+/// Reads a file that must not be changed. Returns its version and what was read.
+pub(super) fn look_only(connection: &mut Connection, path: &Path, wanted: i64) -> Result<(i64, Snapshot)> {
+    let explained = |error| sqlite_error(path, error);
+    let looking = connection.transaction().map_err(explained)?;
+    match read_version(&looking, path)? {
+        Found::Version(version @ VERSION_7..) => {
+            examine(&looking, path, version)?;
+            let snapshot = store::read_snapshot(&looking, path, version, Revision::default())?;
+            looking.commit().map_err(explained)?;
+            Ok((version, snapshot))
+        }
+        Found::Version(version) => Err(must_be_upgraded(path, version, wanted)),
+        Found::Nothing => Err(refuse(&looking, path, "it has no table `version`")),
+        Found::Unversioned => Err(refuse(&looking, path, "its table `version` is empty")),
     }
 }
 

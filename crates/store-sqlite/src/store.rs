@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::types::{Value as SqlValue, ValueRef};
@@ -13,6 +14,7 @@ use session_core::store::{
 
 use crate::backend::{self, OpenFile};
 use crate::error::{holds_login, in_memory, sqlite_error};
+use crate::owner::FileOwner;
 use crate::watch::Watch;
 use crate::{entities, login};
 
@@ -50,10 +52,14 @@ pub struct SqliteStore {
     version: i64,
     /// Whether the file may hold a login.
     may_hold_login: bool,
+    /// Whose the file is, if it may not.
+    owner: Option<Arc<FileOwner>>,
     /// Whether the connection has been set up for writing.
     can_write: bool,
     /// Sees commits without a lock, where that is possible.
     watch: Watch,
+    /// Whether the connection takes no locks.
+    is_without_locks: bool,
 }
 
 impl SqliteStore {
@@ -64,7 +70,55 @@ impl SqliteStore {
         may_hold_login: bool,
     ) -> Self {
         let path = file.as_ref().map_or_else(in_memory, |file| file.path.clone());
-        Self { connection, file, path, version, may_hold_login, can_write: false, watch }
+        let (owner, can_write, is_without_locks) = (None, false, false);
+        Self { connection, file, path, version, may_hold_login, owner, can_write, watch, is_without_locks }
+    }
+
+    /// Returns the same store, of which it is known whose it is.
+    pub(crate) fn owned_by(self, owner: Option<Arc<FileOwner>>) -> Self {
+        Self { owner, ..self }
+    }
+
+    /// Returns the same store, of which it is known that its connection takes no locks.
+    pub(crate) fn without_locks(self) -> Self {
+        Self { is_without_locks: true, ..self }
+    }
+
+    /// Returns `true` unless the connection reads without locks.
+    pub(crate) fn takes_locks(&self) -> bool {
+        !self.is_without_locks
+    }
+
+    pub(crate) fn version(&self) -> i64 {
+        self.version
+    }
+
+    pub(crate) fn is_in_wal_mode(&self) -> Result<bool> {
+        let mode = self.connection.query_row("pragma journal_mode", [], |row| row.get::<_, String>(0));
+        Ok(self.explain(mode)? == "wal")
+    }
+
+    /// Keeps the file, for this connection, as it is now.
+    pub(crate) fn pin(&self) -> Result<()> {
+        // Locked by the first read.
+        let read = self.connection.execute_batch("begin; select exists(select 1 from sqlite_master)");
+        if read.is_err() && !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("rollback");
+        }
+        self.explain(read)
+    }
+
+    /// Returns the revision as only this connection sees it.
+    pub(crate) fn own_revision(&self) -> Result<Revision> {
+        self.explain(revision(&self.connection))
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 
     /// Executes one SQL statement. Returns its first row, and whether it may have changed the file.
@@ -127,10 +181,18 @@ impl SqliteStore {
         Ok(Base { revision, auth_key })
     }
 
+    fn check_owner(&self) -> Result<()> {
+        self.owner.as_ref().map_or(Ok(()), |owner| owner.check(&self.connection, &self.path))
+    }
+
     fn write_in_transaction(&self, source: &mut dyn ChangeSource) -> Result<Written> {
         let base = self.read_base()?;
+        self.check_owner()?;
         while let Some(changes) = source.next(&base)? {
             self.explain(write_changes(&self.connection, &changes, self.version))?;
+        }
+        if let Some(owner) = &self.owner {
+            self.explain(owner.mark(&self.connection))?;
         }
         self.set_timeout(COMMIT_TIMEOUT)?;
         self.explain(self.connection.execute_batch("commit"))?;
@@ -222,6 +284,11 @@ impl Store for SqliteStore {
         written
     }
 
+    fn check(&mut self) -> Result<()> {
+        self.set_timeout(Duration::ZERO)?;
+        self.check_owner()
+    }
+
     fn trim(&mut self) {
         // A thousand sessions must not each keep their statements and pages until the next write.
         self.connection.flush_prepared_statement_cache();
@@ -291,7 +358,7 @@ const PUT_UPDATE_STATE: &str = "insert or replace into update_state (id, pts, qt
 const PUT_SENT_FILE: &str =
     "insert or replace into sent_files (md5_digest, file_size, type, id, hash) values (?,?,?,?,?)";
 
-fn write_changes(connection: &Connection, changes: &Changes, version: i64) -> rusqlite::Result<()> {
+pub(crate) fn write_changes(connection: &Connection, changes: &Changes, version: i64) -> rusqlite::Result<()> {
     if let Some(credentials) = &changes.credentials {
         login::write_credentials(connection, credentials, version)?;
     }

@@ -69,11 +69,8 @@ pub(super) fn write(connection: &Connection, entities: &EntityBatch) -> rusqlite
     if entities.is_empty() {
         return Ok(());
     }
-    let has_aliases = entities.iter().any(|entity| entity.dirty == Dirty::Full && entity.has_aliases());
-    match Table::of(connection)? {
-        Table::Present => {}
-        Table::Missing if has_aliases => connection.execute_batch(CREATE_USERNAMES)?,
-        Table::Missing | Table::Foreign => return Ok(()),
+    if !is_ready(connection, entities.iter().any(|entity| entity.dirty == Dirty::Full && entity.has_aliases()))? {
+        return Ok(());
     }
     for entity in entities.iter() {
         match entity.dirty {
@@ -92,6 +89,42 @@ pub(super) fn write(connection: &Connection, entities: &EntityBatch) -> rusqlite
         }
     }
     Ok(())
+}
+
+/// Writes the aliases of whole entities, whatever part of them is dirty. Leaves out those without an
+/// access hash, which no file holds.
+pub(super) fn put_all(connection: &Connection, entities: &EntityBatch) -> rusqlite::Result<()> {
+    if is_ready(connection, entities.iter().any(|entity| entity.has_aliases()))? {
+        let mut stored = entities.iter().filter(|entity| entity.access_hash.is_some());
+        stored.try_for_each(|entity| put(connection, &entity))?;
+    }
+    Ok(())
+}
+
+/// Removes the aliases of entities that were removed.
+pub(super) fn remove(connection: &Connection, ids: &[i64]) -> rusqlite::Result<()> {
+    if is_ready(connection, false)? {
+        let mut delete = connection.prepare_cached(DELETE_GONE)?;
+        ids.iter().try_for_each(|id| delete.execute([id]).map(drop))?;
+    }
+    Ok(())
+}
+
+/// Removes all aliases.
+pub(super) fn remove_all(connection: &Connection) -> rusqlite::Result<()> {
+    if is_ready(connection, false)? {
+        connection.execute("delete from telethon_session_rust_usernames", [])?;
+    }
+    Ok(())
+}
+
+/// Returns `true` if the table can be written, after creating it if that is needed.
+fn is_ready(connection: &Connection, is_needed: bool) -> rusqlite::Result<bool> {
+    match Table::of(connection)? {
+        Table::Present => Ok(true),
+        Table::Missing if is_needed => connection.execute_batch(CREATE_USERNAMES).map(|()| true),
+        Table::Missing | Table::Foreign => Ok(false),
+    }
 }
 
 fn put(connection: &Connection, entity: &BatchEntity<'_>) -> rusqlite::Result<()> {

@@ -164,9 +164,8 @@ def _check_tables(file: SessionReader, version: int) -> Iterator[Finding]:
         elif len(found) > len(columns):
             extra = ", ".join(column.name for column in found[len(columns) :])
             yield note(f"Telethon cannot write to the table {table}, because it has more columns: {extra}")
-    others = sorted(
-        file.tables.keys() - (schema.known_tables() if file.has_usernames else schema.newest_tables()).keys()
-    )
+    known = schema.known_tables() if file.has_usernames else schema.newest_tables()
+    others = sorted(file.tables.keys() - known.keys() - {schema.OWNER_TABLE})
     triggers = file.value("select count(*) from sqlite_master where type in ('trigger', 'view')")
     if others or triggers:
         yield note(f"it contains objects that are not Telethon's: {', '.join(others) or 'views or triggers'}")

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import telethon
 
 from .. import __version__
-from . import bench, check, copy, entities, export, import_, info, list_, merge, repair, upgrade
+from . import backup, bench, check, copy, entities, export, import_, info, list_, merge, repair, upgrade
 from .subcommands import Subcommands
 
 PROGRAM = "telethon-session"
-COMMANDS = (info, list_, check, repair, upgrade, export, import_, copy, entities, merge, bench)
+COMMANDS = (info, list_, check, repair, upgrade, export, import_, copy, backup, entities, merge, bench)
 
 _DESCRIPTION = """\
 Inspects, repairs, converts and copies Telethon sessions. A session gives full access to the

@@ -157,7 +157,8 @@ def _report_foreign_objects(file: SessionReader, result: Salvage) -> None:
     newest = schema.known_tables()
     for table, columns in file.tables.items():
         if table not in newest:
-            if not table.startswith("sqlite_"):
+            # A session marks its entity file again.
+            if not table.startswith("sqlite_") and table != schema.OWNER_TABLE:
                 result.lost.append(f"the table {table}, which is not Telethon's")
             continue
         known = {column.name for column in newest[table]}

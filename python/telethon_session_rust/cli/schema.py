@@ -20,6 +20,8 @@ LAST_WITH_WRONG_HASHES = 5
 # A table of this package's own, only in files with an entity that has several usernames: those besides
 # the one in `entities`.
 USERNAMES = "telethon_session_rust_usernames"
+# In an entity file: whose it is.
+OWNER_TABLE = "telethon_session_rust_owner"
 
 _TABLE_SINCE = {"sent_files": 3, "update_state": 4}
 _COLUMN_SINCE = {("sessions", "takeout_id"): 5, ("entities", "date"): 7, ("sessions", "tmp_auth_key"): 8}

@@ -193,6 +193,11 @@ impl EntityBatch {
         Some(rest)
     }
 
+    /// Returns the marked IDs.
+    pub fn ids(&self) -> impl Iterator<Item = i64> + Clone {
+        self.rows.iter().map(|row| row.id)
+    }
+
     /// Removes all entities and keeps the memory.
     pub fn clear(&mut self) {
         self.rows.clear();

@@ -77,7 +77,8 @@ impl Session {
             rest = next.and_then(|last| Some(last.checked_add(1)?..=*ids.end())).filter(|ids| !ids.is_empty());
         }
         // The server counts all of them faster than all but one.
-        let counts_self = kind.is_none() && self.find_certainly(&Query::Id(SELF), limit, false, keep_waiting)?.is_some();
+        let counts_self =
+            kind.is_none() && self.find_certainly(&Query::Id(SELF), limit, false, keep_waiting)?.is_some();
         Ok(sum.saturating_sub(usize::from(counts_self)))
     }
 }

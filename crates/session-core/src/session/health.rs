@@ -47,7 +47,7 @@ impl Session {
     pub(super) fn record_failure(&self, error: &Error) {
         let mut state = self.state();
         let now = Instant::now();
-        let what = state.describe_unsaved();
+        let what = if self.is_read_only() { String::new() } else { state.describe_unsaved() };
         let health = &mut state.health;
         let since = *health.since.get_or_insert(now);
         if error.is_retryable() {
@@ -59,7 +59,9 @@ impl Session {
             }
         } else if health.warned.is_none() {
             health.warned = Some(now);
-            if what.is_empty() {
+            if error.kind() == Some(Kind::Unconfirmed) {
+                log::warn!("{error}; until then, everything is kept in memory");
+            } else if what.is_empty() {
                 log::error!("{error}; lookups are answered from memory");
             } else {
                 log::error!("{error}; unsaved: {what}; kept in memory, and writing is retried");

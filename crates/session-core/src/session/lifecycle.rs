@@ -19,11 +19,12 @@ impl Session {
         let begun = Instant::now();
         let written = self.write_all_retrying(limit, keep_waiting);
         let _guard = fork::guard();
-        written.map_err(|cause| Error::Unsaved {
-            cause: Box::new(cause),
-            waited: begun.elapsed().as_secs(),
-            what: self.state().describe_unsaved(),
-        })?;
+        if let Err(cause) = written
+            && !self.give_up_if_of_others(&cause)
+        {
+            let (waited, what) = (begun.elapsed().as_secs(), self.state().describe_unsaved());
+            return Err(Error::Unsaved { cause: Box::new(cause), waited, what });
+        }
         self.close_store(&mut self.lock_store());
         Ok(())
     }
@@ -79,6 +80,10 @@ impl Session {
     #[must_use]
     pub fn delete(&self, timeout: Duration) -> bool {
         let _guard = fork::guard();
+        if self.is_read_only() {
+            log::error!("{} is not deleted: it was opened with read_only=True", self.place());
+            return false;
+        }
         let mut handle = self.lock_store();
         let Some(backend) = self.backend.as_ref().filter(|backend| !backend.is_ephemeral()) else {
             return true;

@@ -90,7 +90,11 @@ impl Session {
             }
             // An entity file was replaced by a session file; the login is encrypted with another
             // key; or another program is writing, perhaps a login.
-            Some(Err(error)) => error.is_retryable() || matches!(error.kind, Kind::HoldsLogin | Kind::Sealed),
+            Some(Err(error)) => {
+                error.is_retryable()
+                    || matches!(error.kind, Kind::HoldsLogin | Kind::Sealed)
+                    || error.kind.is_of_others()
+            }
             None => false,
         }
     }

@@ -13,6 +13,7 @@
 mod count;
 mod dirty_set;
 mod forget;
+mod freeze;
 mod handle;
 mod health;
 mod inbox;
@@ -24,6 +25,8 @@ mod login;
 mod lookup;
 mod newer_than_reads;
 mod open;
+mod owner;
+mod read_only;
 mod reader;
 mod receive;
 mod records;
@@ -33,14 +36,17 @@ mod scan;
 mod sharing;
 mod state;
 mod stored_login;
+mod tracker;
 mod turns;
 mod write;
 
+pub use freeze::Frozen;
 pub use lookup::CacheLookup;
 pub use retry::KeepWaiting;
 pub use rows::Exchange;
 pub use scan::EntityScan;
 pub use state::OnSaved;
+pub use tracker::{Rest, TrackedChanges, Tracker};
 
 use std::borrow::Cow;
 use std::fmt;

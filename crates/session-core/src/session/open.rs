@@ -49,7 +49,10 @@ impl Session {
         let timeout = if backend.is_remote() { BRIEF_TIMEOUT } else { Duration::ZERO };
         let open_options = OpenOptions { may_create: true, timeout };
         *lease = take_lease(&*backend, lease.take(), options.exclusive, open_options)?;
-        let (store, snapshot) = backend.open(open_options)?;
+        let (store, snapshot) = match backend.open(open_options) {
+            Err(error) if error.kind == Kind::Unconfirmed => return Ok((Self::unopened(backend, options), None)),
+            opened => opened?,
+        };
         let handle = StoreHandle {
             store: Some(store),
             lease: lease.take(),
@@ -81,6 +84,9 @@ impl Session {
                 session.place(),
                 credentials.dc_id
             );
+        }
+        if session.is_read_only() {
+            session.state().read_only_login = Some(credentials.clone().unwrap_or_default());
         }
         Ok((session, credentials))
     }

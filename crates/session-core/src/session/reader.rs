@@ -176,6 +176,8 @@ impl Session {
 impl State {
     /// Takes over entities that a reader has read, except those that memory knows better.
     fn put_read_beside(&mut self, stored: &EntityBatch) {
+        self.yield_to_newer(stored);
+        self.note_changed(stored.ids());
         let Self { table, loading, .. } = self;
         let Some(scan) = loading.scan() else { return };
         scan.note_stored(stored.iter().map(|entity| entity.id));

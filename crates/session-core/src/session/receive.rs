@@ -84,6 +84,7 @@ impl Session {
             return true;
         }
         self.change_entities(state, since, |table, on_dirty| table.put(&batch, on_dirty));
+        state.note_changed(batch.ids());
         inbox::recycle(batch);
         true
     }

@@ -18,7 +18,7 @@ impl Session {
         if self.is_stored() {
             let mut state = self.state();
             state.key.clone_from(&credentials.auth_key);
-            state.dirty.credentials = Some(credentials);
+            state.dirty.credentials = (!state.is_stored_login(&credentials)).then_some(credentials);
             self.note_change(&mut state, Instant::now());
         }
     }

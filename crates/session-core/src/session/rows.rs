@@ -44,6 +44,8 @@ impl Session {
         }
         put.set_seen_where_unknown(now());
         let mut state = self.whole_state();
+        state.note_changed(out.ids());
+        state.note_changed(put.ids());
         let table = &mut state.table;
         let before = table.revision();
         let (mut gone, mut come) = (EntityBatch::default(), EntityBatch::default());
@@ -60,6 +62,7 @@ impl Session {
         let _guard = fork::guard();
         let mut state = self.whole_state();
         if !self.is_stored() {
+            state.note_all_changed();
             state.table.clear();
         }
         state.table.revision()
@@ -75,6 +78,7 @@ impl Session {
         }
         let mut state = self.whole_state();
         self.change_entities(&mut state, Instant::now(), |table, on_dirty| table.put_unless_older(&batch, on_dirty));
+        state.note_changed(batch.ids());
     }
 
     /// Reads the stored rows of the entities in a batch, unless memory holds everything that is

@@ -78,7 +78,7 @@ impl Session {
                 self.opened(&mut handle, Duration::ZERO)?;
                 // Reloading loses nothing only if nothing is dirty; and while the store is locked
                 // nothing is written.
-                if !self.whole_state().dirty.is_empty() {
+                if !self.is_read_only() && !self.whole_state().dirty.is_empty() {
                     continue;
                 }
                 let StoreHandle { store: Some(store), login, .. } = &mut *handle else { continue };

@@ -10,6 +10,7 @@ use super::health::StoreHealth;
 use super::load_state::LoadState;
 use super::newer_than_reads::NewerThanReads;
 use super::reader::Access;
+use super::tracker::Tracked;
 use super::turns::Turns;
 use crate::credentials::Credentials;
 use crate::entity_table::{Dirty, EntityBatch, EntityTable};
@@ -72,6 +73,8 @@ pub(super) struct State {
     pub(super) dirty: DirtySet,
     /// The key that was read when the session was opened, or that the caller has set since.
     pub(super) key: Zeroizing<Vec<u8>>,
+    /// The stored credentials, if the store is only read.
+    pub(super) read_only_login: Option<Credentials>,
     /// Whether credentials are being written: they are no longer dirty, and not stored yet.
     pub(super) are_credentials_in_flight: bool,
     /// The number of changes so far, and how many of them are written.
@@ -89,6 +92,9 @@ pub(super) struct State {
     /// What was written recently, if the store is on a server.
     pub(super) newer_than_reads: Option<NewerThanReads>,
     pub(super) turns: Turns,
+    /// What remembers which entities change, and how many there have been.
+    pub(super) trackers: Vec<Tracked>,
+    pub(super) trackers_made: u64,
     /// When dirty data is to be written; `None` until that has been scheduled.
     pub(super) due: Option<Instant>,
     /// When dirty dates are to be written.
@@ -263,6 +269,8 @@ impl State {
             scan.access.note_newer(stored.iter().map(|entity| entity.id));
             scan.note_stored(stored.iter().map(|entity| entity.id));
         }
+        self.yield_to_newer(stored);
+        self.note_changed(stored.ids());
         let Self { table, dirty, newer_than_reads, .. } = self;
         let newer = newer_than_reads.as_ref();
         let rest = stored.without(|entity| {
@@ -274,6 +282,7 @@ impl State {
     /// Forgets entities by their marked IDs, and has the store delete their rows if they were last
     /// seen before a date. Returns how many were known.
     pub(super) fn forget(&mut self, ids: &[i64], before: u32, is_stored: bool) -> usize {
+        self.note_changed(ids.iter().copied());
         let Self { table, dirty, loading, .. } = self;
         let mut known = 0;
         table.begin_to_remove(ids.iter().copied(), |_| known += 1);
@@ -297,7 +306,8 @@ impl State {
         };
         let missing: Vec<i64> =
             ids.iter().copied().filter(|id| may_be_missing(table.dirty(*id)) && !in_flight(id)).collect();
-        table.begin_to_remove(missing, |_| ());
+        self.note_changed(missing.iter().copied());
+        self.table.begin_to_remove(missing, |_| ());
     }
 
     /// Counts what is not written yet, in words.
@@ -337,6 +347,7 @@ impl State {
     /// Inserts entities that the parent process writes.
     pub(super) fn put_clean(&mut self, batch: &EntityBatch) {
         let mut ids = Vec::new();
+        self.note_changed(batch.ids());
         self.table.put(batch, |id, _| ids.push(id));
         let mut clean = EntityBatch::default();
         for id in ids {
@@ -360,6 +371,7 @@ impl State {
     /// Forgets what is not dirty, so that it is read again.
     pub(super) fn forget_clean(&mut self) {
         let dirty_entities = self.take_dirty_entities();
+        self.note_all_changed();
         self.table.clear();
         self.dirty.entities.clear();
         self.dirty.dates.clear();
@@ -385,6 +397,7 @@ impl State {
         if self.generation == fork::generation() {
             return;
         }
+        self.trackers = Vec::new();
         self.generation = fork::generation();
         self.mark_all_clean();
         self.saved = self.changes;

@@ -46,6 +46,10 @@ impl Session {
         if !self.is_stored() || !(is_unsaved || has_credentials) {
             return Ok(());
         }
+        if self.is_read_only() {
+            let _guard = fork::guard();
+            return self.check_unchanged();
+        }
         if may_block && has_credentials {
             return self.write_all_retrying(self.timeout(), keep_waiting);
         }
@@ -59,7 +63,7 @@ impl Session {
             return Ok(());
         }
         match self.write_all_retrying(SAVE_TIMEOUT.max(self.timeout()), keep_waiting) {
-            Err(error) if error.is_retryable() => Ok(()),
+            Err(error) if error.is_retryable() || error.kind() == Some(Kind::Unconfirmed) => Ok(()),
             other => other,
         }
     }
@@ -68,6 +72,9 @@ impl Session {
     /// lock.
     pub fn when_saved(&self, tell: OnSaved) {
         let _guard = fork::guard();
+        if self.is_read_only() {
+            return tell(self.check_unchanged());
+        }
         let mut state = self.whole_state();
         if !self.is_stored() || state.is_saved() {
             drop(state);
@@ -154,6 +161,9 @@ impl Session {
 
     /// Like [`write_all`](Self::write_all), in a caller that has begun after the post `earlier`.
     fn write_all_after(&self, earlier: u64) -> Result<()> {
+        if self.is_read_only() {
+            return Ok(());
+        }
         let up_to = {
             let _guard = fork::guard();
             self.whole_state().changes
@@ -454,6 +464,10 @@ impl Task for Session {
         let _guard = fork::guard();
         let is_inbox_empty = self.drain_inbox(BATCHES);
         let is_removing = self.end_removal();
+        if self.is_read_only() {
+            let is_idle = is_inbox_empty && !is_removing;
+            return if is_idle { self.load_some() } else { Some(Duration::ZERO) };
+        }
         let look = self.hear_of_changes();
         let wait = {
             let mut state = self.state();

@@ -59,6 +59,12 @@ pub enum Kind {
     LeaseLost,
     /// The store may hold no login, and holds one.
     HoldsLogin,
+    /// The store is another account's.
+    NotOwner,
+    /// The store is an account's, and it is not known yet whether the session is that account's.
+    Unconfirmed,
+    /// The file that is to be made exists already.
+    Exists,
     /// What is stored is not a session.
     NotASession,
     /// What is stored is damaged, or a session that cannot be read.
@@ -93,7 +99,15 @@ impl Kind {
     /// Returns `true` if the open store would keep failing and must be opened anew.
     #[must_use]
     pub fn needs_reopening(self) -> bool {
-        matches!(self, Self::Gone | Self::ReadOnly | Self::Io | Self::Corrupt | Self::CannotOpen | Self::Denied)
+        let is_broken =
+            matches!(self, Self::Gone | Self::ReadOnly | Self::Io | Self::Corrupt | Self::CannotOpen | Self::Denied);
+        is_broken || self.is_of_others()
+    }
+
+    /// Returns `true` if the store must not be used, because it is or may be another account's.
+    #[must_use]
+    pub fn is_of_others(self) -> bool {
+        matches!(self, Self::NotOwner | Self::Unconfirmed)
     }
 }
 
@@ -147,6 +161,23 @@ impl StoreError {
              now, open it in a new session"
         );
         Self::new(Kind::Replaced, place, message)
+    }
+
+    /// Makes the error for a copy that its caller has stopped.
+    #[must_use]
+    pub fn stopped(place: Place) -> Self {
+        let message = format!("{place}: the copy was stopped");
+        Self::new(Kind::Other, place, message)
+    }
+
+    /// Makes the error for a login that cannot be written because the session only reads its store.
+    #[must_use]
+    pub fn read_only(place: Place) -> Self {
+        let message = format!(
+            "{place} was opened with read_only=True, so the changed login cannot be saved: it stays in memory; to save \
+             it, open the session without read_only, or make a copy with backup()"
+        );
+        Self::new(Kind::ReadOnly, place, message)
     }
 
     /// Returns `true` if time alone may clear the failure.

@@ -165,6 +165,11 @@ pub trait Backend: Debug + Send + Sync {
         false
     }
 
+    /// Returns `true` if the store is only read. What is learned stays in memory.
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
     /// Switches to another place if one has been set since the last call. Returns `true` if so.
     ///
     /// Called only while the store is closed.
@@ -276,6 +281,14 @@ pub trait Store: Any + Debug + Send {
 
     /// Sets what wakes the session.
     fn set_waker(&mut self, _waker: Waker) {}
+
+    /// Checks that the session may use the store.
+    ///
+    /// # Errors
+    /// [`Kind::NotOwner`] or [`Kind::Unconfirmed`] if it may not, or not yet.
+    fn check(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Frees the memory that is not needed until the store is used again.
     fn trim(&mut self) {}
