@@ -80,7 +80,6 @@ type Version = u8;
 /// What of the entity a session has to write, or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Change {
-    None,
     Full(Version),
     Date(Version),
     Gone,
@@ -205,7 +204,6 @@ impl State {
 
     fn apply(&mut self, at: usize, change: Change, guards: Guards) {
         match change {
-            Change::None => {}
             Change::Full(version) => self.row = version,
             Change::Date(version) if self.row == 0 && !guards.has(Guard::DatesOfRows) => self.row = version,
             Change::Date(_) => {}

@@ -117,7 +117,7 @@ fn push(batch: &mut EntityBatch, row: &RawDocument) {
     }
     if let (Some(id), Some(access_hash)) = (id, access_hash) {
         batch.push_stored(id, access_hash, seen, texts);
-        let aliases = aliases.into_iter().flatten().map_while(|value| value.ok()).filter_map(text);
+        let aliases = aliases.into_iter().flatten().map_while(std::result::Result::ok).filter_map(text);
         aliases.for_each(|alias| batch.push_alias(alias.as_bytes()));
     }
 }

@@ -97,7 +97,9 @@ impl EntityTable {
         if holders.iter().any(|(theirs, _)| !wins(*theirs)) {
             return false;
         }
-        holders.into_iter().for_each(|(_, holder)| self.take_username(holder));
+        for (_, holder) in holders {
+            self.take_username(holder);
+        }
         true
     }
 

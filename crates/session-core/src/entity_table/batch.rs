@@ -194,7 +194,7 @@ impl EntityBatch {
     }
 
     /// Returns the marked IDs.
-    pub fn ids(&self) -> impl Iterator<Item = i64> + Clone {
+    pub fn ids(&self) -> impl Iterator<Item = i64> {
         self.rows.iter().map(|row| row.id)
     }
 

@@ -130,7 +130,7 @@ impl Session {
         };
         let _guard = fork::guard();
         let mut state = self.whole_state();
-        let is_certain = !state.loading.is_loading() && !(will_retry && self.is_remote());
+        let is_certain = !(state.loading.is_loading() || (will_retry && self.is_remote()));
         match self.answer(&mut state, query) {
             None if !is_certain => Err(error),
             found => Ok(found),

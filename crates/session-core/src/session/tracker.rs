@@ -102,9 +102,13 @@ impl Drop for Tracker {
 
 impl State {
     /// Notes that entities were changed, added or removed.
-    pub(super) fn note_changed(&mut self, ids: impl Iterator<Item = i64> + Clone) {
+    pub(super) fn note_changed(&mut self, ids: impl IntoIterator<Item = i64>) {
+        if self.trackers.is_empty() {
+            return;
+        }
+        let ids: Vec<i64> = ids.into_iter().collect();
         for tracked in &mut self.trackers {
-            tracked.changed.extend(ids.clone());
+            tracked.changed.extend(&ids);
         }
     }
 
