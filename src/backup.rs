@@ -149,7 +149,8 @@ impl Caller for PyCaller<'_> {
     fn keep_going(&mut self) -> bool {
         const CHECK_INTERVAL: Duration = Duration::from_millis(100);
         if self.checked.elapsed() >= CHECK_INTERVAL && self.raised.is_none() {
-            self.raised = Python::attach(|py| py.check_signals()).err();
+            let signals = |py: Python<'_>| py.check_signals();
+            self.raised = Python::attach(signals).err();
             self.checked = Instant::now();
         }
         self.raised.is_none() && !self.stop.0.load(Ordering::Acquire)

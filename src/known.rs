@@ -143,9 +143,9 @@ impl<'a, 'py> Search<'a, 'py> {
     }
 
     /// Returns the first entity that a lookup finds and that was not forgotten elsewhere.
-    fn first(&self, slf: &Bound<'py, MemoryCore>, lookup: &Lookup<'_, 'py>) -> PyResult<Option<Known<'py>>> {
+    fn first(&self, session: &Bound<'py, MemoryCore>, lookup: &Lookup<'_, 'py>) -> PyResult<Option<Known<'py>>> {
         if !self.core.finds_rows() {
-            let Some((id, access_hash)) = find_by_override(slf, lookup)? else { return Ok(None) };
+            let Some((id, access_hash)) = find_by_override(session, lookup)? else { return Ok(None) };
             return Ok(Some(self.of_id(id)?.unwrap_or(Known::Elsewhere(id, access_hash))));
         }
         // If one was forgotten elsewhere, another one may have its text.
@@ -159,12 +159,12 @@ impl<'a, 'py> Search<'a, 'py> {
     }
 
     /// Returns the account's own ID.
-    fn own(&self, slf: &Bound<'py, MemoryCore>) -> PyResult<Option<i64>> {
+    fn own(&self, session: &Bound<'py, MemoryCore>) -> PyResult<Option<i64>> {
         if self.core.finds_rows() {
             return Ok(self.find(&Query::Id(SELF))?.and_then(|(_, own_id)| own_id));
         }
         let row = Lookup::Id { id: SELF.into_pyobject(self.py)?.into_any(), exact: true };
-        Ok(find_by_override(slf, &row)?.and_then(|(_, own_id)| own_id.extract().ok()))
+        Ok(find_by_override(session, &row)?.and_then(|(_, own_id)| own_id.extract().ok()))
     }
 
     fn of_id(&self, id: i64) -> PyResult<Option<Known<'py>>> {

@@ -321,7 +321,9 @@ impl<'a, 'py> Reader<'a, 'py> {
         let aliases: Option<Vec<String>> = aliases.map(|aliases| aliases.extract()).transpose()?;
         if let Some(aliases) = aliases {
             self.batch.set_knows_aliases(true);
-            aliases.iter().for_each(|alias| self.batch.push_alias(alias.as_bytes()));
+            for alias in &aliases {
+                self.batch.push_alias(alias.as_bytes());
+            }
         }
         Ok(())
     }

@@ -85,7 +85,11 @@ impl EntityTable {
     fn claim_alias(&mut self, id: i64, alias: &[u8], seen: u32, source: Source) -> bool {
         let wins = |theirs: u32| seen > theirs || (seen == theirs && source == Source::Seen);
         if let Some(owner) = self.owner(alias).filter(|owner| self.rows.id(*owner) != id) {
-            if !wins(self.aliases_seen(owner)) {
+            // In the store a username is the alias of one entity, whose row is the truth unless the other
+            // one has not been stored since it was seen.
+            let theirs = self.aliases_seen(owner);
+            let is_stored_since = source == Source::Stored && self.rows.dirty(owner).is_date_at_most();
+            if !(wins(theirs) || (seen == theirs && is_stored_since)) {
                 return false;
             }
             self.drop_alias(owner, alias);

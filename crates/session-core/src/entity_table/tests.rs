@@ -199,7 +199,9 @@ fn a_scan_meets_each_once_while_others_come_and_go() {
 /// Returns an entity with a main username, if any, and aliases.
 fn named(id: i64, seen: u32, main: Option<&str>, aliases: &[&str]) -> EntityBatch {
     let mut named = batch(id, seen, &texts(main.unwrap_or_default(), "", "Anna"));
-    aliases.iter().for_each(|alias| named.push_alias(alias.as_bytes()));
+    for alias in aliases {
+        named.push_alias(alias.as_bytes());
+    }
     named
 }
 
@@ -253,10 +255,31 @@ fn a_stored_username_wins_over_an_alias_that_is_not_newer() {
         rows[1].push_alias(b"x");
         rows[1].set_aliases_seen(5);
         rows.sort_by_key(|batch| (batch.get(0).unwrap().id == 1) != is_main_first);
-        rows.iter().for_each(|batch| table.put_stored(batch));
+        for batch in &rows {
+            table.put_stored(batch);
+        }
         let winner = if main_seen < 5 { 2 } else { 1 };
         assert_eq!(by_username(&mut table, "x"), Some(winner), "{main_seen}, {is_main_first}");
     }
+}
+
+#[test]
+fn of_two_stored_in_one_second_the_one_that_is_read_last_has_an_alias() {
+    let stored = |id| {
+        let mut batch = EntityBatch::default();
+        batch.push_stored(id, 1, 5, [None; 3]);
+        batch.push_alias(b"x");
+        batch
+    };
+    let mut table = EntityTable::default();
+    for id in [1, 2] {
+        table.put_stored(&stored(id));
+        assert_eq!(by_username(&mut table, "x"), Some(id));
+    }
+    // One that is not stored yet was seen later.
+    put(&mut table, &named(3, 5, None, &["x"]));
+    table.put_stored(&stored(4));
+    assert_eq!(by_username(&mut table, "x"), Some(3));
 }
 
 #[test]
@@ -283,6 +306,7 @@ fn rows_without_aliases_leave_them_alone_if_the_name_is_known() {
 /// A small life of usernames that move, beside a model that looks at all entities.
 #[test]
 fn usernames_move_as_in_a_search_of_all_entities() {
+    const WORDS: [&str; 4] = ["a", "b", "c", "a username that takes more room"];
     type Model = BTreeMap<i64, (u32, Option<&'static str>, Vec<&'static str>)>;
     let mut table = EntityTable::default();
     let mut model = Model::new();
@@ -291,7 +315,6 @@ fn usernames_move_as_in_a_search_of_all_entities() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from((state >> 33) % below).unwrap()
     };
-    const WORDS: [&str; 4] = ["a", "b", "c", "a username that takes more room"];
     let mut seen = 1;
     for step in 0..if cfg!(miri) { 100 } else { 30_000 } {
         seen += u32::try_from(next(2)).unwrap();
