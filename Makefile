@@ -203,7 +203,7 @@ $(VENV)/.released: $(VENV)/.build $(RUST)
 	$(BIN)/maturin develop --release --strip
 	touch $@
 
-$(WHEEL): $(VENV)/.build $(RUST) README.md $(wildcard $(addprefix python/telethon_session_rust/,* cli/* convert/*))
+$(WHEEL): $(VENV)/.build $(RUST) README.md $(wildcard $(addprefix python/telethon_session_rust/,* cli/* foreign/*))
 	rm -rf target/wheels
 	$(BIN)/maturin build --release --strip --compression-level 9 --out target/wheels
 	touch $@

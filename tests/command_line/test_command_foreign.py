@@ -17,7 +17,7 @@ from support.cli import IS_POSIX, call, changed, filled, rows_of, run, run_on_te
 from support.contents import KEY
 from support.library_strings import Login, login_of
 from telethon_session_rust import RustSQLiteSession
-from telethon_session_rust.convert.strings import FORMATS, read_string
+from telethon_session_rust.foreign.strings import FORMATS, read_string
 
 OTHER_KEY = random.Random(16).randbytes(256)
 LOGIN = Login(4, "149.154.167.91", 443, OTHER_KEY, False, 777000, True, 12345)

@@ -19,8 +19,8 @@ from support.library_strings import Login, pyrogram_writes
 from support.reference import ReferenceSQLiteSession
 from telethon_session_rust import RustSQLiteSession, SessionError, open_session
 from telethon_session_rust.convert import ConversionError, Converted, convert
-from telethon_session_rust.convert.strings import FORMATS
 from telethon_session_rust.entity import Entity
+from telethon_session_rust.foreign.strings import FORMATS
 
 pytestmark = pytest.mark.any_release
 

@@ -15,8 +15,8 @@ from telethon.tl.types import InputPeerChannel, InputPeerChat, InputPeerUser
 
 from support.library_strings import Login, gram_js_stores, login_of
 from telethon_session_rust.convert import ConversionError, Converted, convert
-from telethon_session_rust.convert.files import read_file
 from telethon_session_rust.entity import Entity
+from telethon_session_rust.foreign.files import read_file
 
 pytestmark = pytest.mark.any_release
 

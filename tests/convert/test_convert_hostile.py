@@ -20,8 +20,8 @@ from support.counters import tally
 from support.libraries import PROGRAMS
 from support.mutations import at_random, one_by_one
 from support.real_files import FILES
-from telethon_session_rust.convert.files import read_file
-from telethon_session_rust.convert.foreign import ConversionError
+from telethon_session_rust.foreign.files import read_file
+from telethon_session_rust.foreign.session import ConversionError
 
 pytestmark = [
     pytest.mark.any_release,

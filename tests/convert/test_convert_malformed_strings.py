@@ -18,7 +18,7 @@ from telethon.crypto import AuthKey
 from support.library_strings import Login, login_of
 from telethon_session_rust import RustStringSession
 from telethon_session_rust.convert import ConversionError, convert
-from telethon_session_rust.convert.strings import FORMATS, is_incomplete, read_string
+from telethon_session_rust.foreign.strings import FORMATS, is_incomplete, read_string
 
 pytestmark = pytest.mark.any_release
 

@@ -13,14 +13,18 @@ from typing import Any, TypeAlias
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from telethon import utils
+from telethon.tl.types import PeerUser
 
 from support.counters import tally
 from support.file_client import fast_folder
 from support.libraries import Library, Start
-from telethon_session_rust.convert import database
-from telethon_session_rust.convert.files import read_file
-from telethon_session_rust.convert.foreign import ConversionError, ForeignSession
+from telethon_session_rust import RustSQLiteSession
+from telethon_session_rust.convert import convert
 from telethon_session_rust.entity import Entity
+from telethon_session_rust.foreign import database
+from telethon_session_rust.foreign.files import read_file
+from telethon_session_rust.foreign.session import ConversionError, ForeignSession
 
 pytestmark = pytest.mark.any_release
 
@@ -132,9 +136,6 @@ def test_a_session(writer: str, folder: Path, write: Write) -> None:
     entities = list(found.entities())
     assert without_date(entities) == set(map(expected, PEERS))
     assert all(entity.last_seen and entity.last_seen > 1_700_000_000 for entity in entities)
-    # Pyrogram knows one username of each.
-    has_further = writer.startswith("kurigram")
-    assert [note.rpartition(" ")[2] for note in found.notes if "usernames" in note] == (["1"] if has_further else [])
 
 
 def test_peers_of_version_1_are_left_out(folder: Path, write: Write) -> None:
@@ -157,6 +158,20 @@ def test_a_session_that_kurigram_upgraded(folder: Path, write: Write) -> None:
     assert without_date(found.entities()) == set(map(expected, [*PEERS[1:2], *PEERS[3:], *new]))
 
 
+@pytest.mark.parametrize("writer", [writer for writer in WRITERS if "pyrogram" not in writer])
+def test_each_of_several_usernames_finds_its_owner(writer: str, folder: Path, write: Write) -> None:
+    path = write(folder, writer, session())
+    converted = convert(path, folder / "bob.session")
+    assert not any("usernames" in note for note in converted.notes)
+    with closing(RustSQLiteSession(folder / "bob")) as bob:
+        for id, access_hash, _, usernames, _ in PEERS:
+            for username in usernames:
+                assert utils.get_peer_id(bob.get_input_entity(f"@{username}")) == id
+            known = bob.find_entity(PeerUser(id) if id > 0 else id)
+            assert known is not None and known.access_hash == access_hash
+            assert known.username == (usernames[0].lower() if usernames else None)
+
+
 @pytest.mark.parametrize("writer", STATES)
 def test_update_states(writer: str, folder: Path, write: Write) -> None:
     states = [(0, 100, 5, 1_700_000_000, 7), (ZERO - 55, 8, None, None, None), (ZERO - 66, None, 9, None, None)]
@@ -172,7 +187,7 @@ def test_peers_without_a_usable_access_hash_are_counted(folder: Path, write: Wri
     ]
     found = read(write(folder, "kurigram-2.2.26", session(peers=[*PEERS, *unusable])))
     assert without_date(found.entities()) == set(map(expected, PEERS))
-    assert [note.rpartition(" ")[2] for note in found.notes] == ["3", "1"]
+    assert [note.rpartition(" ")[2] for note in found.notes] == ["3"]
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ from support.library_strings import (
     pyrogram_writes,
 )
 from telethon_session_rust import RustStringSession
-from telethon_session_rust.convert.data_centres import address
-from telethon_session_rust.convert.foreign import ConversionError
-from telethon_session_rust.convert.strings import FORMATS, read_string
+from telethon_session_rust.foreign.data_centres import address
+from telethon_session_rust.foreign.session import ConversionError
+from telethon_session_rust.foreign.strings import FORMATS, read_string
 
 pytestmark = pytest.mark.any_release
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from support.counters import tally
 from support.file_client import fast_folder
 from support.libraries import Start
-from telethon_session_rust.convert.files import read_file
-from telethon_session_rust.convert.foreign import ConversionError, ForeignSession
+from telethon_session_rust.foreign.files import read_file
+from telethon_session_rust.foreign.session import ConversionError, ForeignSession
 
 pytestmark = pytest.mark.any_release
 

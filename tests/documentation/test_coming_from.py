@@ -16,7 +16,7 @@ from telethon.tl.types import InputPeerUser
 from support.documents import NAMES, ROOT, run_line, run_page
 from support.libraries import Library, write_grammers_session
 from support.library_strings import Login, gram_js_stores, npm_reads, npm_writes, pyrogram_reads, pyrogram_writes
-from telethon_session_rust.convert.strings import FORMATS
+from telethon_session_rust.foreign.strings import FORMATS
 
 pytestmark = pytest.mark.any_release
 

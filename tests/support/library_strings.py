@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from support import libraries
-from telethon_session_rust.convert.foreign import ForeignSession
+from telethon_session_rust.foreign.session import ForeignSession
 
 FOLDER = Path(__file__).parents[1] / "convert"
 _NUMBERS = itertools.count()

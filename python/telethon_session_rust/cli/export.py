@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ..convert.data_centres import is_test_server
-from ..convert.foreign import ConversionError, ForeignSession
-from ..convert.strings import FORMATS
+from ..foreign.data_centres import is_test_server
+from ..foreign.session import ConversionError, ForeignSession
+from ..foreign.strings import FORMATS
 from .encryption import given_keys
 from .errors import CommandError
 from .places import add_place_argument, existing_place

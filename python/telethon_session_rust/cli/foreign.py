@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from ..convert.files import read_file
-from ..convert.foreign import ConversionError, ForeignSession
 from ..entity import Entity
+from ..foreign.files import read_file
+from ..foreign.session import ConversionError, ForeignSession
 from . import files
 from .encryption import Keys
 from .errors import CommandError
@@ -79,7 +79,7 @@ def open_foreign(place: Path | str, session: ForeignSession) -> Iterator[Session
     """
     credentials = Credentials(session.dc_id, session.server_address, session.port, session.auth_key)
     try:
-        opened = open_rows(place, credentials, _rows(session), session.update_states())
+        opened = open_rows(place, credentials, _rows(session), session.usernames(), session.update_states())
         with opened as source:
             source.library, source.notes = session.library, session.notes
             yield source

@@ -22,6 +22,9 @@ from .remote import credentials_of, entity_batches, is_empty, list_names, open_r
 from .rows import OLDEST_DATE, Credentials, Row
 
 _INSERT_ENTITY = "insert or replace into entities values (?, ?, ?, ?, ?, ?)"
+_INSERT_ALIAS = f"""\
+insert or ignore into {schema.USERNAMES} select ?2, id, ?3, username, ifnull(date, 0) from entities
+where id = ?1 and username is not ?2"""
 _INSERT_UPDATE_STATE = "insert or replace into update_state values (?, ?, ?, ?, ?)"
 
 
@@ -57,13 +60,21 @@ def open_source(place: Place, keys: Keys = (), *, is_login_enough: bool = False)
 
 @contextmanager
 def open_rows(
-    place: Place | str, credentials: Credentials, entities: Iterable[Row], update_states: Iterable[Row]
+    place: Place | str,
+    credentials: Credentials,
+    entities: Iterable[Row],
+    usernames: Iterable[tuple[int, str]],
+    update_states: Iterable[Row],
 ) -> Iterator[SessionReader]:
-    """Opens a session that consists of a login, entities and update states."""
+    """Opens a session that consists of a login, entities, usernames of entities besides those in their
+    rows, and update states.
+    """
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _create(connection, credentials)
         connection.execute("begin")
         connection.executemany(_INSERT_ENTITY, entities)
+        schema.create_usernames(connection)
+        connection.executemany(_INSERT_ALIAS, ((id, name, n) for n, (id, name) in enumerate(usernames)))
         connection.executemany(_INSERT_UPDATE_STATE, update_states)
         connection.execute("commit")
         yield SessionReader(place, connection)

@@ -11,8 +11,8 @@ from itertools import chain, repeat
 
 from telethon.crypto import AuthKey
 
-from ..convert.foreign import ConversionError, ForeignSession
-from ..convert.strings import is_incomplete, read_string
+from ..foreign.session import ConversionError, ForeignSession
+from ..foreign.strings import is_incomplete, read_string
 from ..memory import RustMemorySession
 from ..string import RustStringSession
 from . import files

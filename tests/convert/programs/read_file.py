@@ -10,8 +10,8 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from telethon_session_rust.convert.files import read_file
-from telethon_session_rust.convert.foreign import ConversionError
+from telethon_session_rust.foreign.files import read_file
+from telethon_session_rust.foreign.session import ConversionError
 
 
 def peak() -> int:

@@ -42,6 +42,10 @@ async def write(content: dict[str, Any]) -> Any:
     else:
         rows = [(id, hash, kind, names[0] if names else None, phone) for id, hash, kind, names, phone in peers]
         await settled(storage.update_peers(rows))
+        if hasattr(storage, "update_usernames"):
+            # Pyrofork stores those of peers with several, in lower case.
+            named = [(id, name.lower()) for id, _, _, names, _ in peers if len(names) > 1 for name in names]
+            await settled(storage.update_usernames(named))
     for state in content["states"]:
         if hasattr(storage, "set_update_state"):
             await settled(storage.set_update_state(storages.UpdateState(*state)))

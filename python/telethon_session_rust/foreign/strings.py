@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 from . import gramjs_string, mtcute_string, mtkruto_string, pyrogram_string, telethon_string
-from .foreign import ConversionError, ForeignSession
 from .letters import decode, letters_of
+from .session import ConversionError, ForeignSession
 
 _T = TypeVar("_T", bytes, str)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 
 from .checks import NO_USER_ID, checked_account, checked_api_id, checked_key, checked_user_id, filled_in
-from .foreign import ConversionError, ForeignSession
 from .letters import encode
 from .login import completed_address
+from .session import ConversionError, ForeignSession
 
 LIBRARY = "Pyrogram"
 NEEDED: tuple[str, ...] = ("api_id", "user_id")

@@ -11,15 +11,17 @@ from pathlib import Path
 from ..entity import Entity
 from . import people
 from .database import Database, open_database
-from .foreign import ConversionError, ForeignSession, UpdateState
 from .login import account_id, checked_dc_id, checked_key, completed_address
+from .session import ConversionError, ForeignSession, UpdateState
 
 # Pyrogram removes all peers of this version when it upgrades a file.
 _WITH_UNUSABLE_PEERS = 1
 _LOGIN = {"dc_id", "auth_key"}
 _OPTIONAL = ("server_address", "port", "api_id", "test_mode", "user_id", "is_bot")
 _PEER = {"id", "access_hash", "type"}
-_USERNAME = {"id", "username"}
+# The columns with the marked ID and the username.
+_USERNAME = ("id", "username")
+_PYROFORK_USERNAME = ("peer_id", "id")
 _STATE = {"id", "pts", "qts", "date", "seq"}
 # Kurigram stores a peer's kind beside its marked ID, which tells it too. Min peers are never stored.
 _KIND = people.KIND.format(has_hash="typeof(access_hash) = 'integer' and access_hash <> 0")
@@ -40,7 +42,7 @@ def read(path: Path) -> ForeignSession:
     with open_database(path) as database:
         columns = _columns(database, "sessions", _LOGIN)
         _columns(database, "version", {"number"})
-        has_names = database.columns("usernames") >= _USERNAME
+        has_names = database.columns("usernames") >= {*_USERNAME}
         database.forbid_all_but({"version", "sessions", "peers"})
         version = database.value("select number from version not indexed")
         if type(version) is not int or version < 1:
@@ -63,6 +65,7 @@ def read(path: Path) -> ForeignSession:
         is_bot=bool(is_bot) if is_bot in (0, 1) else None,
         api_id=api_id if type(api_id) is int and api_id > 0 else None,
         entities=partial(_entities, path, version),
+        usernames=partial(_usernames, path),
         update_states=partial(_update_states, path),
         notes=tuple(_notes(path, version)),
     )
@@ -90,18 +93,13 @@ def _open_peers(database: Database) -> set[str]:
 def _notes(path: Path, version: int) -> Iterator[str]:
     with open_database(path) as database:
         _open_peers(database)
-        # Pyrofork's table has the ID in another column.
-        owner = next((name for name in ("peer_id", "id") if name in database.columns("usernames")), None)
-        database.forbid_all_but({"peers", "usernames"})
+        database.forbid_all_but({"peers"})
         unusable = "" if version == _WITH_UNUSABLE_PEERS else f" where {_KIND} is null"
         left_out = database.value(f"select count(*) from peers not indexed{unusable}")
-        further = owner and database.value(f"select count(*) - count(distinct {owner}) from usernames not indexed")
     if left_out and version == _WITH_UNUSABLE_PEERS:
         yield f"people left out, because Pyrogram does not use those of version {version} either: {left_out:,}"
     elif left_out:
         yield f"people left out, because the session has no usable access hash for them: {left_out:,}"
-    if further:
-        yield f"usernames left out, because the people have several, and the first is kept: {further:,}"
 
 
 def _entities(path: Path, version: int) -> Iterator[Entity]:
@@ -109,7 +107,7 @@ def _entities(path: Path, version: int) -> Iterator[Entity]:
         return
     with open_database(path) as database, closing(sqlite3.connect("", isolation_level=None)) as names:
         columns = _open_peers(database)
-        has_names = database.columns("usernames") >= _USERNAME
+        has_names = database.columns("usernames") >= {*_USERNAME}
         database.forbid_all_but({"peers", "usernames"})
         _copy_usernames(database, names, has_names)
         optional = ("username", "phone_number", "last_update_on")
@@ -141,6 +139,21 @@ def _copy_usernames(database: Database, names: sqlite3.Connection, has_names: bo
         rows = [(id, name) for _, id, name in batch if type(id) is int and people.username(name)]
         names.executemany("insert or ignore into names values (?, ?)", rows)
     names.execute("commit")
+
+
+def _usernames(path: Path) -> Iterator[tuple[int, str]]:
+    with open_database(path) as database:
+        found = database.columns("usernames")
+        # Pyrofork's table has others than Kurigram's.
+        columns = next((columns for columns in (_USERNAME, _PYROFORK_USERNAME) if found >= {*columns}), None)
+        if columns is None:
+            return
+        database.forbid_all_but({"usernames"})
+        for batch in database.batches("rowid", ", ".join(columns), "usernames not indexed"):
+            for _, id, name in batch:
+                username = people.username(name)
+                if type(id) is int and username:
+                    yield id, username
 
 
 def _update_states(path: Path) -> Iterator[UpdateState]:

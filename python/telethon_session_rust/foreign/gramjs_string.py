@@ -10,8 +10,8 @@ from base64 import b64encode
 
 from .checks import NO_USER_ID, checked_key, checked_port, filled_in, ip_address
 from .data_centres import is_test_server
-from .foreign import ConversionError, ForeignSession
 from .login import KEY_SIZE, checked_dc_id, completed_address
+from .session import ConversionError, ForeignSession
 
 LIBRARY = "GramJS"
 NEEDED: tuple[str, ...] = ()

@@ -10,8 +10,8 @@ from ..entity import Entity
 from . import people
 from .data_centres import is_test_server
 from .database import Database, open_database
-from .foreign import ConversionError, ForeignSession, UpdateState
 from .login import checked_dc_id, checked_key, completed_address
+from .session import ConversionError, ForeignSession, UpdateState
 
 _TABLES = {
     "dc_home": {"dc_id"},

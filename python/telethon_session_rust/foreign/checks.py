@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 
-from .foreign import ConversionError, ForeignSession
 from .login import KEY_SIZE
+from .session import ConversionError, ForeignSession
 
 # See https://core.telegram.org/api/bots/ids.
 _MAX_USER_ID = 2**40 - 1

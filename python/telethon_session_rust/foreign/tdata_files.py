@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from .foreign import ConversionError
+from .session import ConversionError
 
 MAGIC = b"TDF$"
 # Theirs have a few KB.

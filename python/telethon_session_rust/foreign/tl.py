@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .foreign import ConversionError
+from .session import ConversionError
 
 # The constructors of `Bool`.
 _TRUE, _FALSE = 0x997275B5, 0xBC799737

@@ -15,9 +15,9 @@ from ..entity import Entity
 from . import people
 from .checks import NO_USER_ID, checked_port, filled_in, ip_address
 from .data_centres import is_test_server
-from .foreign import ConversionError, ForeignSession
 from .gramjs_string import LIBRARY
 from .login import checked_dc_id, checked_key, completed_address
+from .session import ConversionError, ForeignSession
 
 _KEY = "authKey"
 # Of a value. The key is the largest, with less than 2,000 bytes.

@@ -7,8 +7,8 @@ import ipaddress
 from .._core import parse_string
 from .checks import NO_USER_ID, checked_key, checked_port
 from .data_centres import is_test_server
-from .foreign import ConversionError, ForeignSession
 from .login import checked_dc_id
+from .session import ConversionError, ForeignSession
 
 LIBRARY = "Telethon"
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .foreign import ConversionError, ForeignSession
 from .login import account_id, checked_dc_id, checked_key, completed_address
+from .session import ConversionError, ForeignSession
 from .tdata_encryption import KEY_SIZE, SALT_SIZE, decrypt, passcode_keys
 from .tdata_files import MalformedData, Reader, TdataFile, copies, file_part, read_file
 

@@ -1,16 +1,29 @@
-"""Brings sessions of other libraries, and sends sessions to them."""
+"""Brings sessions of other libraries."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from .._encryption import EncryptionKey
-from .foreign import ConversionError
+from ._core import encrypt_key
+from ._encryption import EncryptionKey
+from .cli import files
+from .cli.copy import copy_session
+from .cli.encryption import Keys
+from .cli.errors import CommandError
+from .cli.foreign import STRING, open_any, open_foreign
+from .cli.places import place
+from .cli.reader import SessionReader
+from .foreign.session import ConversionError
+from .foreign.strings import read_string
 
 __all__ = ["ConversionError", "Converted", "convert"]
+
+# A text that is not the name of a file is a session string, or a part of one, from this length on.
+_SHORTEST_STRING = 100
 
 
 @dataclass(frozen=True)
@@ -20,7 +33,7 @@ class Converted:
     Attributes:
         library: The name of the library whose session it was, such as `"Pyrogram"`.
         user_id: The account's ID; `None` if the session does not tell.
-        entities: How many users, groups and channels were copied.
+        entities: How many users, chats and channels were copied.
         notes: What the session lacks, was filled in or was left out, each as a sentence.
     """
 
@@ -80,7 +93,40 @@ def _convert(
     account: int,
     encryption_key: EncryptionKey | None,
 ) -> Converted:
-    # The commands import this package's modules, and loading them takes time.
-    from ..cli.conversion import convert_session
+    keys = _keys(encryption_key)
+    try:
+        with _open(source, keys, passcode, account) as reader:
+            copied = copy_session(reader, place(target, None), keys, shows_progress=False)
+            left_out = (f"left out: {fault}: {count:,}" for fault, count in copied.faults.items())
+            entities = len(copied.entities - {0})
+            return Converted(reader.library, reader.account_id(), entities, (*reader.notes, *left_out))
+    except CommandError as error:
+        raise ConversionError(str(error)) from error
 
-    return convert_session(source, target, passcode=passcode, account=account, encryption_key=encryption_key)
+
+def _keys(encryption_key: EncryptionKey | None) -> Keys:
+    if encryption_key is None:
+        return ()
+    given = (encryption_key,) if isinstance(encryption_key, (bytes, bytearray, memoryview)) else encryption_key
+    keys = tuple(bytes(key) for key in given)
+    for key in keys:
+        # Raises if the key has another size.
+        encrypt_key(bytes(1), key)
+    return keys
+
+
+def _open(
+    source: str | os.PathLike[str], keys: Keys, passcode: str | None, account: int
+) -> AbstractContextManager[SessionReader]:
+    if account < 1:
+        raise ConversionError("accounts are counted from 1")
+    if isinstance(source, str) and _is_string(source):
+        return open_foreign(STRING, read_string(source))
+    return open_any(os.fspath(source), None, keys, passcode=passcode, account=account)
+
+
+def _is_string(text: str) -> bool:
+    if files.is_url(text) or len(text) < _SHORTEST_STRING:
+        return False
+    # Not `Path.exists`, which raises for a name that is too long.
+    return not any(os.path.exists(name) for name in (text, files.session_path(text)))  # noqa: PTH110

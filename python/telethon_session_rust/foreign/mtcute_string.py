@@ -15,9 +15,9 @@ from telethon.tl import TLObject, types
 
 from .checks import NO_USER_ID, checked_account, checked_key, checked_port, checked_user_id, ip_address
 from .data_centres import is_test_server
-from .foreign import ConversionError, ForeignSession
 from .letters import encode
 from .login import KEY_SIZE, checked_dc_id
+from .session import ConversionError, ForeignSession
 from .tl import TLValues, encoded_boolean
 
 LIBRARY = "mtcute"

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from . import gramjs_folder, grammers_file, pyrogram_file, tdata, tdata_files
 from .database import MAGIC, UnreadableDatabase, open_database, read_start
-from .foreign import ConversionError, ForeignSession
+from .session import ConversionError, ForeignSession
 
 _Reader: TypeAlias = Callable[[Path], ForeignSession]
 

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from .. import _database_file as database_file
-from .foreign import ConversionError
+from .session import ConversionError
 
 MAGIC = b"SQLite format 3\0"
 # How many seconds to wait for a lock.

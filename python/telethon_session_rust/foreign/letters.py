@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from .._core import string_letters
-from .foreign import ConversionError
+from .session import ConversionError
 
 # No library's string has half as many characters, of which pasting may add some.
 _MAX_TEXT = 20_000

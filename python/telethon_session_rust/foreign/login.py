@@ -6,7 +6,7 @@ import ipaddress
 from typing import Any
 
 from .data_centres import address as known_address
-from .foreign import ConversionError
+from .session import ConversionError
 
 KEY_SIZE = 256
 _DC_IDS = range(1, 2**31)

@@ -33,6 +33,8 @@ class ForeignSession:
         is_bot: Whether the account is a bot, if the session tells.
         api_id: The API ID of the program that signed in, if the session tells.
         entities: Returns the people whom the session knows; each call reads them again.
+        usernames: Returns marked IDs with usernames, those of people who may have several, the most
+            important first.
         update_states: Returns its update states as rows of Telethon's table: 0 or the ID of a
             channel, pts, qts, date in seconds since 1970, and seq.
         notes: What the session lacks or what was left out, each as a message for the user.
@@ -48,5 +50,6 @@ class ForeignSession:
     is_bot: bool | None = None
     api_id: int | None = None
     entities: Callable[[], Iterable[Entity]] = field(default=tuple, repr=False)
+    usernames: Callable[[], Iterable[tuple[int, str]]] = field(default=tuple, repr=False)
     update_states: Callable[[], Iterable[UpdateState]] = field(default=tuple, repr=False)
     notes: tuple[str, ...] = ()

@@ -14,9 +14,9 @@ import re
 from telethon.tl import TLObject
 
 from .checks import NO_USER_ID, checked_account, checked_api_id, checked_key, checked_user_id, filled_in
-from .foreign import ConversionError, ForeignSession
 from .letters import encode
 from .login import KEY_SIZE, completed_address
+from .session import ConversionError, ForeignSession
 from .tl import TLValues
 
 LIBRARY = "MTKruto"

@@ -1,0 +1,1 @@
+"""Sessions of other libraries: their strings and files, and what they contain."""
