@@ -5,8 +5,10 @@ keys.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import logging
+import random
 from typing import TYPE_CHECKING
 
 from .connection import Connection
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+# Like Telegram's own, they fit into the strings of GramJS, whose ports are signed. Systems choose higher ones.
+PORTS = range(10_000, 2**15)
 
 
 class DataCentre:
@@ -34,8 +38,16 @@ class DataCentre:
         self._server: asyncio.Server
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, HOST, 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        for port in random.sample(PORTS, len(PORTS)):
+            try:
+                self._server = await asyncio.start_server(self._serve, HOST, port)
+            except OSError as error:
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    raise
+            else:
+                self.port = port
+                return
+        raise OSError(errno.EADDRINUSE, "no port is free")
 
     async def stop(self) -> None:
         self._server.close()
