@@ -25,7 +25,7 @@ from support.profile import PROFILE
 from support.servers.community import disconnect_telemongo
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession, tl_reader
 
-pytest_plugins = ["support.clients", "support.servers.fixtures"]
+pytest_plugins = ["support.clients", "support.libraries", "support.servers.fixtures"]
 
 # Windows has no fork.
 collect_ignore = [] if hasattr(os, "fork") else ["processes/test_forks.py"]

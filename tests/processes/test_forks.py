@@ -73,6 +73,24 @@ def test_a_child_knows_the_parents_unsaved_entities() -> None:
     assert next(row for row in rows if row[0] == 1)[1:3] == (99, "user1")
 
 
+def test_a_child_does_not_take_the_parents_unsaved_entities_for_deleted_ones() -> None:
+    session = RustSQLiteSession("anna")
+    session.process_entities(CROWD)
+
+    def child() -> None:
+        # The parent writes them a second later.
+        assert session.count_entities() == len(CROWD)
+        assert session.find_entity("unknown") is None
+        while not session._is_loaded():
+            pass
+        assert session.find_entity("user1")
+        assert session.count_entities() == len(CROWD)
+        session.close()
+
+    in_a_child(child)
+    session.close()
+
+
 def test_an_idle_child_writes_nothing() -> None:
     session = RustSQLiteSession("anna")
     session.process_entities(CROWD)

@@ -86,7 +86,11 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(several=st.lists(keys.keys, max_size=8))
     def get_input_entity(self, several: list[Any]) -> None:
         for key in several:
-            self.agree(lambda session, key=key: session.get_input_entity(deepcopy(key)))
+            self.look_up(lambda session, key=key: session.get_input_entity(deepcopy(key)))
+
+    def look_up(self, call: Callable[[Any], Any]) -> None:
+        """Calls both with a key that may be unknown."""
+        self.agree(call)
 
     @rule(id=keys.ids, exact=st.booleans())
     def get_entity_rows_by_id(self, id: int, exact: bool) -> None:
@@ -94,7 +98,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(key=keys.texts, method=st.sampled_from(["username", "phone", "name"]))
     def get_entity_rows_by_text(self, key: str, method: str) -> None:
-        self.agree(lambda session: getattr(session, f"get_entity_rows_by_{method}")(key))
+        self.look_up(lambda session: getattr(session, f"get_entity_rows_by_{method}")(key))
 
     @rule(column=st.sampled_from(["id", "username", "phone", "name"]))
     def find_all(self, column: str) -> None:

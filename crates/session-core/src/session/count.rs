@@ -48,12 +48,18 @@ impl Session {
     /// `limit`.
     pub fn count(&self, kind: Option<PeerKind>, limit: Duration, keep_waiting: KeepWaiting<'_>) -> Result<usize> {
         self.look_for_changes(!limit.is_zero(), &mut *keep_waiting);
-        {
+        let is_partly_parents = {
             let _guard = fork::guard();
             let state = self.whole_state();
             if !self.is_stored() || state.loading.is_loaded() {
                 return Ok(count(&state, kind));
             }
+            !state.left_to_parent.is_empty()
+        };
+        // What the parent process has not stored can only be counted in memory.
+        if is_partly_parents && self.wait_while_loading(limit, &mut *keep_waiting) {
+            let _guard = fork::guard();
+            return Ok(count(&self.whole_state(), kind));
         }
         self.count_stored(kind, limit, keep_waiting).or_else(|error| {
             let _guard = fork::guard();

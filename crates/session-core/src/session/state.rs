@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
+use foldhash::fast::RandomState;
+
 use super::dirty_set::{self, DirtySet, InFlight};
 use super::health::StoreHealth;
 use super::load_state::LoadState;
@@ -105,6 +107,8 @@ pub(super) struct State {
     pub(super) is_released: bool,
     pub(super) loading: LoadState,
     pub(super) health: StoreHealth,
+    /// The marked IDs of entities that the parent process had not stored when it forked.
+    pub(super) left_to_parent: HashSet<i64, RandomState>,
     /// The fork generation when this was last used.
     pub(super) generation: u64,
 }
@@ -299,13 +303,13 @@ impl State {
 
     /// Removes entities that the store does not have any more, unless they have changed here since.
     pub(super) fn drop_missing(&mut self, ids: &[i64]) {
-        let Self { table, posted, .. } = self;
+        let Self { table, posted, left_to_parent, .. } = self;
         let in_flight = |id: &i64| {
             let writes = posted.iter().flat_map(|posted| &posted.in_flight);
             writes.flat_map(|taken| &taken.entities).any(|(written, _)| written == id)
         };
-        let missing: Vec<i64> =
-            ids.iter().copied().filter(|id| may_be_missing(table.dirty(*id)) && !in_flight(id)).collect();
+        let is_missing = |id: &i64| may_be_missing(table.dirty(*id)) && !in_flight(id) && !left_to_parent.contains(id);
+        let missing: Vec<i64> = ids.iter().copied().filter(is_missing).collect();
         self.note_changed(missing.iter().copied());
         self.table.begin_to_remove(missing, |_| ());
     }
@@ -348,6 +352,7 @@ impl State {
     pub(super) fn put_clean(&mut self, batch: &EntityBatch) {
         let mut ids = Vec::new();
         self.note_changed(batch.ids());
+        self.left_to_parent.extend(batch.ids());
         self.table.put(batch, |id, _| ids.push(id));
         let mut clean = EntityBatch::default();
         for id in ids {
@@ -399,6 +404,9 @@ impl State {
         }
         self.trackers = Vec::new();
         self.generation = fork::generation();
+        let writes = self.posted.iter().flat_map(|posted| &posted.in_flight);
+        self.left_to_parent.extend(writes.flat_map(|taken| &taken.entities).map(|(id, _)| *id));
+        self.left_to_parent.extend(&self.dirty.entities);
         self.mark_all_clean();
         self.saved = self.changes;
         self.are_credentials_in_flight = false;
