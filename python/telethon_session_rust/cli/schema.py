@@ -74,11 +74,13 @@ def known_tables() -> Tables:
     return {**newest_tables(), USERNAMES: _usernames_columns()}
 
 
-@functools.cache
-def _usernames_columns() -> list[Column]:
+def _new_usernames_columns() -> list[Column]:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(usernames_table())
         return group_by_table(connection.execute(SELECT_COLUMNS).fetchall())[USERNAMES]
+
+
+_usernames_columns: Callable[[], list[Column]] = functools.cache(_new_usernames_columns)
 
 
 def create_usernames(connection: sqlite3.Connection) -> None:

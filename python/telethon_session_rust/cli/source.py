@@ -127,7 +127,7 @@ def _fill(
 ) -> None:
     connection.execute("begin")
     for batch in batches:
-        rows = [(*row[:5], row[5] if row[5] > OLDEST_DATE else None, *row[6:]) for row in batch]
+        rows: list[Row] = [(*row[:5], row[5] if row[5] > OLDEST_DATE else None, *row[6:]) for row in batch]
         connection.executemany(_INSERT_ENTITY, (row[:6] for row in rows))
         for id, _, main, _, _, date, aliases in (row for row in rows if len(row) > 6):
             schema.create_usernames(connection)

@@ -63,8 +63,8 @@ class Database:
         self.select("pragma trusted_schema = off")
         objects = self.select("select lower(name), type, substr(coalesce(sql, ''), 1, 100) from sqlite_master")
         self._limit += size * _INSTRUCTIONS_PER_BYTE
-        self.names = {name for name, _, _ in objects}
-        self._tables = {
+        self.names: set[str] = {name for name, _, _ in objects}
+        self._tables: set[str] = {
             name
             for name, kind, sql in objects
             if kind == "table" and not sql.lower().lstrip().startswith("create virtual")
