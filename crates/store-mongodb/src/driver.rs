@@ -220,7 +220,7 @@ impl Driver for MongoDriver {
     }
 
     async fn count(&self, session: &SessionName, ids: RangeInclusive<i64>) -> Result<usize> {
-        entities::count(&self.inner.entities, session, &ids).await
+        entities::count(&self.inner.database, &self.inner.names.entities, session, &ids).await
     }
 
     async fn forgettings(&self, session: &SessionName) -> Result<i64> {

@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use mongodb::bson::raw::{RawBson, cstr};
-use mongodb::bson::{DateTime, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc};
+use mongodb::bson::{Bson, DateTime, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::FindOptions;
-use mongodb::{Collection, Cursor};
+use mongodb::{Collection, Cursor, Database};
 use session_core::entity_table::{BatchEntity, Dirty, EntityBatch, TextField};
 use store_net::driver::{OwnedQuery, Pages, Result};
 
@@ -158,7 +158,8 @@ pub(crate) async fn find(
 ///
 /// Both are counted in an index alone: the rows, and those of entities that were forgotten.
 pub(crate) async fn count(
-    entities: &Collection<RawDocumentBuf>,
+    database: &Database,
+    collection: &str,
     session: &str,
     ids: &RangeInclusive<i64>,
 ) -> Result<usize> {
@@ -166,10 +167,25 @@ pub(crate) async fn count(
     let range = doc! { "_id": { "$gte": bound(*ids.start()), "$lte": bound(*ids.end()) } };
     let mut forgotten = range.clone();
     forgotten.insert("forgotten", doc! { "$exists": true });
-    let failed = |error| failed("entities cannot be counted", &error);
-    let rows = entities.count_documents(range).await.map_err(failed)?;
-    let forgotten = entities.count_documents(forgotten).await.map_err(failed)?;
-    Ok(usize::try_from(rows.saturating_sub(forgotten)).unwrap_or(usize::MAX))
+    let count = async |filter: Document| {
+        let pipeline = vec![doc! { "$match": filter }, doc! { "$count": "rows" }];
+        let command = doc! { "aggregate": collection, "pipeline": pipeline, "cursor": {} };
+        let reply = database.run_command(command).await;
+        reply.map(|reply| counted(&reply)).map_err(|error| failed("entities cannot be counted", &error))
+    };
+    let rows = count(range).await?.saturating_sub(count(forgotten).await?);
+    Ok(usize::try_from(rows).unwrap_or_default())
+}
+
+/// Returns the number in the answer to a `$count`. There is none if it is zero.
+fn counted(reply: &Document) -> i64 {
+    let rows = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+    let row = rows.ok().and_then(|rows| rows.first()).and_then(Bson::as_document);
+    match row.and_then(|row| row.get("rows")) {
+        Some(Bson::Int32(rows)) => i64::from(*rows),
+        Some(Bson::Int64(rows)) => *rows,
+        _ => 0,
+    }
 }
 
 /// Sends all entities of a session.

@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::fmt::{self, Debug};
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -70,9 +71,20 @@ impl<D: Driver> Debug for Connection<D> {
 
 impl<D: Driver> Connection<D> {
     pub(crate) async fn driver(&self) -> Result<&D> {
-        self.driver.get_or_try_init(|| D::new(&self.options)).await
+        match self.driver.get() {
+            Some(driver) => Ok(driver),
+            None => self.connect().await,
+        }
+    }
+
+    /// Boxed, or connecting would be compiled anew into each operation.
+    fn connect(&self) -> Operation<'_, Result<&D>> {
+        Box::pin(self.driver.get_or_try_init(|| D::new(&self.options)))
     }
 }
+
+/// An operation of whatever kind with one type of result, so that what is done with it is compiled once.
+type Operation<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A server.
 pub struct Server<D: Driver> {
@@ -143,8 +155,8 @@ impl<D: Driver> Server<D> {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let server = Arc::clone(self);
-        Request::begin(&self.handle, &self.health, waker, async move { limited(operation(server)).await })
+        let operation: Operation<'static, Result<T>> = Box::pin(operation(Arc::clone(self)));
+        Request::begin(&self.handle, &self.health, waker, limited(operation))
     }
 
     /// Returns the driver. Connects if that has not succeeded yet.
