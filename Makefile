@@ -175,8 +175,9 @@ target/libraries/npm/.ready: $(wildcard tests/convert/node/package*.json)
 	rm -rf $(@D)
 	mkdir -p $(@D)
 	cp $^ $(@D)
-	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund
-	touch $@
+	NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_CERTS-$$SSL_CERT_FILE}" \
+	  npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund && touch $@ \
+	  || echo "npm's libraries are not available: their tests are skipped"
 
 $(VENV)/.ready: tools.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
