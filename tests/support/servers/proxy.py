@@ -86,7 +86,7 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+            self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self.port)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
@@ -104,15 +104,22 @@ class Proxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # A task that had not begun has not aborted its connection.
+        await self._cut()
         # What was aborted is closed in the loop's next turns.
         for _ in range(3):
             await asyncio.sleep(0)
+
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Coroutine[Any, Any, None]:
+        self._writers.add(writer)
+        return self._connected(reader, writer)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
         except (OSError, asyncio.CancelledError):
             writer.transport.abort()
+            self._writers.discard(writer)
             return
         self.connections += 1
         self._writers |= {writer, server_writer}
