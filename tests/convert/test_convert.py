@@ -71,19 +71,19 @@ def test_a_string_of_telethon() -> None:
 def test_a_target_with_the_login_keeps_what_it_knows(string: str) -> None:
     convert(string, "anna")
     session = RustSQLiteSession("anna")
-    session.add_entities([Entity(5, "user", 6, "five")])
+    session.add_entities([Entity(5, "user", 6, "fiver")])
     session.close()
     convert(string, "anna")
-    assert SQLiteSession("anna").get_input_entity("five") == InputPeerUser(5, 6)
+    assert SQLiteSession("anna").get_input_entity("fiver") == InputPeerUser(5, 6)
 
 
 def test_a_target_without_a_login(string: str) -> None:
     session = RustSQLiteSession("anna")
-    session.add_entities([Entity(5, "user", 6, "five"), Entity(0, "user", 7)])
+    session.add_entities([Entity(5, "user", 6, "fiver"), Entity(0, "user", 7)])
     session.close()
     assert convert(string, "anna").entities == 0
     session = SQLiteSession("anna")
-    assert (session.get_input_entity("five"), session.get_input_entity(0).access_hash) == (InputPeerUser(5, 6), 777000)
+    assert (session.get_input_entity("fiver"), session.get_input_entity(0).access_hash) == (InputPeerUser(5, 6), 777000)
     assert login_in("anna")[3] == KEY
 
 

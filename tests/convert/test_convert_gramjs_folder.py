@@ -26,7 +26,7 @@ LOGIN = Login(4, "149.154.167.92", 443, random.Random(18).randbytes(256))
 PEOPLE = [
     ("User", "777", "-888", "Анника", "Annika", "79990000777"),
     ("User", "1099511627775", "9223372036854775807", "", None, None),
-    ("Channel", "1234567890", "5", "Channel", "news", None),
+    ("Channel", "1234567890", "5", "Channel", "headlines", None),
     ("Channel", "5", "-9223372036854775808", "Small", None, None),
     ("Chat", "100123", "0", "Chat", None, None),
     ("Chat", "7", "0", "Chat 7", None, None),
@@ -50,7 +50,7 @@ def test_a_folder(stored: Path) -> None:
     assert (session.dc_id, session.server_address, session.port) == (4, "149.154.167.92", 443)
     assert session.auth_key.key == LOGIN.key
     assert session.get_input_entity("annika") == session.get_input_entity("+79990000777") == InputPeerUser(777, -888)
-    assert session.get_input_entity("news") == InputPeerChannel(1234567890, 5)
+    assert session.get_input_entity("headlines") == InputPeerChannel(1234567890, 5)
     assert session.get_input_entity(-1000000000005) == InputPeerChannel(5, -(2**63))
     assert session.get_input_entity(-100123) == InputPeerChat(100123)
     session.close()

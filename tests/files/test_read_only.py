@@ -167,8 +167,8 @@ def test_changes_of_another_program_are_read(mode: str, folder: Path) -> None:
     with another_process() as execute:
         assert execute(f"pragma journal_mode = {mode}") == mode
         for number in range(1, 4):
-            execute(f"insert into entities values ({10**6 + number}, {number}, 'new{number}', null, 'New', 1)")
-            assert session.get_input_entity(f"new{number}").access_hash == number
+            execute(f"insert into entities values ({10**6 + number}, {number}, 'newest{number}', null, 'New', 1)")
+            assert session.get_input_entity(f"newest{number}").access_hash == number
             assert session.get_input_entity("user1")
             # A newer row replaces what was learned here, an older one does not.
             session.process_entities([entities.user(50 + number, 1, username=f"learned{number}")])
@@ -181,8 +181,8 @@ def test_changes_of_another_program_are_read(mode: str, folder: Path) -> None:
         # No lock is kept.
         assert execute("pragma journal_mode = delete") == "delete"
         assert execute("begin exclusive") == "" and execute("commit") == ""
-        assert execute("insert into entities values (7000000, 7, 'last', null, null, 1)") == ""
-        assert session.get_input_entity("last").access_hash == 7
+        assert execute("insert into entities values (7000000, 7, 'lastly', null, null, 1)") == ""
+        assert session.get_input_entity("lastly").access_hash == 7
     session.close()
     assert [path.name for path in folder.iterdir()] == ["anna.session"]
 
@@ -191,7 +191,7 @@ def test_a_wal_that_was_left_is_read(folder: Path) -> None:
     filled()
     with closing(sqlite3.connect("anna.session")) as file:
         file.execute("pragma journal_mode = wal")
-        file.execute("insert into entities values (1000000, 5, 'late', null, 'Late', 1)")
+        file.execute("insert into entities values (1000000, 5, 'latest', null, 'Late', 1)")
         file.commit()
         Path("left").mkdir()
         for suffix in ("", "-wal"):
@@ -199,7 +199,7 @@ def test_a_wal_that_was_left_is_read(folder: Path) -> None:
     with nothing_written(folder / "left"):
         session = read_only("left/anna")
         if sys.platform == "linux":
-            assert session.get_input_entity("late").access_hash == 5
+            assert session.get_input_entity("latest").access_hash == 5
         session.close()
     # Without one, the file is complete, and SQLite would create one.
     Path("left/anna.session-wal").unlink()

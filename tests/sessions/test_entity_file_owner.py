@@ -209,7 +209,7 @@ def test_telethon_and_the_command_line_read_it() -> None:
     fill(FIRST, ANNA)
     theirs = SQLiteSession("people")
     assert theirs.get_input_entity("annika").access_hash == 1 and not theirs.auth_key
-    theirs.process_entities([entities.user(5, 5, username="emma")])
+    theirs.process_entities([entities.user(5, 5, username="emmeline")])
     theirs.save()
     theirs.close()
     checked = call("check", "people")
@@ -218,7 +218,7 @@ def test_telethon_and_the_command_line_read_it() -> None:
     assert TABLE not in dump("merged.session")
     assert call("repair", "people").code == 0
     session = open_file(FIRST)
-    assert knows(session) and knows(session, "emma")
+    assert knows(session) and knows(session, "emmeline")
     session.close()
     # A session file never has it.
     asyncio.run(open_file(FIRST).backup("copy"))
@@ -267,9 +267,9 @@ def test_two_sessions_of_one_account_share_it() -> None:
     fill(FIRST, ANNA)
     one, other = open_file(FIRST), open_file(SECOND)
     other.process_entities([itself(ANNA)])
-    one.process_entities([entities.user(7, 7, username="gina")])
+    one.process_entities([entities.user(7, 7, username="georgina")])
     one.save()
-    assert knows(other, "gina")
+    assert knows(other, "georgina")
     one.close()
     other.close()
     # A file that another account has taken meanwhile is not written.

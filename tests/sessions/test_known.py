@@ -36,7 +36,7 @@ SESSIONS: dict[str, Callable[[], Any]] = {
 STORED = ("SQLite", "entity file")
 ANNA = Entity(1, "user", 2, "annie", "79991234567", "Anna", 1_700_000_000)
 GROUP = Entity(1, "chat", 0, None, None, "Group", 1_700_000_001)
-CHANNEL = Entity(1, "channel", 3, "news", None, "News", 1_700_000_002)
+CHANNEL = Entity(1, "channel", 3, "headlines", None, "News", 1_700_000_002)
 ME = Entity(7, "user", 8, "myself", None, "Me", 1_700_000_003)
 ALL = [ANNA, GROUP, CHANNEL, ME]
 DAY = 24 * 60 * 60
@@ -76,7 +76,7 @@ KEYS: list[tuple[Any, Entity]] = [
     *((key, ANNA) for key in ("Anna", types.User(1), types.User(1, is_self=True), entities.user(1, 9))),
     *((key, GROUP) for key in (-1, types.PeerChat(1), types.InputPeerChat(1), GROUP, entities.chat(1), "Group")),
     *((key, CHANNEL) for key in (1, -1000000000001, types.PeerChannel(1), types.InputPeerChannel(1, 5), CHANNEL)),
-    *((key, CHANNEL) for key in (types.InputChannel(1, 5), "news", "News", entities.channel(1, 9))),
+    *((key, CHANNEL) for key in (types.InputChannel(1, 5), "headlines", "News", entities.channel(1, 9))),
     *((key, ME) for key in ("me", "self", 0, types.InputPeerSelf(), types.InputUserSelf(), 7, ME, "myself")),
 ]
 

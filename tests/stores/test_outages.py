@@ -73,7 +73,7 @@ def test_close_says_what_is_unsaved(server: servers.Server, database: str) -> No
 def test_a_login_is_on_the_server_or_save_raises(server: servers.Server, database: str) -> None:
     name = servers.new_name()
     with Proxy(server.port) as proxy:
-        session = open_session(f"{proxy.url(database)}#{name}", timeout=0.3)
+        session = open_session(f"{proxy.url(database)}#{name}", timeout=3)
         session.set_dc(2, "149.154.167.51", 443)
         proxy.hangs = True
         session.auth_key = KEY

@@ -22,7 +22,7 @@ def test_a_backup_has_everything(location: str) -> None:
     session.auth_key = KEY
     populate(session)
     session.save()
-    session.process_entities([entities.user(1000, 5, username="late")])
+    session.process_entities([entities.user(1000, 5, username="latest")])
     asyncio.run(session.backup("copy"))
     session.close()
     # One that has not been loaded yet.
@@ -33,7 +33,7 @@ def test_a_backup_has_everything(location: str) -> None:
     for name in "copy", "loaded", "commanded":
         theirs = SQLiteSession(name)
         assert theirs.auth_key.key == KEY.key and (theirs.dc_id, theirs.port) == (4, 443)
-        assert theirs.get_input_entity("late").access_hash == 5
+        assert theirs.get_input_entity("latest").access_hash == 5
         assert theirs.get_update_state(0).to_dict() == STATE.to_dict()
         theirs.close()
         copied = dump(f"{name}.session")
@@ -58,7 +58,8 @@ def test_it_is_of_one_moment(location: str) -> None:
 
     def run() -> None:
         number = 0
-        while not is_over.is_set():
+        # A few thousand times a second, as no account of Telegram changes.
+        while not is_over.wait(0.0002):
             number += 1
             session.process_entities([entities.user(number, number)])
             session.set_update_state(0, State(number, 1, entities.DATE, 1, 0))
