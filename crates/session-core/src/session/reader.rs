@@ -178,11 +178,11 @@ impl State {
     fn put_read_beside(&mut self, stored: &EntityBatch) {
         self.yield_to_newer(stored);
         self.note_changed(stored.ids());
-        let Self { table, loading, .. } = self;
+        let Self { table, loading, dirty, .. } = self;
         let Some(scan) = loading.scan() else { return };
         scan.note_stored(stored.iter().map(|entity| entity.id));
         let Access::Beside(Beside { newer, .. }) = &scan.access else { return };
-        let rest = stored.without(|entity| newer.contains(&entity.id));
+        let rest = stored.without(|entity| newer.contains(&entity.id) || dirty.is_forgotten(entity.id, entity.seen));
         table.put_stored(rest.as_ref().unwrap_or(stored));
     }
 }
