@@ -103,6 +103,14 @@ impl LoadState {
         !self.is_loading() || matches!(query, Query::Id(_))
     }
 
+    /// Returns the scan in progress, to be looked at.
+    pub(super) fn current_scan(&self) -> Option<&Scan> {
+        match self {
+            Self::Loaded => None,
+            Self::Loading(scan) | Self::Stale(scan) => Some(scan),
+        }
+    }
+
     /// Returns the scan in progress.
     pub(super) fn scan(&mut self) -> Option<&mut Scan> {
         match self {

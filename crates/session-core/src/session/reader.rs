@@ -63,6 +63,11 @@ impl Access {
         }
     }
 
+    /// Returns `true` if the reader may still read an earlier state of an entity.
+    fn has_newer(&self, id: i64) -> bool {
+        matches!(self, Self::Beside(beside) if beside.newer.contains(&id))
+    }
+
     /// Notes that the loader found the store in use.
     pub(super) fn note_waiting(&mut self) {
         if matches!(self, Self::Handle) {
@@ -176,13 +181,10 @@ impl Session {
 impl State {
     /// Takes over entities that a reader has read, except those that memory knows better.
     fn put_read_beside(&mut self, stored: &EntityBatch) {
-        self.yield_to_newer(stored);
-        self.note_changed(stored.ids());
-        let Self { table, loading, dirty, .. } = self;
-        let Some(scan) = loading.scan() else { return };
-        scan.note_stored(stored.iter().map(|entity| entity.id));
-        let Access::Beside(Beside { newer, .. }) = &scan.access else { return };
-        let rest = stored.without(|entity| newer.contains(&entity.id) || dirty.is_forgotten(entity.id, entity.seen));
-        table.put_stored(rest.as_ref().unwrap_or(stored));
+        let Some(scan) = self.loading.scan() else { return };
+        scan.note_stored(stored.ids());
+        self.take_over(stored, |state, id| {
+            state.loading.current_scan().is_some_and(|scan| scan.access.has_newer(id))
+        });
     }
 }

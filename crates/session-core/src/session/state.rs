@@ -273,14 +273,17 @@ impl State {
             scan.access.note_newer(stored.iter().map(|entity| entity.id));
             scan.note_stored(stored.iter().map(|entity| entity.id));
         }
+        self.take_over(stored, |state, id| state.newer_than_reads.as_ref().is_some_and(|newer| newer.contains(id)));
+    }
+
+    /// Takes over what was read, except entities of which `is_newer` says that memory knows them
+    /// better, and what is being forgotten.
+    pub(super) fn take_over(&mut self, stored: &EntityBatch, is_newer: impl Fn(&Self, i64) -> bool) {
         self.yield_to_newer(stored);
         self.note_changed(stored.ids());
-        let Self { table, dirty, newer_than_reads, .. } = self;
-        let newer = newer_than_reads.as_ref();
-        let rest = stored.without(|entity| {
-            dirty.is_forgotten(entity.id, entity.seen) || newer.is_some_and(|newer| newer.contains(entity.id))
-        });
-        table.put_stored(rest.as_ref().unwrap_or(stored));
+        let rest = stored
+            .without(|entity| self.dirty.is_forgotten(entity.id, entity.seen) || is_newer(self, entity.id));
+        self.table.put_stored(rest.as_ref().unwrap_or(stored));
     }
 
     /// Forgets entities by their marked IDs, and has the store delete their rows if they were last
