@@ -123,7 +123,7 @@ def test_a_session_that_does_not_exist(location: str, database: str) -> None:
         ["merge", "--into", "b"],
     ):
         command, *others = arguments
-        assert "there is no such session" in call(command, location, *others).error
+        assert "no such session" in call(command, location, *others).error
     assert list(Path().iterdir()) == [] and location.partition("#")[2] not in names(database)
 
 
@@ -271,7 +271,7 @@ def test_a_session_in_use_is_not_written(location: str) -> None:
     session = open_session(location, exclusive=True)
     assert "in use" in call("copy", "anna", location).error
     session.close()
-    assert "there is no such session" in call("info", location).error
+    assert "no such session" in call("info", location).error
 
 
 @pytest.fixture

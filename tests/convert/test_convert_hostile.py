@@ -235,8 +235,8 @@ SPECIAL: dict[str, tuple[Callable[[Path], object], str]] = {
     "socket": (make_socket, "it is not a regular file"),
     "zeros": (lambda path: path.symlink_to("/dev/zero"), "it is not a regular file"),
     "null": (lambda path: path.symlink_to("/dev/null"), "it is not a regular file"),
-    "a link to itself": (lambda path: path.symlink_to(path.name), "there is no such file"),
-    "nothing": (lambda path: None, "there is no such file"),
+    "a link to itself": (lambda path: path.symlink_to(path.name), "no such file"),
+    "nothing": (lambda path: None, "no such file"),
 }
 
 

@@ -80,5 +80,5 @@ def test_it_is_of_one_moment(location: str) -> None:
 
 
 def test_a_missing_session(database: str) -> None:
-    assert "there is no such session" in call("backup", f"{database}#nobody", "copy").error
+    assert "no such session" in call("backup", f"{database}#nobody", "copy").error
     assert not Path("copy.session").exists()

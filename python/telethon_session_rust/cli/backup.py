@@ -14,7 +14,7 @@ from .output import print_message, print_pairs
 from .passwords import add_password_option
 from .places import PLACE_HELP, Place, Remote, are_same, existing_place
 from .reader import open_reader
-from .remote import is_empty, list_names, open_remote
+from .remote import check_exists, open_remote
 from .subcommands import Subcommands
 
 _DESCRIPTION = """\
@@ -78,6 +78,5 @@ def _copy(source: Place, target: Path, keys: Keys, *, is_forced: bool) -> None:
 
 def _copy_remote(source: Remote, target: Path, keys: Keys, *, is_forced: bool) -> None:
     with open_remote(source, keys) as session:
-        if is_empty(session) and source.name not in list_names(source):
-            raise CommandError(f"{source}: there is no such session")
+        check_exists(session, source)
         asyncio.run(session.backup(target, overwrite=is_forced))

@@ -98,6 +98,21 @@ def entity_batches(session: RemoteSession) -> Iterator[list[Row]]:
         yield [*rows]
 
 
+def is_there(session: RemoteSession, place: Remote) -> bool:
+    """Returns `True` if a session exists on its server. Opening one creates nothing there."""
+    return not is_empty(session) or place.name in list_names(place)
+
+
+def check_exists(session: RemoteSession, place: Remote) -> None:
+    """Checks that a session exists on its server.
+
+    Raises:
+        CommandError: It does not.
+    """
+    if not is_there(session, place):
+        raise CommandError(f"{place}: no such session")
+
+
 def is_empty(session: RemoteSession) -> bool:
     """Returns `True` if nothing is known of a session, so that it may not exist."""
     is_known = session.dc_id or session.auth_key or session.get_update_states()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -22,6 +21,9 @@ LAST_WITH_WRONG_HASHES = 5
 USERNAMES = "telethon_session_rust_usernames"
 # In an entity file: whose it is.
 OWNER_TABLE = "telethon_session_rust_owner"
+
+# Between statements.
+_SEPARATOR = "\n;\n"
 
 _TABLE_SINCE = {"sent_files": 3, "update_state": 4}
 _COLUMN_SINCE = {("sessions", "takeout_id"): 5, ("entities", "date"): 7, ("sessions", "tmp_auth_key"): 8}
@@ -52,17 +54,11 @@ def group_by_table(rows: list[tuple[str, str, str, int]]) -> Tables:
     return tables
 
 
-def _ask_new_session(statement: str) -> str:
-    core = SQLiteCore()
-    core._open(None, NEWEST_VERSION, False)
-    found = core._execute(statement)
-    core.close()
-    return found[0] if found else "[]"
-
-
 def _new_session_tables() -> Tables:
-    rows = f"select json_group_array(json_array(table_name, name, type, key)) from ({SELECT_COLUMNS})"
-    return group_by_table(json.loads(_ask_new_session(rows)))
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in newest_statements():
+            connection.execute(statement)
+        return group_by_table(connection.execute(SELECT_COLUMNS).fetchall())
 
 
 newest_tables: Callable[[], Tables] = functools.cache(_new_session_tables)
@@ -92,7 +88,12 @@ def create_usernames(connection: sqlite3.Connection) -> None:
 
 def newest_statements() -> list[str]:
     """Returns the statements that create the tables of a new session."""
-    return list(json.loads(_ask_new_session("select json_group_array(sql) from sqlite_master where sql is not null")))
+    core = SQLiteCore()
+    core._open(None, NEWEST_VERSION, False)
+    # The first row is all that it returns.
+    found = core._execute(f"select group_concat(sql, '{_SEPARATOR}') from sqlite_master where sql is not null")
+    core.close()
+    return str(found[0]).split(_SEPARATOR) if found else []
 
 
 def expected_tables(version: int) -> Tables:

@@ -14,11 +14,10 @@ from pathlib import Path
 from ..remote import RemoteSession
 from . import schema
 from .encryption import Keys
-from .errors import CommandError
 from .output import progress
 from .places import Place, Remote
 from .reader import SessionReader, open_reader
-from .remote import credentials_of, entity_batches, is_empty, list_names, open_remote
+from .remote import check_exists, credentials_of, entity_batches, is_there, open_remote
 from .rows import OLDEST_DATE, Credentials, Row
 
 _INSERT_ENTITY = "insert or replace into entities values (?, ?, ?, ?, ?, ?)"
@@ -48,8 +47,7 @@ def open_source(place: Place, keys: Keys = (), *, is_login_enough: bool = False)
         return
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         with open_remote(place, keys) as session:
-            if is_empty(session) and place.name not in list_names(place):
-                raise CommandError(f"{place}: there is no such session")
+            check_exists(session, place)
             _create(connection, credentials_of(session))
             if is_login_enough:
                 _fill(connection, session, [_account(session)], [])
@@ -85,7 +83,7 @@ def exists(place: Place, keys: Keys = ()) -> bool:
     if isinstance(place, Path):
         return place.exists() and place.stat().st_size > 0
     with open_remote(place, keys) as session:
-        return not is_empty(session) or place.name in list_names(place)
+        return is_there(session, place)
 
 
 def login_of(place: Place, keys: Keys = ()) -> Credentials | None:

@@ -163,7 +163,7 @@ def read_start(path: Path, size: int) -> bytes:
     """
     try:
         if not path.exists():
-            raise ConversionError("there is no such file")
+            raise ConversionError("no such file")
         if not path.is_file():
             raise ConversionError("it is a folder" if path.is_dir() else "it is not a regular file")
         with path.open("rb") as file:
