@@ -11,7 +11,8 @@
 //! Only the database file ([`file`], [`lock`]) and, in WAL mode, its shared memory ([`shm`]), which
 //! holds the locks then, are handled here. Journals and the WAL, which are never locked, stay with
 //! SQLite's own VFS. A file can also be claimed as a whole ([`Claim`]), watched for commits
-//! ([`Watch`]), and looked at without a connection ([`Peek`]). All unsafe code that SQLite's callbacks take is in `glue`.
+//! ([`Watch`]), and looked at without a connection ([`Peek`]). All unsafe code that SQLite's
+//! callbacks take is in `glue`.
 #![cfg(target_os = "linux")]
 
 mod claim;

@@ -149,13 +149,12 @@ impl FileOwner {
     /// Like [`mark`](Self::mark), in a transaction of its own. Best effort: the next write does it
     /// too.
     pub(crate) fn mark_now(&self, connection: &mut Connection) {
-        let marked = || {
+        let mut mark = || {
             let marking = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             self.mark(&marking)?;
             marking.commit()
         };
-        let mut marked = marked;
-        if let Err(error) = marked() {
+        if let Err(error) = mark() {
             log::debug!("an entity file does not remember its owner yet: {error}");
         }
     }
