@@ -29,6 +29,7 @@ BENCHMARKS = (
     "max_latency",
     "known",
     "memory",
+    "bounded",
     "opening",
     "many_sessions",
     "client_cpu",

@@ -49,7 +49,7 @@ impl EntityFileCore {
     ) -> PyResult<()> {
         let owner = Arc::new(FileOwner::new(value::bytes(auth_key)?));
         let file = SqliteFile::new(Some(absolute(path)?), version).owned_by(Arc::clone(&owner));
-        let options = SessionOptions { timeout: seconds(timeout), exclusive: false };
+        let options = SessionOptions { timeout: seconds(timeout), exclusive: false, ..SessionOptions::default() };
         let file: Arc<dyn Backend> = Arc::new(file);
         let memory = slf.as_super().as_super();
         open(memory, &file, options)?;

@@ -6,7 +6,7 @@ use py_once::intern;
 use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString, PyTuple};
-use session_core::entity::{candidates, unmark};
+use session_core::entity::{SELF, candidates, unmark};
 use session_core::entity_table::{EntityBatch, TextField};
 use session_core::session::CacheLookup;
 use session_core::store::Query;
@@ -14,7 +14,7 @@ use session_core::store::Query;
 use crate::guard::{detached, guarded, interruptible, is_in_event_loop};
 use crate::lookup::{Lookup, Meaning, meaning, whole_text};
 use crate::memory::{MemoryCore, Unanswered, find_by_override};
-use crate::scan::{SELF, name_of, typed_row};
+use crate::scan::{name_of, typed_row};
 use crate::telethon::Telethon;
 
 /// What is known of an entity.

@@ -6,6 +6,7 @@
 mod add;
 mod aliases;
 mod backup;
+mod bounds;
 mod encryption;
 mod entity_class;
 mod entity_file;
@@ -45,6 +46,8 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
 mod _core {
     #[pymodule_export]
     use super::backup::{BackupStop, copy_file};
+    #[pymodule_export]
+    use super::bounds::set_max_entities;
     #[pymodule_export]
     use super::encryption::{decrypt_key, encrypt_key, is_encrypted};
     #[pymodule_export]

@@ -1,6 +1,7 @@
 //! `MemoryCore`, the base of all sessions: entities in, input peers out.
 
 use std::cell::{Cell, OnceCell};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -43,6 +44,8 @@ pub(crate) struct MemoryCore {
     has_set: AtomicBool,
     /// How often all rows have been replaced.
     replacements: AtomicU64,
+    /// How many entities may be in memory; `None` for all.
+    max_entities: OnceLock<NonZeroUsize>,
     /// The encryption keys of a file that a backup makes.
     pub(crate) keyring: OnceLock<Keyring>,
     /// Whether `_note_account` is to be called with the account's ID as soon as it is received.
@@ -63,13 +66,19 @@ impl MemoryCore {
             set: Mutex::new(None),
             has_set: AtomicBool::new(false),
             replacements: AtomicU64::new(0),
+            max_entities: OnceLock::new(),
             keyring: OnceLock::new(),
             watches_account: AtomicBool::new(false),
         })
     }
 
     pub(crate) fn session(&self) -> &Arc<Session> {
-        self.session.get_or_init(Session::in_memory)
+        self.session.get_or_init(|| Session::in_memory(self.max_entities()))
+    }
+
+    /// Returns how many entities may be in memory; `None` for all.
+    pub(crate) fn max_entities(&self) -> Option<NonZeroUsize> {
+        self.max_entities.get().copied()
     }
 
     /// Returns `true` if the class leaves finding rows to Rust.
@@ -421,6 +430,26 @@ impl MemoryCore {
         class: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         known::find(slf, key)?.map(|known| known.to_python(class)).transpose()
+    }
+
+    /// How many entities may be in memory; `None` for all.
+    #[getter]
+    fn get_max_entities(&self) -> Option<usize> {
+        self.max_entities().map(NonZeroUsize::get)
+    }
+
+    /// Returns how many entities are in memory.
+    fn _count_in_memory(&self, py: Python<'_>) -> PyResult<usize> {
+        let session = self.session();
+        detached(py, || session.entities_in_memory())
+    }
+
+    /// Sets how many entities may be in memory; 0 for all. Call once, before anything else.
+    #[pyo3(signature = (max_entities, /))]
+    fn _set_max_entities(&self, max_entities: usize) {
+        if let Some(max_entities) = NonZeroUsize::new(max_entities) {
+            let _ = self.max_entities.set(max_entities);
+        }
     }
 
     /// Forgets the entity that a key means. Returns `True` if it was known. Raises `Unanswered` in

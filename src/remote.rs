@@ -47,7 +47,7 @@ impl RemoteCore {
     ) -> PyResult<Option<CredentialsTuple<'py>>> {
         slf.as_super().as_super().get().set_file_keyring(keyring(encryption_key, Owner::File)?)?;
         let keyring = keyring(encryption_key, Owner::Session(session_name))?;
-        let options = SessionOptions { timeout: seconds(timeout), exclusive };
+        let options = SessionOptions { timeout: seconds(timeout), exclusive, ..SessionOptions::default() };
         let backend = server(kind, url)?.session(session_name);
         let backend: Arc<dyn Backend> = Arc::new(SealedBackend::new(backend, keyring));
         open(slf.as_super().as_super(), &backend, options)

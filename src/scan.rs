@@ -10,12 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::guard::{interruptible, is_in_event_loop};
-use session_core::entity::{PeerKind, unmark};
+use session_core::entity::{PeerKind, SELF, unmark};
 use session_core::entity_table::{BatchEntity, EntityBatch};
 use session_core::session::{self, Session};
-
-/// The ID under which the client keeps its own ID. It is not an entity.
-pub(crate) const SELF: i64 = 0;
 
 /// An iterator over a session's entities. `RustMemorySession.entities` returns it; see its
 /// documentation.

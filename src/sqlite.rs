@@ -53,7 +53,7 @@ impl SQLiteCore {
         slf.as_super().as_super().get().set_file_keyring(keyring.clone())?;
         let file = SqliteFile::new(path.map(absolute).transpose()?, version);
         let file = Arc::new(if read_only { file.read_only() } else { file });
-        let options = SessionOptions { timeout: seconds(timeout), exclusive };
+        let options = SessionOptions { timeout: seconds(timeout), exclusive, ..SessionOptions::default() };
         let backend: Arc<dyn Backend> = Arc::new(SealedBackend::new(Arc::clone(&file) as _, keyring));
         let credentials = open(slf.as_super().as_super(), &backend, options)?;
         // A session is opened once.

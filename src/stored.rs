@@ -200,6 +200,7 @@ pub(crate) fn open<'py>(
     options: SessionOptions,
 ) -> PyResult<Option<CredentialsTuple<'py>>> {
     let py = slf.py();
+    let options = SessionOptions { max_entities: slf.get().max_entities(), ..options };
     let (session, credentials) =
         interruptible(py, |keep_waiting| Session::open(Arc::clone(backend), options, keep_waiting))?;
     if let Err(session) = slf.get().set_session(session) {

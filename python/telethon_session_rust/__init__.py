@@ -8,6 +8,7 @@ Pass one to the client instead of Telethon's own:
 from importlib.metadata import version as _version
 
 from . import _at_exit as _at_exit
+from .bounds import set_max_entities
 from .entity import Entity
 from .entity_cache import RustEntityCache, accelerate
 from .errors import (
@@ -54,5 +55,6 @@ __all__ = [
     "accelerate",
     "install",
     "open_session",
+    "set_max_entities",
     "uninstall",
 ]

@@ -38,6 +38,7 @@ __all__ = [
     "pack_string",
     "parse_string",
     "public_url",
+    "set_max_entities",
     "string_letters",
     "unpack_string",
     "usernames_table",
@@ -53,6 +54,16 @@ class MemoryCore:
     """The Rust part of every session: its entities."""
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    @property
+    def max_entities(self) -> int | None:
+        """How many entities may be in memory; `None` for all."""
+
+    def _count_in_memory(self) -> int:
+        """Returns how many entities are in memory."""
+
+    def _set_max_entities(self, max_entities: int, /) -> None:
+        """Sets how many entities may be in memory; 0 for all. Call once, before anything else."""
+
     def process_entities(self, tlo: Any) -> None:
         """Stores the users, chats and channels in an object: all of them or, if an error is raised,
         none.
@@ -581,6 +592,11 @@ def is_reader_enabled() -> bool:
 
 def explain_reader(cls: type, /) -> str | None:
     """Returns why objects of a TL class are left to Telethon's reader."""
+
+def set_max_entities(max_entities: int, /) -> None:
+    """Sets how many entities the sessions with a store that are opened from then on keep in memory
+    together; 0 for all.
+    """
 
 def usernames_table() -> str:
     """Returns the statements that create the table of aliases in a file."""

@@ -18,6 +18,7 @@ from telethon.tl.types import InputDocument, InputPhoto
 from ._backup import Parts, back_up, state_row
 from ._core import EntityScan, MemoryCore, Unanswered
 from ._rows import EntityRow, EntityRows, rows_of
+from .bounds import checked_max_entities
 from .entity import Entity
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ _LATEST = 2**32 - 1
 
 # The key under which `__getstate__` keeps the entities, which are not in the attributes.
 _ROWS = "_rows"
+# Likewise the greatest number of entities.
+_MAX_ENTITIES = "_max_entities"
 _MAKES_ROWS = ("_entities_to_rows", "_entity_to_row", "_entity_values_to_row")
 _FINDS_ROWS = tuple(f"get_entity_rows_by_{key}" for key in ("id", "username", "phone", "name"))
 
@@ -43,6 +46,7 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
 
     Attributes:
         save_entities: Whether `process_entities` stores entities. Does not affect lookups.
+        max_entities: How many entities may be in memory; `None` for all.
     """
 
     _makes_rows: ClassVar[bool] = True
@@ -58,8 +62,18 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         cls._makes_rows = _has_none_overridden(cls, _MAKES_ROWS)
         cls._finds_rows = _has_none_overridden(cls, _FINDS_ROWS)
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_entities: int | None = None) -> None:
+        """Begins a session.
+
+        Args:
+            max_entities: How many entities may be in memory; `None` for all. If there are more, those
+                that were seen the longest ago are forgotten.
+
+        Raises:
+            ValueError: `max_entities` is less than 1.
+        """
         super().__init__()
+        self._set_max_entities(checked_max_entities(max_entities))
         self._dc_id: int = 0
         self._server_address: str | None = None
         self._port: int | None = None
@@ -406,11 +420,12 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         scan = self._scan(None, tuple)
         while some := scan._slice():
             rows += some
-        return {**self.__dict__, _ROWS: rows}
+        return {**self.__dict__, _ROWS: rows, _MAX_ENTITIES: self.max_entities}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         attributes = self._attributes()
         attributes.update(state)
+        self._set_max_entities(checked_max_entities(attributes.pop(_MAX_ENTITIES, None)))
         self._put_rows(attributes.pop(_ROWS))
 
     def _attributes(self) -> dict[str, Any]:

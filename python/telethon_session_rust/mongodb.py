@@ -25,6 +25,7 @@ class RustMongoSession(RemoteSession):
         exclusive: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         encryption_key: EncryptionKey | None = None,
+        max_entities: int | None = None,
         prefix: str | None = None,
     ) -> None:
         """Opens the session, and waits for the server. Creates collections and indexes if necessary.
@@ -43,13 +44,17 @@ class RustMongoSession(RemoteSession):
                 decrypt: to change the key, give the new one and the old one until `save()` was
                 called. It also encrypts a login that was stored without this option. Other packages
                 cannot log in with an encrypted login, and neither can a session with another name.
+            max_entities: How many entities may be in memory; `None` for all. If there are more, those
+                that were seen the longest ago leave memory. They stay in the database and are looked up
+                there.
             prefix: The beginning of the collections' names; empty by default.
 
         Raises:
             SessionCorruptError: The login is encrypted, and `encryption_key` is missing or another one.
             SessionInUseError: Another session has opened it with `exclusive=True`.
             SessionUnavailableError: The server cannot be reached, or denies access.
-            ValueError: The URL is not valid, or an encryption key does not have 32 bytes.
+            ValueError: The URL is not valid, an encryption key does not have 32 bytes, or `max_entities`
+                is less than 1.
         """
         if not isinstance(url, str):
             raise TypeError(f"expected a URL such as mongodb://localhost/telethon, not {type(url).__name__}")
@@ -59,6 +64,7 @@ class RustMongoSession(RemoteSession):
             exclusive=exclusive,
             timeout=timeout,
             encryption_key=encryption_key,
+            max_entities=max_entities,
         )
 
     @classmethod

@@ -27,6 +27,7 @@ class RustRedisSession(RemoteSession):
         exclusive: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         encryption_key: EncryptionKey | None = None,
+        max_entities: int | None = None,
         prefix: str | None = None,
         hive_prefix: str | None = None,
     ) -> None:
@@ -47,6 +48,9 @@ class RustRedisSession(RemoteSession):
                 decrypt: to change the key, give the new one and the old one until `save()` was
                 called. It also encrypts a login that was stored without this option. Other packages
                 cannot log in with an encrypted login, and neither can a session with another name.
+            max_entities: How many entities may be in memory; `None` for all. If there are more, those
+                that were seen the longest ago leave memory. They stay in the server and are looked up
+                there.
             prefix: The beginning of all keys; `telethon-session` by default.
             hive_prefix: The option of teleredis, if it is not `telethon:client`.
 
@@ -54,7 +58,8 @@ class RustRedisSession(RemoteSession):
             SessionCorruptError: The login is encrypted, and `encryption_key` is missing or another one.
             SessionInUseError: Another session has opened it with `exclusive=True`.
             SessionUnavailableError: The server cannot be reached, or denies access.
-            ValueError: The URL is not valid, or an encryption key does not have 32 bytes.
+            ValueError: The URL is not valid, an encryption key does not have 32 bytes, or `max_entities`
+                is less than 1.
         """
         super().__init__(
             self._url_of(url, prefix=prefix, hive_prefix=hive_prefix),
@@ -62,6 +67,7 @@ class RustRedisSession(RemoteSession):
             exclusive=exclusive,
             timeout=timeout,
             encryption_key=encryption_key,
+            max_entities=max_entities,
         )
 
     @staticmethod

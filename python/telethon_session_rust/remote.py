@@ -39,8 +39,9 @@ class RemoteSession(RemoteCore, StoredSession):
         exclusive: bool,
         timeout: float,
         encryption_key: EncryptionKey | None,
+        max_entities: int | None,
     ) -> None:
-        super().__init__(timeout)
+        super().__init__(timeout, max_entities)
         if not isinstance(session_name, str):
             raise TypeError(f"the session's name must be a str, not {type(session_name).__name__}")
         if not session_name:

@@ -27,6 +27,7 @@ class RustSQLSession(RemoteSession):
         exclusive: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         encryption_key: EncryptionKey | None = None,
+        max_entities: int | None = None,
         table_prefix: str | None = None,
         schema: str | None = None,
         manage_tables: bool | None = None,
@@ -49,6 +50,9 @@ class RustSQLSession(RemoteSession):
                 decrypt: to change the key, give the new one and the old one until `save()` was
                 called. It also encrypts a login that was stored without this option. Other packages
                 cannot log in with an encrypted login, and neither can a session with another name.
+            max_entities: How many entities may be in memory; `None` for all. If there are more, those
+                that were seen the longest ago leave memory. They stay in the database and are looked up
+                there.
             table_prefix: The beginning of the tables' names; empty by default.
             schema: The schema of the tables in PostgreSQL; that of the connection by default.
             manage_tables: Whether tables may be created; `True` by default.
@@ -57,7 +61,8 @@ class RustSQLSession(RemoteSession):
             SessionCorruptError: The login is encrypted, and `encryption_key` is missing or another one.
             SessionInUseError: Another session has opened it with `exclusive=True`.
             SessionUnavailableError: The server cannot be reached, or denies access.
-            ValueError: The URL is not valid, or an encryption key does not have 32 bytes.
+            ValueError: The URL is not valid, an encryption key does not have 32 bytes, or `max_entities`
+                is less than 1.
         """
         super().__init__(
             self._url_of(url, table_prefix=table_prefix, schema=schema, manage_tables=manage_tables),
@@ -65,6 +70,7 @@ class RustSQLSession(RemoteSession):
             exclusive=exclusive,
             timeout=timeout,
             encryption_key=encryption_key,
+            max_entities=max_entities,
         )
 
     @staticmethod

@@ -60,6 +60,7 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
         timeout: float = DEFAULT_TIMEOUT,
         encryption_key: EncryptionKey | None = None,
         read_only: bool = False,
+        max_entities: int | None = None,
     ) -> None:
         """Opens the session. Creates the file, or upgrades it to the installed Telethon's version,
         if necessary.
@@ -89,6 +90,10 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
                 exist; it and its folder may be read-only, and another program may write to it: its
                 changes are found. It is locked only for moments, while it is read. What the session
                 learns stays in memory. A changed login raises an error in `save()`.
+            max_entities: How many entities may be in memory; `None` for all. If there are more, those
+                that were seen the longest ago leave memory. They stay in the file and are looked up
+                there,
+                by an index in a file beside it, which is made in the background.
 
         Raises:
             SessionFileCorruptError: The file is not a session, or is damaged; or its login is
@@ -99,14 +104,16 @@ class RustSQLiteSession(SQLiteCore, StoredSession):
             SessionFileUpgradeError: The file is of an older version and cannot be upgraded.
             sqlite3.NotSupportedError: A subclass overrides `_cursor` with a connection that is not
                 Python's `sqlite3` on that file. The session would not use it.
-            ValueError: An encryption key does not have 32 bytes; or `read_only` without a file, or
-                with `exclusive`.
+            ValueError: An encryption key does not have 32 bytes; `max_entities` is less than 1; or
+                `read_only` without a file, or with `exclusive` or `max_entities`.
         """
         if read_only and exclusive:
             raise ValueError("read_only=True cannot be exclusive: it would have to lock the file")
         if read_only and not session_id:
             raise ValueError("read_only=True needs the name of a file that exists")
-        super().__init__(timeout)
+        if read_only and max_entities is not None:
+            raise ValueError("read_only=True cannot have max_entities: what it learns is in memory alone")
+        super().__init__(timeout, max_entities)
         self._is_read_only = bool(read_only)
         self._filename: str = ":memory:"
         self._handed_out = None

@@ -23,8 +23,8 @@ class StoredSession(StoredCore, RustMemorySession):
 
     store_tmp_auth_key_on_disk: bool = False
 
-    def __init__(self, timeout: float) -> None:
-        super().__init__()
+    def __init__(self, timeout: float, max_entities: int | None) -> None:
+        super().__init__(max_entities=max_entities)
         self._timeout = checked_timeout(timeout)
         self.save_entities = True
 

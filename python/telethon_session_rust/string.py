@@ -60,6 +60,7 @@ class RustStringSession(EntityFileCore, RustMemorySession):
         entity_file: str | os.PathLike[str] | None = None,
         exclusive: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
+        max_entities: int | None = None,
     ) -> None:
         """Reads a string session, or begins a new one.
 
@@ -80,17 +81,20 @@ class RustStringSession(EntityFileCore, RustMemorySession):
                 connects. A new key is locked when it is set.
             timeout: How many seconds to wait for an entity file that another program holds. Used by
                 the constructor, and by lookups outside a running event loop.
+            max_entities: How many entities may be in memory; `None` for all. If there are more, those
+                that were seen the longest ago leave memory. With an entity file they are looked up
+                there; without one they are forgotten.
 
         Raises:
-            ValueError: `string` is not a valid string session (the message says why), or the entity
-                file holds a login.
+            ValueError: `string` is not a valid string session (the message says why), the entity file
+                holds a login, or `max_entities` is less than 1.
             SessionError: The entity file cannot be opened; see `RustSQLiteSession` for the
                 subclasses.
             SessionInUseError: Another session has the key with `exclusive=True`.
             SessionOwnerError: The entity file is another account's. Also raised later, when the
                 account of a new login is known; the session is then kept in memory.
         """
-        super().__init__()
+        super().__init__(max_entities=max_entities)
         seconds = checked_timeout(timeout)
         self.entity_file: str | None = None
         if string:

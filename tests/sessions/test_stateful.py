@@ -21,12 +21,14 @@ from telethon.tl import types
 
 from support import entities
 from support import lookup_keys as keys
+from support.bounds import until_settled
 from support.clock import second_of
 from support.files import dump
 from support.reference import HAS_TMP_AUTH_KEY, ReferenceMemorySession, ReferenceSQLiteSession
 from support.strategies import auth_keys, channel_ids, comparable, file_classes, md5_digests, states
 from telethon_session_rust import RustMemorySession, RustSQLiteSession
 
+MAX_ENTITIES = 2
 KEYS = ["auth_key", "tmp_auth_key"] if HAS_TMP_AUTH_KEY else ["auth_key"]
 CONTAINERS: dict[str, Callable[[list[Any]], Any]] = {
     "list": list,
@@ -246,5 +248,22 @@ class SQLiteMachine(SessionMachine):
             self.folder.cleanup()
 
 
+class BoundedMachine(SQLiteMachine):
+    """With few entities in memory, the answers and the file are the same."""
+
+    def open_files(self) -> None:
+        self.theirs = ReferenceSQLiteSession("theirs", *self.options)
+        self.ours = RustSQLiteSession("ours", *self.options, max_entities=MAX_ENTITIES)
+
+    @rule()
+    def settle(self) -> None:
+        """Everything is written, indexed and, except for a few entities, no longer in memory."""
+        # A closed session does nothing, and is opened again for an entity that memory lacks.
+        self.agree(lambda session: session.get_entity_rows_by_id(10**9))
+        self.agree(lambda session: session.save())
+        until_settled(self.ours)
+
+
 TestMemoryMachine = MemoryMachine.TestCase
 TestSQLiteMachine = SQLiteMachine.TestCase
+TestBoundedMachine = BoundedMachine.TestCase

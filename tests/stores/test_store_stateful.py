@@ -32,10 +32,11 @@ def as_sql_stores(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 class StoreMachine(SessionMachine):
     database: str
+    max_entities: int | None = None
 
     def open(self, stores_tmp_auth_key: bool) -> None:
         self.location = f"{self.database}#{new_name()}"
-        self.theirs, self.ours = ReferenceMemorySession(), open_session(self.location)
+        self.theirs, self.ours = ReferenceMemorySession(), open_session(self.location, max_entities=self.max_entities)
 
     def known(self) -> list[tuple[Any, ...]]:
         return self.theirs._entities
@@ -62,7 +63,7 @@ class StoreMachine(SessionMachine):
     def reopen(self, waits: bool) -> None:
         """A new session finds everything, also before its entities are loaded."""
         self.ours.close()
-        self.ours = open_session(self.location)
+        self.ours = open_session(self.location, max_entities=self.max_entities)
         # A key without bytes is none; temporary keys and settings are not stored.
         self.theirs.save_entities = True
         if not getattr(self.theirs.auth_key, "key", None):
@@ -73,7 +74,7 @@ class StoreMachine(SessionMachine):
             self.theirs._server_address, self.theirs._port = completed(login)[-2:]
         if isinstance(self.ours, RustSQLSession):
             self.theirs._entities = [as_sql_stores(row) for row in self.theirs._entities]
-        while waits and not self.ours._is_loaded():
+        while waits and not (self.ours._is_loaded() or self.max_entities):
             pass
 
     @rule()

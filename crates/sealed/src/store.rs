@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::store::{
-    Base, ChangeSource, Changes, Counted, FileKey, Kind, Lookup, Place, Query, Result, Revision, ScanBatch, SentFile,
-    Snapshot, Store, Waker, Written,
+    Base, ChangeSource, Changes, Counted, FileKey, Indexer, Kind, Lookup, Place, Query, Result, Revision, ScanBatch,
+    SentFile, Snapshot, Store, Waker, Written,
 };
 
 use crate::backend::Shared;
@@ -54,6 +54,14 @@ impl Store for SealedStore {
     fn open_reader(&mut self) -> Option<Box<dyn Store>> {
         // Entities are not sealed.
         self.inner.open_reader()
+    }
+
+    fn open_scan(&mut self) -> Option<Box<dyn Store>> {
+        self.inner.open_scan()
+    }
+
+    fn index(&mut self) -> Result<Option<Box<dyn Indexer>>> {
+        self.inner.index()
     }
 
     fn snapshot(&mut self) -> Result<Snapshot> {

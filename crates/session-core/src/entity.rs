@@ -59,6 +59,9 @@ pub fn unmark(marked_id: i64) -> (i64, PeerKind) {
     }
 }
 
+/// The ID under which the client keeps its own ID. It is not an entity.
+pub const SELF: i64 = 0;
+
 /// Returns the marked IDs that an ID of unknown kind may mean, lowest first.
 #[must_use]
 pub fn candidates(id: i64) -> [Option<i64>; 3] {

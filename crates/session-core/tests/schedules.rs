@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -386,6 +387,59 @@ fn run_beside_one_that_forgets() {
     assert_eq!(store.access_hashes().into_keys().collect::<Vec<_>>(), expected);
 }
 
+fn certainly(session: &Session, id: i64) -> Option<i64> {
+    loop {
+        match session.find_certainly(&Query::Id(id), Duration::ZERO, false, &mut || true) {
+            Ok(found) => return found.and_then(|(_, access_hash)| access_hash),
+            Err(_) => thread::yield_now(),
+        }
+    }
+}
+
+/// Memory holds two entities, and everything else leaves it as soon as it is stored.
+fn run_bounded(store: FakeBackend, faults: Faults) {
+    let options = SessionOptions { max_entities: NonZeroUsize::new(2), ..SessionOptions::default() };
+    let session = Session::open(place(&store, faults), options, &mut || true).unwrap().0;
+    let mut threads = Vec::new();
+    for receiver in 0..2 {
+        let session = Arc::clone(&session);
+        threads.push(thread::spawn(move || {
+            let first = 1 + receiver * 100;
+            for round in 1..=ROUNDS {
+                receive(&session, first, round);
+                assert_eq!(certainly(&session, first + 1), Some(round));
+                assert_eq!(certainly(&session, 1000 + first), None);
+            }
+        }));
+    }
+    let (elsewhere, reader) = (store.clone(), Arc::clone(&session));
+    threads.push(thread::spawn(move || {
+        for id in 500..500 + ROUNDS {
+            store_elsewhere(&elsewhere, id);
+            assert_eq!(certainly(&reader, id), Some(id), "it was stored earlier");
+        }
+    }));
+    // What it writes is marked clean before it is stored, and dirty again if that fails.
+    let writing = Arc::clone(&session);
+    threads.push(thread::spawn(move || {
+        for _ in 0..6 {
+            let _ = writing.write_now();
+            thread::yield_now();
+        }
+    }));
+    for _ in 0..12 {
+        session.run_once();
+        thread::yield_now();
+    }
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    retry(|| session.close(Duration::ZERO, &mut || true));
+    let received = [1, 101].iter().flat_map(|first| (*first..first + IDS).map(|id| (id, ROUNDS)));
+    let expected: BTreeMap<i64, i64> = received.chain((500..500 + ROUNDS).map(|id| (id, id))).collect();
+    assert_eq!(store.access_hashes(), expected);
+}
+
 fn count() -> usize {
     std::env::var("SCHEDULES").map_or(2000, |count| count.parse().unwrap())
 }
@@ -493,4 +547,16 @@ fn what_was_forgotten_does_not_come_back_if_writes_are_posted() {
 #[test]
 fn others_forget_too() {
     schedules(RandomScheduler::new(count()), FailurePersistence::Print, run_beside_one_that_forgets);
+}
+
+#[test]
+fn what_leaves_memory_is_not_lost() {
+    let run = || run_bounded(FakeBackend::default().unlocking_late(), Faults::Fails);
+    schedules(RandomScheduler::new(count() / 4), FailurePersistence::Print, run);
+}
+
+#[test]
+fn what_leaves_memory_is_not_lost_if_writes_are_posted() {
+    let run = || run_bounded(FakeBackend::default().posting(), Faults::Fails);
+    schedules(RandomScheduler::new(count() / 4), FailurePersistence::Print, run);
 }

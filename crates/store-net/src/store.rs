@@ -221,6 +221,11 @@ impl<D: Driver> Store for NetStore<D> {
         }
     }
 
+    fn open_scan(&mut self) -> Option<Box<dyn Store>> {
+        let (server, shared) = (Arc::clone(&self.server), Arc::clone(&self.shared));
+        Some(Box::new(Self::new(server, shared, self.known_key.clone(), Forgettings::new(0))))
+    }
+
     fn snapshot(&mut self) -> Result<Snapshot> {
         let loaded = Request::resume(&mut self.snapshot, Duration::ZERO, || {
             let session = Arc::clone(&self.shared.session);

@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_mins(1);
 
 fn open(server: &Arc<FakeServer>, name: &str, exclusive: bool) -> Arc<Session> {
     let backend = NetBackend::<FakeDriver>::new(Options(Arc::clone(server)), name, format!("fake://server/{name}"));
-    let options = SessionOptions { exclusive, timeout: LONG };
+    let options = SessionOptions { exclusive, timeout: LONG, ..SessionOptions::default() };
     Session::open(Arc::new(backend), options, &mut || true).unwrap().0
 }
 
@@ -101,7 +101,7 @@ fn a_lease_that_was_taken_over_stops_writing() {
     // Closing ends the lease in the background.
     wait(|| {
         let backend = NetBackend::<FakeDriver>::new(Options(Arc::clone(&server)), "anon", "fake://other".to_owned());
-        let options = SessionOptions { exclusive: true, timeout: LONG };
+        let options = SessionOptions { exclusive: true, timeout: LONG, ..SessionOptions::default() };
         match Session::open(Arc::new(backend), options, &mut || true) {
             Ok((other, _)) => {
                 receive(&session, 20..30);

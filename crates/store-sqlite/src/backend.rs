@@ -21,7 +21,7 @@ use crate::read_only::ReadOnlyStore;
 use crate::schema::{VERSION_7, VERSION_8};
 use crate::store::SqliteStore;
 use crate::watch::Watch;
-use crate::{entities, prepare};
+use crate::{entities, index, prepare};
 
 /// A session file, or a database in memory.
 #[derive(Debug)]
@@ -134,6 +134,7 @@ impl Backend for SqliteFile {
 
     fn delete(&self, _own_keys: &[Zeroizing<Vec<u8>>], _timeout: Duration) -> Result<bool> {
         let Some(path) = self.path() else { return Ok(false) };
+        index::delete(&path);
         match fs::remove_file(&path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
@@ -222,6 +223,12 @@ pub(crate) fn connect_read_only(path: &Path, name: &Path, timeout: Duration) -> 
 /// Connects to a file that nothing else knows yet.
 pub(crate) fn connect_to_new(path: &Path) -> Result<Connection> {
     register_fork_hook();
+    Ok(connect(Some(path), OPEN, Duration::ZERO)?.0)
+}
+
+/// Connects to a file of ours that is beside a session file, and is created if it does not exist.
+pub(crate) fn connect_beside(path: &Path) -> Result<Connection> {
+    ensure_file(path, true)?;
     Ok(connect(Some(path), OPEN, Duration::ZERO)?.0)
 }
 

@@ -112,6 +112,38 @@ pub(super) fn find(connection: &Connection, query: &Query<'_>) -> rusqlite::Resu
     if has_aliases { with_aliases(connection, &found) } else { Ok(found) }
 }
 
+/// Returns the entities with a text: those of some marked IDs that have it, and by their aliases.
+pub(super) fn find_among(
+    connection: &Connection,
+    field: TextField,
+    text: &str,
+    ids: &[i64],
+) -> rusqlite::Result<EntityBatch> {
+    let column = match field {
+        TextField::Username => "username",
+        TextField::Phone => "phone",
+        TextField::Name => "name",
+    };
+    let mut found = EntityBatch::default();
+    let mut select = connection.prepare_cached(&format!(
+        "select id, hash, username, phone, name, date from entities where id = ?1 and {column} = ?2"
+    ))?;
+    for id in ids {
+        found.append(&read(&mut select, params![id, text])?);
+    }
+    if !usernames::Table::of(connection)?.is_present() {
+        return Ok(found);
+    }
+    if field == TextField::Username {
+        for id in usernames::holders(connection, text)? {
+            if !found.ids().any(|known| known == id) {
+                found.append(&find(connection, &Query::Id(id))?);
+            }
+        }
+    }
+    with_aliases(connection, &found)
+}
+
 fn with_aliases(connection: &Connection, found: &EntityBatch) -> rusqlite::Result<EntityBatch> {
     let mut select = usernames::select_of_one(connection)?;
     let mut all = EntityBatch::with_capacity(found.len());

@@ -5,6 +5,7 @@ mod backup;
 mod copy;
 mod entities;
 mod error;
+mod index;
 mod key_lease;
 mod lease;
 mod login;

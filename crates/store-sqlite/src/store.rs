@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use session_core::entity_table::{EntityBatch, TextField};
 use session_core::store::{
-    Base, ChangeSource, Changes, Counted, FileKey, FileKind, Lookup, Query, Result, Revision, ScanBatch, SentFile,
-    Snapshot, Store, Written,
+    Base, ChangeSource, Changes, Counted, FileKey, FileKind, Indexer, Lookup, Query, Result, Revision, ScanBatch,
+    SentFile, Snapshot, Store, Written,
 };
 
 use crate::backend::{self, OpenFile};
 use crate::error::{holds_login, in_memory, sqlite_error};
+use crate::index::{Builder, Entry, Mark, TextIndex, Update};
 use crate::owner::FileOwner;
 use crate::watch::Watch;
 use crate::{entities, login};
@@ -60,6 +62,8 @@ pub struct SqliteStore {
     watch: Watch,
     /// Whether the connection takes no locks.
     is_without_locks: bool,
+    /// The index of texts, if the session wants one.
+    index: Option<TextIndex>,
 }
 
 impl SqliteStore {
@@ -70,8 +74,8 @@ impl SqliteStore {
         may_hold_login: bool,
     ) -> Self {
         let path = file.as_ref().map_or_else(in_memory, |file| file.path.clone());
-        let (owner, can_write, is_without_locks) = (None, false, false);
-        Self { connection, file, path, version, may_hold_login, owner, can_write, watch, is_without_locks }
+        let (owner, can_write, is_without_locks, index) = (None, false, false, None);
+        Self { connection, file, path, version, may_hold_login, owner, can_write, watch, is_without_locks, index }
     }
 
     /// Returns the same store, of which it is known whose it is.
@@ -188,16 +192,74 @@ impl SqliteStore {
     fn write_in_transaction(&self, source: &mut dyn ChangeSource) -> Result<Written> {
         let base = self.read_base()?;
         self.check_owner()?;
+        // Writing changes the header in memory, before the commit.
+        let before = if self.index.is_some() { self.explain(self.mark())? } else { None };
+        let mut entries = Vec::new();
         while let Some(changes) = source.next(&base)? {
             self.explain(write_changes(&self.connection, &changes, self.version))?;
+            if let Some(index) = &self.index {
+                index.hasher().add(&changes.entities, &mut entries);
+            }
         }
         if let Some(owner) = &self.owner {
             self.explain(owner.mark(&self.connection))?;
         }
+        let update = before.as_ref().and_then(|before| self.begin_index_update(before, &entries));
         self.set_timeout(COMMIT_TIMEOUT)?;
         self.explain(self.connection.execute_batch("commit"))?;
+        if let (Some(before), Some(update)) = (before, update) {
+            self.end_index_update(&before, update);
+        }
         // It does not change by a connection's own commits.
         Ok(Written { revision: base.revision })
+    }
+}
+
+impl SqliteStore {
+    /// Returns the mark of the file; `None` if it has none.
+    fn mark(&self) -> rusqlite::Result<Option<Mark>> {
+        Mark::read(&self.connection, &self.identity())
+    }
+
+    /// Returns what tells the file from another in its place, as far as the system can tell.
+    fn identity(&self) -> Vec<u8> {
+        let identity = self.file.as_ref().and_then(|file| file.identity.as_ref());
+        identity.map_or_else(Vec::new, |identity| identity.0.clone().into_bytes())
+    }
+
+    /// Adds entries to the index, to be kept if the commit succeeds. Without an update, the index lacks
+    /// the commit, and is made again.
+    fn begin_index_update(&self, before: &Mark, entries: &[Entry]) -> Option<Update<'_>> {
+        let update = self.index.as_ref()?.begin(before, entries);
+        update.inspect_err(|error| log::debug!("{error}")).unwrap_or_default()
+    }
+
+    fn end_index_update(&self, before: &Mark, update: Update<'_>) {
+        // Another commit may have followed already, or nothing has changed.
+        if let Ok(Some(now)) = self.mark()
+            && now.follows(before)
+            && let Err(error) = update.keep(&now)
+        {
+            log::debug!("{error}");
+        }
+    }
+
+    /// Returns the entities with a text, found by the index; `None` if it cannot tell.
+    fn find_by_index(&self, index: &TextIndex, field: TextField, text: &str) -> Result<Option<EntityBatch>> {
+        // One state of the file, to which the index belongs or not.
+        let reading = self.explain(self.connection.unchecked_transaction())?;
+        let Some(mark) = self.explain(self.mark())? else { return Ok(None) };
+        let ids = match index.find(&mark, field, text.as_bytes()) {
+            Ok(Some(ids)) => ids,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                log::debug!("{error}");
+                return Ok(None);
+            }
+        };
+        let found = self.explain(entities::find_among(&self.connection, field, text, &ids))?;
+        self.explain(reading.commit())?;
+        Ok(Some(found))
     }
 }
 
@@ -207,6 +269,12 @@ impl Store for SqliteStore {
             return Ok(Lookup::Unchanged);
         }
         self.set_timeout(timeout)?;
+        if let (Query::Text(field, text), Some(index)) = (query, &self.index) {
+            let text = if *field == TextField::Phone { entities::normalize_phone(text) } else { (*text).into() };
+            if let Some(found) = self.find_by_index(index, *field, &text)? {
+                return Ok(Lookup::Found(found));
+            }
+        }
         self.explain(entities::find(&self.connection, query)).map(Lookup::Found)
     }
 
@@ -224,6 +292,24 @@ impl Store for SqliteStore {
         let (connection, watch) = backend::connect_again(self.file.as_ref()?, &self.watch)?;
         let Self { file, version, may_hold_login, .. } = self;
         Some(Box::new(Self::new((connection, watch), file.clone(), *version, *may_hold_login)))
+    }
+
+    fn index(&mut self) -> Result<Option<Box<dyn Indexer>>> {
+        let Some(file) = &self.file else { return Ok(None) };
+        self.set_timeout(Duration::ZERO)?;
+        let Some(mark) = self.explain(self.mark())? else {
+            self.index = None;
+            return Ok(None);
+        };
+        if self.index.is_none() {
+            self.index = Some(TextIndex::open(&file.path)?);
+        }
+        if self.index.as_ref().is_some_and(|index| index.is_complete(&mark).unwrap_or(false)) {
+            return Ok(None);
+        }
+        let Some((session, _)) = backend::connect_again(file, &self.watch) else { return Ok(None) };
+        let builder = Builder::begin(TextIndex::open(&file.path)?, session, &file.path, self.identity())?;
+        Ok(builder.map(|builder| Box::new(builder) as _))
     }
 
     fn snapshot(&mut self) -> Result<Snapshot> {
@@ -292,6 +378,9 @@ impl Store for SqliteStore {
     fn trim(&mut self) {
         // A thousand sessions must not each keep their statements and pages until the next write.
         self.connection.flush_prepared_statement_cache();
+        if let Some(index) = &self.index {
+            index.trim();
+        }
         if let Err(error) = self.connection.release_memory() {
             log::debug!("{}: its page cache is not freed: {error}", self.path.display());
         }

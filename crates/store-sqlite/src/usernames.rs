@@ -66,9 +66,6 @@ impl Table {
 
 /// Writes the aliases of the dirty parts of entities, in order.
 pub(super) fn write(connection: &Connection, entities: &EntityBatch) -> rusqlite::Result<()> {
-    if entities.is_empty() {
-        return Ok(());
-    }
     if !is_ready(connection, entities.iter().any(|entity| entity.dirty == Dirty::Full && entity.has_aliases()))? {
         return Ok(());
     }
@@ -153,6 +150,12 @@ fn delete_lost(connection: &Connection, entity: &BatchEntity<'_>) -> rusqlite::R
         connection.prepare_cached(DELETE)?.execute(values)?;
     }
     Ok(())
+}
+
+/// Returns the marked IDs of the entities with an alias.
+pub(super) fn holders(connection: &Connection, alias: &str) -> rusqlite::Result<Vec<i64>> {
+    let mut select = connection.prepare_cached("select id from telethon_session_rust_usernames where username = ?1")?;
+    select.query_map([alias], |row| row.get(0))?.collect()
 }
 
 /// Prepares reading the aliases of one entity.

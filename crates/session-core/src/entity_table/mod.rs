@@ -159,7 +159,7 @@ impl EntityTable {
         &self,
         from: u32,
         limit: usize,
-        is_wanted: impl Fn(i64, u32, Dirty) -> bool,
+        mut is_wanted: impl FnMut(i64, u32, Dirty) -> bool,
         into: &mut Vec<i64>,
     ) -> Option<u32> {
         self.by_id.scan(from, limit, |row| {

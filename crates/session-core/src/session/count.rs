@@ -7,15 +7,13 @@ use super::handle::StoreHandle;
 use super::retry::KeepWaiting;
 use super::state::State;
 use super::{BRIEF_TIMEOUT, Session};
-use crate::entity::{CHANNEL_MARK, PeerKind};
+use crate::entity::{CHANNEL_MARK, PeerKind, SELF};
 use crate::error::Result;
 use crate::fork;
 use crate::store::{Counted, Query};
 
 /// Rows of a file that are counted at a time: less than a millisecond's work.
 const ROWS: usize = 2000;
-/// The ID under which the client keeps its own ID. It is not an entity.
-const SELF: i64 = 0;
 
 impl Session {
     /// Counts the entities of a kind, or all, if that can be told from memory at once.
@@ -65,7 +63,7 @@ impl Session {
             let _guard = fork::guard();
             let state = self.whole_state();
             // Memory holds everything except recent changes of other connections.
-            if state.loading.is_loading() { Err(error) } else { Ok(count(&state, kind)) }
+            if state.loading.lacks_entities() { Err(error) } else { Ok(count(&state, kind)) }
         })
     }
 

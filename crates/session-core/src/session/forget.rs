@@ -6,18 +6,19 @@
 use std::time::{Duration, Instant};
 
 use super::retry::KeepWaiting;
+use super::scan::EntityScan;
 use super::{BRIEF_TIMEOUT, Session};
+use crate::entity::SELF;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::store::{Kind, StoreError};
 
 /// Entities looked at with the state locked: some hundredths of a millisecond's work.
 const ROWS: usize = 256;
-/// The ID under which the client keeps its own ID. It is not an entity.
-const SELF: i64 = 0;
 
 impl Session {
-    /// Forgets the entity with a marked ID. Returns `true` if it was in memory.
+    /// Forgets the entity with a marked ID. Returns `true` if it was in memory, or if memory holds only
+    /// some of what is stored.
     #[must_use]
     pub fn forget(&self, id: i64) -> bool {
         let _guard = fork::guard();
@@ -26,9 +27,10 @@ impl Session {
         if self.is_stored() {
             self.note_change(&mut state, Instant::now());
         }
+        let may_be_stored = state.loading.partial().is_some();
         drop(state);
         self.schedule(Duration::ZERO);
-        known > 0
+        known > 0 || may_be_stored
     }
 
     /// Forgets all entities that were last seen before a date, in seconds since 1970. Those whose
@@ -41,6 +43,9 @@ impl Session {
     /// What prevents the store from being read, if memory lacks entities. Nothing is forgotten
     /// then.
     pub fn forget_older_than(&self, before: u32, keep_waiting: KeepWaiting<'_>) -> Result<usize> {
+        if self.is_partial() {
+            return self.forget_stored_older_than(before, keep_waiting);
+        }
         if self.is_stored() {
             self.wait_until_loaded(keep_waiting)?;
         }
@@ -69,6 +74,34 @@ impl Session {
         Ok(count)
     }
 
+    /// Like [`forget_older_than`](Self::forget_older_than), where memory holds only some of what is
+    /// stored. Writes now and then, so that what is to be deleted does not fill memory.
+    fn forget_stored_older_than(&self, before: u32, keep_waiting: KeepWaiting<'_>) -> Result<usize> {
+        const MOST: usize = 10_000;
+        let (mut scan, mut count, mut unwritten) = (EntityScan::default(), 0, 0);
+        loop {
+            let batch = self.scan(&mut scan, self.timeout(), &mut *keep_waiting)?;
+            let is_old = |seen| seen != 0 && seen < before;
+            let old = batch.iter().filter(|entity| entity.id != SELF && is_old(entity.seen));
+            let old: Vec<i64> = old.map(|entity| entity.id).collect();
+            if !old.is_empty() {
+                let _guard = fork::guard();
+                let mut state = self.whole_state();
+                state.forget(&old, before, true);
+                self.note_change(&mut state, Instant::now());
+                count += old.len();
+                unwritten += old.len();
+            }
+            if unwritten >= MOST || batch.is_empty() {
+                self.write_all_retrying(self.timeout(), &mut *keep_waiting)?;
+                unwritten = 0;
+            }
+            if batch.is_empty() {
+                return Ok(count);
+            }
+        }
+    }
+
     /// Waits until memory holds everything that is stored, with current dates.
     fn wait_until_loaded(&self, keep_waiting: KeepWaiting<'_>) -> Result<()> {
         self.look_for_changes(true, keep_waiting);
@@ -87,7 +120,7 @@ impl Session {
             return Ok(());
         }
         let _guard = fork::guard();
-        if !self.state().loading.is_loading() {
+        if !self.state().loading.lacks_entities() {
             // Memory holds everything except recent changes of other connections.
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! The open store, and the lock that a thread holds while it uses the store.
 
 use super::Session;
+use super::bounds::SharedIndexer;
 use super::reader::Reader;
 use super::stored_login::StoredLogin;
 use crate::fork;
@@ -15,6 +16,8 @@ pub(super) struct StoreHandle {
     pub(super) lease: Option<Box<dyn Lease>>,
     /// The loader's own connection, if it has one.
     pub(super) reader: Option<Reader>,
+    /// What completes the index of the store, if it is not complete.
+    pub(super) indexer: Option<SharedIndexer>,
     /// Whether the store may be created if it does not exist: only after this session deleted it.
     pub(super) may_create: bool,
     /// Whether the store was taken away. What is found in its place next may belong to someone
@@ -31,6 +34,7 @@ impl StoreHandle {
     /// Closes the store and ends its lease.
     pub(super) fn close(&mut self) {
         self.close_reader();
+        self.close_indexer();
         self.store = None;
         self.lease = None;
     }
@@ -43,6 +47,9 @@ impl StoreHandle {
             if let Some(reader) = self.reader.take() {
                 // Free, because the loader holds a fork guard while it reads.
                 std::mem::forget(sync::lock(&reader).take());
+            }
+            if let Some(indexer) = self.indexer.take() {
+                std::mem::forget(sync::lock(&indexer).take());
             }
             self.generation = fork::generation();
         }

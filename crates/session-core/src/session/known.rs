@@ -6,7 +6,7 @@ use super::handle::StoreHandle;
 use super::retry::{KeepWaiting, retry_while_busy};
 use super::state::{State, may_be_missing};
 use super::{BRIEF_TIMEOUT, Session};
-use crate::entity_table::EntityBatch;
+use crate::entity_table::{BatchEntity, EntityBatch};
 use crate::error::Result;
 use crate::fork;
 use crate::store::{Lookup, Query};
@@ -23,6 +23,7 @@ impl Session {
     /// has deleted it; an empty batch if it is not known. Waits for a server only if `may_wait`.
     #[must_use]
     pub fn known(&self, id: i64, may_wait: bool, keep_waiting: KeepWaiting<'_>) -> EntityBatch {
+        let mut found = EntityBatch::default();
         if self.may_be_missing(id) {
             let limit = if may_wait { FRESH_LIMIT.min(self.timeout()) } else { Duration::ZERO };
             let timeout = if may_wait { BRIEF_TIMEOUT } else { Duration::ZERO };
@@ -31,11 +32,17 @@ impl Session {
                 self.confirm(id, timeout, may_wait)
             };
             // Otherwise memory answers.
-            let _ = retry_while_busy(limit, keep_waiting, |_| (), attempt);
+            found = retry_while_busy(limit, keep_waiting, |_| (), attempt).unwrap_or_default();
         }
         let _guard = fork::guard();
         let mut known = EntityBatch::default();
-        self.whole_state().table.copy(id, &mut known);
+        let mut state = self.whole_state();
+        state.table.copy(id, &mut known);
+        if known.is_empty() && state.loading.partial().is_some() {
+            // It has left memory again.
+            let is_gone = |entity: &BatchEntity<'_>| entity.id != id || state.dirty.is_forgotten(id, entity.seen);
+            return found.without(is_gone).unwrap_or(found);
+        }
         known
     }
 
@@ -103,24 +110,33 @@ impl Session {
         }
     }
 
-    /// Returns `true` if an entity is in memory and another connection may have deleted it.
+    /// Returns `true` if an entity is in memory and another connection may have deleted it, or if it
+    /// may be in the store alone.
     fn may_be_missing(&self, id: i64) -> bool {
         let _guard = fork::guard();
+        if !self.is_stored() {
+            return false;
+        }
         // While this session writes, no other connection does.
         let is_written_here = self.is_writing.load(Ordering::Acquire) && !self.is_remote();
-        self.is_stored() && !is_written_here && may_be_missing(self.whole_state().table.dirty(id))
+        let mut state = self.whole_state();
+        match state.table.dirty(id) {
+            None => state.loading.partial().is_some(),
+            dirty => !is_written_here && may_be_missing(dirty),
+        }
     }
 
-    /// Drops an entity from memory if the store does not have it any more.
-    fn confirm(&self, id: i64, timeout: Duration, may_wait: bool) -> Result<()> {
+    /// Drops an entity from memory if the store does not have it any more. Returns what the store
+    /// holds, if it was asked.
+    fn confirm(&self, id: i64, timeout: Duration, may_wait: bool) -> Result<EntityBatch> {
         let handle = if may_wait { Some(self.lock_store_preempting()) } else { self.try_lock_store() };
         // A thread that uses the store sees what another connection has changed.
-        let Some(mut handle) = handle else { return Ok(()) };
+        let Some(mut handle) = handle else { return Ok(EntityBatch::default()) };
         if self.see_changes(&mut handle, timeout)? {
-            return Ok(());
+            return Ok(EntityBatch::default());
         }
         let Lookup::Found(found) = self.opened(&mut handle, BRIEF_TIMEOUT)?.find(&Query::Id(id), None, timeout)? else {
-            return Ok(());
+            return Ok(EntityBatch::default());
         };
         let mut state = self.whole_state();
         if found.is_empty() {
@@ -129,7 +145,8 @@ impl Session {
         } else {
             state.put_stored(&found);
         }
-        Ok(())
+        drop(state);
+        Ok(found)
     }
 
     /// Frees rows of entities that were removed, for some milliseconds and a few at a time. Returns

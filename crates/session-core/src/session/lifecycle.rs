@@ -142,6 +142,7 @@ impl Drop for Session {
             return;
         }
         let _guard = fork::guard();
+        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).count(0);
         let handle = self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
         handle.reset_after_fork();
         handle.close();

@@ -21,9 +21,9 @@ pub(super) const ROWS: usize = 1000;
 const STEP: usize = 256;
 const STEPS: usize = 16;
 /// The delay before a locked store is read again. Shuttle's tests do not wait in real time.
-const BUSY_RETRY: Duration = if cfg!(shuttle) { Duration::ZERO } else { Duration::from_millis(100) };
+pub(super) const BUSY_RETRY: Duration = if cfg!(shuttle) { Duration::ZERO } else { Duration::from_millis(100) };
 /// When to look again at what a server was asked for. The store wakes the session when it answers.
-const PENDING_RETRY: Duration = Duration::from_secs(1);
+pub(super) const PENDING_RETRY: Duration = Duration::from_secs(1);
 /// The delay before a store is used again that another thread of this program uses.
 pub(super) const HANDLE_RETRY: Duration = Duration::from_millis(2);
 /// How much longer than a scan to wait before the next, so that a store that others keep changing
@@ -59,6 +59,9 @@ impl Session {
 
     /// Loads some rows, if any are left to load. Returns the delay until it wants to go on.
     pub(super) fn load_some(&self) -> Option<Duration> {
+        if self.state().loading.partial().is_some() {
+            return self.keep_partial();
+        }
         self.state().loading.scan()?;
         if let Some(next) = self.load_beside() {
             return Some(next);
@@ -121,7 +124,7 @@ impl Session {
         let StoreHandle { store: Some(store), loaded_revision, .. } = handle else { return Ok(()) };
         let begins_again = {
             let mut state = self.state();
-            let is_stale = !state.loading.is_loading();
+            let is_stale = !state.loading.lacks_entities();
             let Some(scan) = state.loading.scan() else { return Ok(()) };
             let is_first = scan.begun.is_none();
             scan.begun.get_or_insert_with(Instant::now);
@@ -185,7 +188,7 @@ impl Session {
             {
                 let _guard = fork::guard();
                 let mut state = self.state();
-                let Some(scan) = state.loading.scan() else { return true };
+                let Some(scan) = state.loading.scan() else { return state.loading.is_loaded() };
                 let now = Some((scan.after, scan.removing));
                 if progress != now {
                     (progress, since) = (now, Instant::now());
@@ -207,7 +210,7 @@ impl Session {
         for (id, update_state) in snapshot.update_states {
             state.update_states.entry(id).or_insert(update_state);
         }
-        state.loading = LoadState::begin();
+        state.loading.start_over();
         self.schedule(Duration::ZERO);
     }
 }
@@ -220,7 +223,12 @@ fn finish_scan(mut state: MutexGuard<'_, State>, is_current: bool) -> Option<Dur
         state.loading = LoadState::Loaded;
         return None;
     }
-    let pause = (took * SCAN_PAUSE_FACTOR).max(BUSY_RETRY);
+    let pause = pause_after(took);
     state.loading = LoadState::Stale(Scan { not_before: Some(Instant::now() + pause), ..Scan::again() });
     Some(pause)
+}
+
+/// Returns how long to wait after something that took some time and has to be done again.
+pub(super) fn pause_after(took: Duration) -> Duration {
+    (took * SCAN_PAUSE_FACTOR).max(BUSY_RETRY)
 }

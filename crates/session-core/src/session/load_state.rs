@@ -21,6 +21,19 @@ pub(super) enum LoadState {
     /// Memory held everything, but another connection has changed the store. It is being filled
     /// again.
     Stale(Scan),
+    /// Memory is bounded and holds some of what is stored.
+    Partial(Partial),
+}
+
+/// What is known of a store that memory holds in part.
+#[derive(Debug, Default)]
+pub(super) struct Partial {
+    /// Whether another connection may have changed what is in memory.
+    pub(super) is_outdated: bool,
+    /// When to find out what the index of texts lacks; `None` if that need not be found out.
+    pub(super) index_due: Option<Instant>,
+    /// Whether it was told why there is no index.
+    pub(super) is_failure_told: bool,
 }
 
 /// The progress of one scan of all rows.
@@ -77,45 +90,74 @@ impl LoadState {
         Self::Loading(Scan::default())
     }
 
+    /// Returns the state in which nothing has been read yet, of a session whose memory is bounded.
+    pub(super) fn begin_bounded() -> Self {
+        Self::Partial(Partial { index_due: Some(Instant::now()), ..Partial::default() })
+    }
+
     /// Has everything read again if it was loaded.
     pub(super) fn mark_stale(&mut self) {
-        if self.is_loaded() {
-            *self = Self::Stale(Scan::again());
+        match self {
+            Self::Loaded => *self = Self::Stale(Scan::again()),
+            Self::Partial(partial) => partial.mark_outdated(),
+            Self::Loading(_) | Self::Stale(_) => {}
         }
     }
 
     /// Has everything read again, from the beginning.
     pub(super) fn begin_again(&mut self) {
-        *self = if self.is_loading() { Self::begin() } else { Self::Stale(Scan::again()) };
+        match self {
+            Self::Loading(_) => *self = Self::begin(),
+            Self::Loaded | Self::Stale(_) => *self = Self::Stale(Scan::again()),
+            Self::Partial(partial) => partial.mark_outdated(),
+        }
+    }
+
+    /// Notes that nothing of what is stored is in memory.
+    pub(super) fn start_over(&mut self) {
+        *self = if self.partial().is_some() { Self::begin_bounded() } else { Self::begin() };
     }
 
     pub(super) fn is_loaded(&self) -> bool {
         matches!(self, Self::Loaded)
     }
 
-    pub(super) fn is_loading(&self) -> bool {
-        matches!(self, Self::Loading(_))
+    /// Returns `true` if memory may lack stored entities that no other connection has just added.
+    pub(super) fn lacks_entities(&self) -> bool {
+        matches!(self, Self::Loading(_) | Self::Partial(_))
     }
 
     /// Returns `true` if what memory finds is what the store would find. A text may belong to
     /// several entities, of which the right one is known only when all have been read.
     pub(super) fn can_answer(&self, query: &Query<'_>) -> bool {
-        !self.is_loading() || matches!(query, Query::Id(_))
+        !self.lacks_entities() || matches!(query, Query::Id(_))
     }
 
     /// Returns the scan in progress, to be looked at.
     pub(super) fn current_scan(&self) -> Option<&Scan> {
         match self {
-            Self::Loaded => None,
+            Self::Loaded | Self::Partial(_) => None,
             Self::Loading(scan) | Self::Stale(scan) => Some(scan),
         }
+    }
+
+    /// Returns what is known of a store that memory holds in part.
+    pub(super) fn partial(&mut self) -> Option<&mut Partial> {
+        if let Self::Partial(partial) = self { Some(partial) } else { None }
     }
 
     /// Returns the scan in progress.
     pub(super) fn scan(&mut self) -> Option<&mut Scan> {
         match self {
-            Self::Loaded => None,
+            Self::Loaded | Self::Partial(_) => None,
             Self::Loading(scan) | Self::Stale(scan) => Some(scan),
         }
+    }
+}
+
+impl Partial {
+    fn mark_outdated(&mut self) {
+        self.is_outdated = true;
+        self.index_due.get_or_insert_with(Instant::now);
     }
 }

@@ -43,9 +43,7 @@ impl Session {
             return CacheLookup::Unknown;
         }
         let Some(mut state) = self.try_whole_state() else { return CacheLookup::Unknown };
-        if state.loading.can_answer(query)
-            && let Some(found) = self.answer(&mut state, query)
-        {
+        if let Some(found) = self.answer_at_once(&mut state, query) {
             return CacheLookup::Found(found);
         }
         if !self.is_stored() {
@@ -116,9 +114,7 @@ impl Session {
             let _guard = fork::guard();
             if !self.is_shared() {
                 let mut state = self.whole_state();
-                if state.loading.can_answer(query)
-                    && let Some(found) = self.answer(&mut state, query)
-                {
+                if let Some(found) = self.answer_at_once(&mut state, query) {
                     return Ok(Some(found));
                 }
             }
@@ -130,7 +126,7 @@ impl Session {
         };
         let _guard = fork::guard();
         let mut state = self.whole_state();
-        let is_certain = !(state.loading.is_loading() || (will_retry && self.is_remote()));
+        let is_certain = !(state.loading.lacks_entities() || (will_retry && self.is_remote()));
         match self.answer(&mut state, query) {
             None if !is_certain => Err(error),
             found => Ok(found),
@@ -148,9 +144,7 @@ impl Session {
         if !self.is_shared() {
             let _guard = fork::guard();
             let mut state = self.whole_state();
-            if state.loading.can_answer(query)
-                && let Some(found) = self.answer(&mut state, query)
-            {
+            if let Some(found) = self.answer_at_once(&mut state, query) {
                 return CacheLookup::Found(found);
             }
         }
@@ -223,9 +217,16 @@ impl Session {
                 }
                 let mut state = self.whole_state();
                 state.put_stored(&entities);
-                Ok(self.answer(&mut state, query))
+                let found = self.answer(&mut state, query);
+                self.plan_eviction(&mut state);
+                Ok(found)
             }
         }
+    }
+
+    /// Answers from memory what the store would answer.
+    fn answer_at_once(&self, state: &mut State, query: &Query<'_>) -> Option<IdAndAccessHash> {
+        if state.loading.can_answer(query) { self.answer(state, query) } else { None }
     }
 
     fn answer(&self, state: &mut State, query: &Query<'_>) -> Option<IdAndAccessHash> {

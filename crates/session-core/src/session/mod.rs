@@ -10,6 +10,7 @@
 //! they may be called with the GIL held; all others may wait. Code that looks at entities, or at
 //! what is dirty, locks the `whole_state`, which includes the inbox.
 
+mod bounds;
 mod count;
 mod dirty_set;
 mod forget;
@@ -40,6 +41,7 @@ mod tracker;
 mod turns;
 mod write;
 
+pub use bounds::{max_entities, set_max_entities};
 pub use freeze::Frozen;
 pub use lookup::CacheLookup;
 pub use retry::KeepWaiting;
@@ -50,6 +52,7 @@ pub use tracker::{Rest, TrackedChanges, Tracker};
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -74,11 +77,13 @@ pub struct SessionOptions {
     pub timeout: Duration,
     /// Whether to hold the store's lease while it is open.
     pub exclusive: bool,
+    /// How many entities may be in memory; `None` for all.
+    pub max_entities: Option<NonZeroUsize>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { timeout: DEFAULT_TIMEOUT, exclusive: false }
+        Self { timeout: DEFAULT_TIMEOUT, exclusive: false, max_entities: None }
     }
 }
 
@@ -99,6 +104,8 @@ pub struct Session {
     /// How many milliseconds a caller that may be blocked waits for locks.
     timeout: AtomicUsize,
     is_exclusive: bool,
+    /// How many entities may be in memory; `None` for all.
+    max_entities: Option<NonZeroUsize>,
     /// Whether the session was closed, and nothing was stored in it or read from its store since.
     is_closed: AtomicBool,
     /// Whether the session was pointed to another place, which is not open yet.
@@ -114,10 +121,12 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Returns a session that is kept in memory only.
+    /// Returns a session that is kept in memory only. It forgets the least recently seen entities if
+    /// there are more than `max_entities`.
     #[must_use]
-    pub fn in_memory() -> Arc<Self> {
-        Self::new(None, SessionOptions::default(), StoreHandle::default(), State::default())
+    pub fn in_memory(max_entities: Option<NonZeroUsize>) -> Arc<Self> {
+        let options = SessionOptions { max_entities, ..SessionOptions::default() };
+        Self::new(None, options, StoreHandle::default(), State::default())
     }
 
     fn new(backend: Option<Arc<dyn Backend>>, options: SessionOptions, handle: StoreHandle, state: State) -> Arc<Self> {
@@ -132,6 +141,7 @@ impl Session {
             is_writing: AtomicBool::new(false),
             timeout: AtomicUsize::new(milliseconds(options.timeout)),
             is_exclusive: options.exclusive,
+            max_entities: options.max_entities,
             is_closed: AtomicBool::new(false),
             was_moved: AtomicBool::new(false),
             is_shared: AtomicBool::new(false),

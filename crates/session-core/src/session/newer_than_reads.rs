@@ -28,6 +28,17 @@ impl NewerThanReads {
         self.recent.extend(ids);
     }
 
+    /// Forgets what was written long ago.
+    pub(super) fn trim(&mut self) {
+        let age = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+        if age >= LONGEST_ANSWER {
+            self.older = HashSet::default();
+        }
+        if age >= LONGEST_ANSWER * 2 {
+            *self = Self::default();
+        }
+    }
+
     /// Returns `true` if an entity was written recently.
     pub(super) fn contains(&self, id: i64) -> bool {
         self.recent.contains(&id) || self.older.contains(&id)

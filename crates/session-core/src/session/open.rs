@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bounds::max_entities;
 use super::handle::StoreHandle;
 use super::load_state::LoadState;
 use super::newer_than_reads::NewerThanReads;
@@ -61,17 +62,26 @@ impl Session {
             generation: fork::generation(),
             ..StoreHandle::default()
         };
+        let is_bounded = !backend.is_read_only() && (options.max_entities.is_some() || max_entities().is_some());
         let state = State {
             key: snapshot.auth_key(),
             update_states: snapshot.update_states.into_iter().collect(),
-            loading: if snapshot.is_new { LoadState::Loaded } else { LoadState::begin() },
+            loading: match (is_bounded, snapshot.is_new) {
+                (true, _) => LoadState::begin_bounded(),
+                (false, true) => LoadState::Loaded,
+                (false, false) => LoadState::begin(),
+            },
             generation: fork::generation(),
             newer_than_reads: backend.is_remote().then(NewerThanReads::default),
             ..State::default()
         };
         let session = Self::new(Some(backend), options, handle, state);
-        session.listen(&mut session.lock_store());
-        if !snapshot.is_new {
+        {
+            let mut handle = session.lock_store();
+            session.listen(&mut handle);
+            session.begin_to_index(&mut handle);
+        }
+        if is_bounded || !snapshot.is_new {
             session.schedule(LOAD_DELAY);
         }
         let mut credentials = snapshot.credentials;
@@ -102,6 +112,7 @@ impl Session {
             self.check_reopened(handle, &snapshot)?;
             handle.store = Some(store);
             self.listen(handle);
+            self.begin_to_index(handle);
             self.take_over_reopened(handle, snapshot);
         }
         let store = handle.store.as_deref_mut();

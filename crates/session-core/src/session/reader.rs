@@ -183,8 +183,6 @@ impl State {
     fn put_read_beside(&mut self, stored: &EntityBatch) {
         let Some(scan) = self.loading.scan() else { return };
         scan.note_stored(stored.ids());
-        self.take_over(stored, |state, id| {
-            state.loading.current_scan().is_some_and(|scan| scan.access.has_newer(id))
-        });
+        self.take_over(stored, |state, id| state.loading.current_scan().is_some_and(|scan| scan.access.has_newer(id)));
     }
 }

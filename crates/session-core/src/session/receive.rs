@@ -85,6 +85,7 @@ impl Session {
         }
         self.change_entities(state, since, |table, on_dirty| table.put(&batch, on_dirty));
         state.note_changed(batch.ids());
+        self.plan_eviction(state);
         inbox::recycle(batch);
         true
     }

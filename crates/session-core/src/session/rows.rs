@@ -79,6 +79,7 @@ impl Session {
         let mut state = self.whole_state();
         self.change_entities(&mut state, Instant::now(), |table, on_dirty| table.put_unless_older(&batch, on_dirty));
         state.note_changed(batch.ids());
+        self.plan_eviction(&mut state);
     }
 
     /// Reads the stored rows of the entities in a batch, unless memory holds everything that is

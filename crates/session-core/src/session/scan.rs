@@ -3,10 +3,13 @@
 //! If memory may lack some, the store is read first, in ascending order of the marked IDs; then
 //! follow the entities in memory that the store did not have, by their positions in the table.
 //! Either order is stable while entities come and go, so none is visited twice and none that stays
-//! is missed.
+//! is missed. If memory is bounded, what is dirty is written, and only the store is read.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Duration;
+
+use foldhash::fast::RandomState;
 
 use super::handle::StoreHandle;
 use super::known::FRESH_LIMIT;
@@ -16,7 +19,7 @@ use super::{BRIEF_TIMEOUT, Session};
 use crate::entity_table::{EntityBatch, EntityTable};
 use crate::error::Result;
 use crate::fork;
-use crate::store::{Kind, ScanBatch, StoreError};
+use crate::store::{Kind, ScanBatch, Store, StoreError};
 
 /// Entities copied in a step: some tenths of a millisecond's work.
 const ROWS: usize = 256;
@@ -31,6 +34,9 @@ pub struct EntityScan {
     /// The position in the table from which no entities have been visited.
     next: Position,
     visited: Visited,
+    /// What reads a server that is asked for this scan alone, and what it has read so far. It returns
+    /// an entity twice if that is written meanwhile.
+    alone: Option<(Box<dyn Store>, HashSet<i64, RandomState>)>,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +48,10 @@ enum Stage {
     Store(Option<i64>),
     /// The table is being read.
     Memory,
+    /// Only the store is being read: after this marked ID, or from the first row.
+    StoreAlone(Option<i64>),
+    /// All of it has been read.
+    End,
 }
 
 /// A position in the table; `None` at its end.
@@ -127,6 +137,10 @@ impl Session {
     /// What prevents the store from being read, if memory lacks entities. A locked store is retried
     /// for up to `limit`. Another call continues where this one failed.
     pub fn scan(&self, scan: &mut EntityScan, limit: Duration, keep_waiting: KeepWaiting<'_>) -> Result<EntityBatch> {
+        if matches!(scan.stage, Stage::Begin) && self.is_partial() {
+            self.write_all_retrying(limit, &mut *keep_waiting)?;
+            scan.stage = Stage::StoreAlone(None);
+        }
         if matches!(scan.stage, Stage::Begin) {
             {
                 let _guard = fork::guard();
@@ -137,7 +151,7 @@ impl Session {
                 let is_stale = {
                     let _guard = fork::guard();
                     let state = self.state();
-                    !state.loading.is_loading() && !state.loading.is_loaded()
+                    !state.loading.lacks_entities() && !state.loading.is_loaded()
                 };
                 if is_stale {
                     // Otherwise memory answers.
@@ -154,13 +168,49 @@ impl Session {
             }
             let attempt = || {
                 let _guard = fork::guard();
-                self.scan_store(scan)
+                match scan.stage {
+                    Stage::End => Ok(EntityBatch::default()),
+                    Stage::StoreAlone(after) => self.scan_alone(scan, after),
+                    Stage::Begin | Stage::Store(_) | Stage::Memory => self.scan_store(scan),
+                }
             };
             let batch = retry_while_busy(limit, &mut *keep_waiting, |_| (), attempt)?;
-            if !batch.is_empty() {
+            if !batch.is_empty() || matches!(scan.stage, Stage::End) {
                 return Ok(batch);
             }
         }
+    }
+
+    /// Reads entities from a store of which memory holds only some. Those are returned as they are in
+    /// memory. The batch is empty if none of them was new, or at the end.
+    fn scan_alone(&self, scan: &mut EntityScan, after: Option<i64>) -> Result<EntityBatch> {
+        let mut handle = self.lock_store_preempting();
+        let store = self.opened(&mut handle, BRIEF_TIMEOUT)?;
+        if scan.alone.is_none() {
+            scan.alone = store.open_scan().map(|store| (store, HashSet::default()));
+        }
+        let ScanBatch { entities: stored, next } = match &mut scan.alone {
+            Some((store, _)) => {
+                drop(handle);
+                store.scan(after, ROWS)?
+            }
+            None => store.scan(after, ROWS)?,
+        };
+        scan.stage = next.map_or(Stage::End, |id| Stage::StoreAlone(Some(id)));
+        let mut batch = EntityBatch::with_capacity(stored.len());
+        let state = self.whole_state();
+        for entity in stored.iter() {
+            let is_new = scan.alone.as_mut().is_none_or(|(_, visited)| visited.insert(entity.id));
+            if !is_new || state.dirty.is_forgotten(entity.id, entity.seen) {
+                continue;
+            }
+            let before = batch.len();
+            state.table.copy(entity.id, &mut batch);
+            if batch.len() == before {
+                batch.push_entity(&entity);
+            }
+        }
+        Ok(batch)
     }
 
     /// Copies entities out of the table; none at its end. Returns `None` if the store must be read
@@ -174,7 +224,7 @@ impl Session {
             let mut all = EntityBatch::with_capacity(ROWS);
             {
                 let mut state = self.whole_state();
-                if state.loading.is_loading() {
+                if state.loading.lacks_entities() {
                     // The caller has changed the store, and everything is being read again.
                     scan.stage = Stage::Begin;
                     return None;
@@ -207,7 +257,7 @@ impl Session {
     /// Leaves reading to the background: a server is not asked for everything twice.
     fn scan_loaded(&self, scan: &mut EntityScan) -> Result<EntityBatch> {
         let mut state = self.state();
-        if state.loading.is_loading() {
+        if state.loading.lacks_entities() {
             if let Some(failure) = state.loading.scan().and_then(|scan| scan.failure.clone()) {
                 return Err(failure);
             }
@@ -233,7 +283,7 @@ impl Session {
             self.close_if_unusable(&mut handle, &error);
             self.record_failure(&error);
         }
-        if self.state().loading.is_loading() {
+        if self.state().loading.lacks_entities() {
             return Err(error);
         }
         // Memory holds everything except recent changes of other connections.
@@ -250,7 +300,7 @@ impl Session {
         let store = self.opened(handle, BRIEF_TIMEOUT)?;
         let after = match scan.stage {
             Stage::Store(after) => after,
-            Stage::Begin | Stage::Memory => {
+            Stage::Begin | Stage::Memory | Stage::StoreAlone(_) | Stage::End => {
                 let is_loaded = self.state().loading.is_loaded();
                 if is_loaded && !self.refresh_if_stale(loaded_revision, store.revision()?) {
                     scan.stage = Stage::Memory;

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use foldhash::fast::RandomState;
 
+use super::bounds::Eviction;
 use super::dirty_set::{self, DirtySet, InFlight};
 use super::health::StoreHealth;
 use super::load_state::LoadState;
@@ -106,6 +107,12 @@ pub(super) struct State {
     /// Whether only the writer still holds the session.
     pub(super) is_released: bool,
     pub(super) loading: LoadState,
+    /// What is removed from memory, because it is full.
+    pub(super) eviction: Option<Eviction>,
+    /// When to try again, if too few may leave memory.
+    pub(super) evict_again: Option<Instant>,
+    /// How many entities the session has counted as kept in memory by the process.
+    pub(super) counted: usize,
     pub(super) health: StoreHealth,
     /// The marked IDs of entities that the parent process had not stored when it forked.
     pub(super) left_to_parent: HashSet<i64, RandomState>,
@@ -281,8 +288,8 @@ impl State {
     pub(super) fn take_over(&mut self, stored: &EntityBatch, is_newer: impl Fn(&Self, i64) -> bool) {
         self.yield_to_newer(stored);
         self.note_changed(stored.ids());
-        let rest = stored
-            .without(|entity| self.dirty.is_forgotten(entity.id, entity.seen) || is_newer(self, entity.id));
+        let rest =
+            stored.without(|entity| self.dirty.is_forgotten(entity.id, entity.seen) || is_newer(self, entity.id));
         self.table.put_stored(rest.as_ref().unwrap_or(stored));
     }
 

@@ -119,6 +119,11 @@ impl State {
         }
     }
 
+    /// Returns `true` if a tracker has yet to copy an entity.
+    pub(super) fn is_tracked(&self, id: i64) -> bool {
+        self.trackers.iter().any(|tracked| tracked.changed.contains(&id))
+    }
+
     fn take_tracked(&mut self, number: u64, limit: usize) -> TrackedChanges {
         let Self { trackers, table, .. } = self;
         let mut taken = TrackedChanges::default();

@@ -308,6 +308,7 @@ impl Session {
             let mut state = self.state();
             if result.is_ok() {
                 self.plan_to_look(&mut state);
+                self.plan_to_check_index(&mut state);
             }
             state.end_write(write, result.as_ref().err())
         };
@@ -464,9 +465,25 @@ impl Task for Session {
         let _guard = fork::guard();
         let is_inbox_empty = self.drain_inbox(BATCHES);
         let is_removing = self.end_removal();
+        let next = self.write_or_load(is_inbox_empty);
+        let next = earlier(next, self.evict());
+        if is_removing { Some(Duration::ZERO) } else { next }
+    }
+
+    fn flush_all(&self) -> FlushOutcome {
+        let Err(error) = self.write_all() else { return FlushOutcome::Flushed };
+        let _guard = fork::guard();
+        let what = format!("{error}; unsaved: {}", self.state().describe_unsaved());
+        if error.is_retryable() { FlushOutcome::Retry(what) } else { FlushOutcome::Failed(what) }
+    }
+}
+
+impl Session {
+    /// Writes if that is due, loads, and looks at what other connections have changed. Returns the
+    /// delay until it wants to go on.
+    fn write_or_load(&self, is_inbox_empty: bool) -> Option<Duration> {
         if self.is_read_only() {
-            let is_idle = is_inbox_empty && !is_removing;
-            return if is_idle { self.load_some() } else { Some(Duration::ZERO) };
+            return if is_inbox_empty { self.load_some() } else { Some(Duration::ZERO) };
         }
         let look = self.hear_of_changes();
         let wait = {
@@ -484,13 +501,6 @@ impl Task for Session {
             _ if !is_inbox_empty => Some(Duration::ZERO),
             wait => earlier(wait, self.load_some()),
         };
-        if is_removing { Some(Duration::ZERO) } else { earlier(next, look) }
-    }
-
-    fn flush_all(&self) -> FlushOutcome {
-        let Err(error) = self.write_all() else { return FlushOutcome::Flushed };
-        let _guard = fork::guard();
-        let what = format!("{error}; unsaved: {}", self.state().describe_unsaved());
-        if error.is_retryable() { FlushOutcome::Retry(what) } else { FlushOutcome::Failed(what) }
+        earlier(next, look)
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::any::Any;
+use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::slice::from_ref;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::{
 use crate::credentials::Credentials;
 use crate::entity::Entity;
 use crate::entity_table::{BatchEntity, EntityBatch, TextField};
-use crate::session::{Session, SessionOptions};
+use crate::session::{EntityScan, Session, SessionOptions};
 
 /// A place where nothing is stored yet.
 pub trait Fixture {
@@ -64,6 +65,8 @@ macro_rules! store_conformance {
             a_session_comes_back
             what_a_session_forgets_others_forget
             what_is_old_is_forgotten
+            bounded_memory_loses_nothing
+            what_is_old_is_forgotten_with_bounded_memory
         }
     };
     (@tests $fixture:ty: $($test:ident)*) => {
@@ -882,9 +885,18 @@ pub fn what_a_session_forgets_others_forget<F: Fixture>() {
 }
 
 pub fn what_is_old_is_forgotten<F: Fixture>() {
+    forget_what_is_old::<F>(SessionOptions::default());
+}
+
+pub fn what_is_old_is_forgotten_with_bounded_memory<F: Fixture>() {
+    forget_what_is_old::<F>(SessionOptions { max_entities: NonZeroUsize::new(100), ..SessionOptions::default() });
+}
+
+fn forget_what_is_old<F: Fixture>(options: SessionOptions) {
     const COUNT: i64 = 3000;
     let fixture = F::new();
-    let open = || Session::open(fixture.backend(), SessionOptions::default(), &mut || true).unwrap().0;
+    let open = || Session::open(fixture.backend(), options, &mut || true).unwrap().0;
+    let is_loaded = |session: &Session| session.is_loaded() || options.max_entities.is_some();
     let one = open();
     let mut batch = EntityBatch::default();
     for id in 0..=COUNT {
@@ -894,7 +906,7 @@ pub fn what_is_old_is_forgotten<F: Fixture>() {
     one.close(LONG, &mut || true).unwrap();
     // Each has loaded what is stored, and one of them has seen an entity again.
     let (one, other) = (open(), open());
-    until(|| one.is_loaded() && other.is_loaded());
+    until(|| is_loaded(&one) && is_loaded(&other));
     let mut seen = EntityBatch::default();
     seen.push(&named(5, "Anna"));
     other.put(seen);
@@ -907,10 +919,78 @@ pub fn what_is_old_is_forgotten<F: Fixture>() {
     let again = open();
     let left = usize::try_from(COUNT).unwrap() - old;
     assert_eq!(again.count(None, LONG, &mut || true).unwrap(), left);
-    until(|| again.is_loaded());
+    until(|| is_loaded(&again));
     assert_eq!(again.count(None, LONG, &mut || true).unwrap(), left);
-    assert_eq!(again.find(&Query::Text(TextField::Name, "Anna")), Some((0, Some(0))));
-    assert!([0, 5, COUNT / 2].into_iter().all(|id| again.find(&Query::Id(id)).is_some()));
-    assert!([1, 4, COUNT / 2 - 1].into_iter().all(|id| again.find(&Query::Id(id)).is_none()));
+    let find = |query| again.find_certainly(&query, LONG, false, &mut || true).unwrap();
+    assert_eq!(find(Query::Text(TextField::Name, "Anna")), Some((0, Some(0))));
+    assert!([0, 5, COUNT / 2].into_iter().all(|id| find(Query::Id(id)).is_some()));
+    assert!([1, 4, COUNT / 2 - 1].into_iter().all(|id| find(Query::Id(id)).is_none()));
+    again.close(LONG, &mut || true).unwrap();
+}
+
+/// A session that keeps few entities in memory knows all of them, and so does the next.
+pub fn bounded_memory_loses_nothing<F: Fixture>() {
+    const COUNT: i64 = 1500;
+    const MOST: usize = 50;
+    let fixture = F::new();
+    let options = SessionOptions { max_entities: NonZeroUsize::new(MOST), ..SessionOptions::default() };
+    let open = || Session::open(fixture.backend(), options, &mut || true).unwrap().0;
+    let session = open();
+    let mut batch = EntityBatch::default();
+    for id in 1..=COUNT {
+        let (username, phone) = (format!("user_{id}"), format!("7999{id}"));
+        let entity = Entity { username: Some(&username), phone: Some(&phone), ..named(id, "Anna") };
+        batch.push_seen(&entity, 1000 + u32::try_from(id).unwrap());
+    }
+    session.add(batch);
+    let knows_all = |session: &Session| {
+        let find = |query: Query<'_>| session.find_certainly(&query, LONG, false, &mut || true).unwrap();
+        for id in [1, 2, COUNT / 2, COUNT - 1, COUNT] {
+            assert_eq!(find(Query::Id(id)), Some((id, Some(id * 7))));
+            assert_eq!(find(Query::Text(TextField::Username, &format!("user_{id}"))), Some((id, Some(id * 7))));
+            assert_eq!(find(Query::Text(TextField::Phone, &format!("7999{id}"))), Some((id, Some(id * 7))));
+            assert_eq!(session.known(id, true, &mut || true).get(0).map(|known| known.id), Some(id));
+        }
+        assert_eq!(find(Query::Text(TextField::Name, "Anna")), Some((1, Some(7))));
+        assert_eq!(find(Query::Id(COUNT + 1)), None);
+        assert_eq!(find(Query::Text(TextField::Username, "user_0")), None);
+        assert_eq!(session.count(None, LONG, &mut || true).unwrap(), usize::try_from(COUNT).unwrap());
+        // Two at the same time.
+        let mut scans = [EntityScan::default(), EntityScan::default()];
+        let mut scanned = [Vec::new(), Vec::new()];
+        let mut are_done = [false; 2];
+        while are_done != [true; 2] {
+            for ((scan, ids), is_done) in scans.iter_mut().zip(&mut scanned).zip(&mut are_done) {
+                let batch = session.scan(scan, LONG, &mut || true).unwrap();
+                *is_done = batch.is_empty();
+                ids.extend(batch.ids());
+            }
+        }
+        for mut ids in scanned {
+            ids.sort_unstable();
+            assert!(ids.into_iter().eq(1..=COUNT), "other entities");
+        }
+    };
+    // While they are written, and when they have left memory.
+    knows_all(&session);
+    session.close(LONG, &mut || true).unwrap();
+    knows_all(&session);
+    // What was written to a server stays in memory for half a minute.
+    until(|| fixture.backend().is_remote() || session.entities_in_memory() <= MOST);
+    knows_all(&session);
+    // One with a username of another one takes it over.
+    let mut moved = EntityBatch::default();
+    moved.push(&Entity { username: Some("user_1"), ..named(COUNT, "Bert") });
+    session.put(moved);
+    let moved = session.find_certainly(&Query::Text(TextField::Username, "user_1"), LONG, false, &mut || true).unwrap();
+    assert_eq!(moved, Some((COUNT, Some(COUNT * 7))));
+    session.close(LONG, &mut || true).unwrap();
+    let again = Session::open(fixture.backend(), SessionOptions::default(), &mut || true).unwrap().0;
+    until(|| again.is_loaded());
+    assert_eq!(again.entities_in_memory(), usize::try_from(COUNT).unwrap());
+    for (query, id) in [("user_1", COUNT), ("user_2", 2)] {
+        assert_eq!(again.find(&Query::Text(TextField::Username, query)), Some((id, Some(id * 7))));
+    }
+    assert_eq!(again.find(&Query::Text(TextField::Name, "Bert")), Some((COUNT, Some(COUNT * 7))));
     again.close(LONG, &mut || true).unwrap();
 }

@@ -118,6 +118,26 @@ pub struct Written {
     pub revision: Revision,
 }
 
+/// How far an [`Indexer`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Indexing {
+    /// There is more to do.
+    HasMore,
+    /// The index is complete.
+    Complete,
+    /// Another connection has changed the store meanwhile. It has to be done again.
+    Outdated,
+}
+
+/// Completes the index of a store, with a connection of its own.
+pub trait Indexer: Debug + Send {
+    /// Does some milliseconds' work.
+    ///
+    /// # Errors
+    /// What prevents the store from being read or the index from being written.
+    fn step(&mut self) -> Result<Indexing>;
+}
+
 /// Keeps other sessions that ask for it, too, from using a store. Ends when dropped.
 pub trait Lease: Debug + Send {
     /// Checks that the lease still stands. Called before each write.
@@ -220,6 +240,21 @@ pub trait Store: Any + Debug + Send {
     /// this one is used. Returns `None` if there is no such thing, or if that would not be the same.
     fn open_reader(&mut self) -> Option<Box<dyn Store>> {
         None
+    }
+
+    /// Returns a store for one scan of its own, where scans of this one by several callers would
+    /// disturb each other.
+    fn open_scan(&mut self) -> Option<Box<dyn Store>> {
+        None
+    }
+
+    /// Has entities found by their texts without reading all of them, from now on or as soon as
+    /// what is returned has been completed. Returns `None` if there is nothing to complete.
+    ///
+    /// # Errors
+    /// What prevents the store from being read.
+    fn index(&mut self) -> Result<Option<Box<dyn Indexer>>> {
+        Ok(None)
     }
 
     /// Reads everything except entities and sent files.

@@ -210,7 +210,7 @@ pub fn backend(url: &str, session: &str) -> Arc<dyn Backend> {
 }
 
 pub fn open(url: &str, session: &str, exclusive: bool) -> Arc<Session> {
-    let options = SessionOptions { exclusive, timeout: LONG };
+    let options = SessionOptions { exclusive, timeout: LONG, ..SessionOptions::default() };
     Session::open(backend(url, session), options, &mut || true).unwrap().0
 }
 

@@ -58,7 +58,7 @@ pub fn backend(options: &RedisOptions, name: &str) -> Arc<dyn Backend> {
 }
 
 pub fn open(options: &RedisOptions, name: &str, exclusive: bool) -> Arc<Session> {
-    let options = (backend(options, name), SessionOptions { exclusive, timeout: LONG });
+    let options = (backend(options, name), SessionOptions { exclusive, timeout: LONG, ..SessionOptions::default() });
     Session::open(options.0, options.1, &mut || true).unwrap().0
 }
 
