@@ -16,8 +16,9 @@ WHEEL := target/wheels/.built
 # More workers than processors, because many tests wait.
 WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
-# A real MongoDB, from a Python package of the tests. The other servers are found in PATH.
-export MONGOD ?= $(firstword $(wildcard $(CURDIR)/$(VENV)/lib/python*/site-packages/fiftyone/db/bin/mongod))
+# A real MongoDB, from a Python package of the tests. The other servers are found in PATH. Not by `wildcard`, which
+# remembers that the folder did not exist when make began.
+export MONGOD ?= $(shell ls -d $(CURDIR)/$(VENV)/lib/python*/site-packages/fiftyone/db/bin/mongod 2>/dev/null)
 # A build of the extension that can panic on request, for one test.
 export FAULTY_CORE := $(CURDIR)/target/faulty/telethon_session_rust/_core.abi3.so
 
