@@ -100,10 +100,11 @@ class Proxy:
             writer.transport.abort()
 
     async def _end_tasks(self) -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # One that is cancelled while it accepts a connection begins another one.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         # A task that had not begun has not aborted its connection.
         await self._cut()
         # What was aborted is closed in the loop's next turns.
