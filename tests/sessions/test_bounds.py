@@ -209,9 +209,9 @@ def test_a_file_in_wal_mode(session: Any) -> None:
     with closing(sqlite3.connect("people.session")) as other:
         other.execute("pragma journal_mode = wal")
         with closing(RustSQLiteSession("people", max_entities=MOST)) as session:
-            session.add_entities([PEOPLE[0]._replace(id=5000, username="wal", last_seen=1_800_000_000)])
+            session.add_entities([PEOPLE[0]._replace(id=5000, username="walter", last_seen=1_800_000_000)])
             session.save()
-            assert session.find_entity("wal").id == 5000 and finds(session, PEOPLE[5])
+            assert session.find_entity("walter").id == 5000 and finds(session, PEOPLE[5])
             other.execute("update entities set username = 'other' where id = 7")
             other.commit()
             assert session.find_entity("other").id == 7 and session.find_entity("user_7") is None
