@@ -50,8 +50,8 @@ def measure(harness: Harness) -> Section:
     return Section(
         "Memory within bounds",
         f"A file with {stored:,} entities, `max_entities={MOST:,}`, each side in a process of its own. Growth is the"
-        " largest resident memory beyond that before opening. Lookups are of random entities, nearly all of whom are"
-        f" not in memory. {medians(rounds)}",
+        " largest resident memory beyond that before opening; its floor is a session that keeps all in memory."
+        f" Lookups are of random entities, nearly all of whom are not in memory. {medians(rounds)}",
         [
             at_most("growth while the index is made", of["building"], LARGEST, megabytes, floor=of["whole"]),
             at_most("growth after lookups have filled memory", of["full"], LARGEST, megabytes, floor=of["whole"]),
