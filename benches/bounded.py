@@ -150,7 +150,7 @@ def use_bounded(name: str, stored: int) -> dict[str, float]:
     figures["phone"] = median(time_each(session, [f"+{10**10 + id}" for id in ids(0)]))
     figures["name"] = median(time_each(session, [f"Anna {id}" for id in ids(2)]))
     figures["id"] = median(time_each(session, ids(3)))
-    figures["unknown"] = median(time_each(session, [f"nobody{id}" for id in ids(1)], finds=False))
+    figures["unknown"] = median(time_each(session, [f"unknown{id}" for id in ids(1)], finds=False))
     for id in ids(4, 2 * MOST):
         session.get_entity_rows_by_id(id)
     figures["full"] = growth.end()

@@ -1,4 +1,4 @@
-"""Programs that are killed while they write: the index beside the file lacks nobody, or is not used."""
+"""Programs that are killed while they write: the index beside the file lacks no entity, or is not used."""
 
 from __future__ import annotations
 

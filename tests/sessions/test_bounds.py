@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from telethon.sessions import SQLiteSession
 
 from support import entities
-from support.bounds import index_of, is_indexed, until_settled
+from support.bounds import index_of, is_indexed, people, until_settled
 from support.files import dump
 from support.forks import in_a_child
 from support.locks import locked_by_another_process
@@ -38,10 +38,7 @@ pytestmark = pytest.mark.any_release
 
 COUNT = 1000
 MOST = 80
-PEOPLE = [
-    Entity(id, "user", id * 7, f"user_{id}", f"7999{id:07}", f"Anna {id}", 1_700_000_000 + id)
-    for id in range(1, COUNT + 1)
-]
+PEOPLE = people(COUNT)
 
 
 @pytest.fixture(autouse=True)

@@ -13,17 +13,15 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from stores.test_store_stateful import StoreMachine
 from support import entities
+from support.bounds import people
 from support.waiting import until
-from telethon_session_rust import Entity, open_session
+from telethon_session_rust import open_session
 
 pytestmark = pytest.mark.any_release
 
 COUNT = 600
 MOST = 50
-PEOPLE = [
-    Entity(id, "user", id * 7, f"user_{id}", f"7999{id:07}", f"Anna {id}", 1_700_000_000 + id)
-    for id in range(1, COUNT + 1)
-]
+PEOPLE = people(COUNT)
 
 
 def test_everyone_is_found(location: str) -> None:

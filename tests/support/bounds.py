@@ -8,6 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from support.waiting import until
+from telethon_session_rust import Entity
+
+
+def people(count: int) -> list[Entity]:
+    """Returns people with a username, a phone and a name each, seen one after the other."""
+    return [
+        Entity(id, "user", id * 7, f"user_{id}", f"7999{id:07}", f"Anna {id}", 1_700_000_000 + id)
+        for id in range(1, count + 1)
+    ]
 
 
 def index_of(session: Any) -> Path:

@@ -12,6 +12,7 @@ use session_core::store::{Counted, Query, ScanBatch};
 
 use crate::usernames::{self, Aliases};
 
+const SELECT: &str = "select id, hash, username, phone, name, date from entities";
 const PUT: &str = "insert or replace into entities (id, hash, username, phone, name, date) values (?,?,?,?,?,?)";
 /// An input peer has no names. Those in the file stay.
 const PUT_ACCESS_HASH_AND_DATE: &str = "insert into entities (id, hash, date) values (?1,?2,?3) \
@@ -93,10 +94,7 @@ pub(super) fn remove_all(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Returns the entities that a query may mean.
 pub(super) fn find(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<EntityBatch> {
-    let select = |condition: &str| {
-        connection
-            .prepare_cached(&format!("select id, hash, username, phone, name, date from entities where {condition}"))
-    };
+    let select = |condition: &str| connection.prepare_cached(&format!("{SELECT} where {condition}"));
     let has_aliases = usernames::Table::of(connection)?.is_present();
     let found = match query {
         Query::Id(id) => read(&mut *select("id = ?")?, [id]),
@@ -125,9 +123,7 @@ pub(super) fn find_among(
         TextField::Name => "name",
     };
     let mut found = EntityBatch::default();
-    let mut select = connection.prepare_cached(&format!(
-        "select id, hash, username, phone, name, date from entities where id = ?1 and {column} = ?2"
-    ))?;
+    let mut select = connection.prepare_cached(&format!("{SELECT} where id = ?1 and {column} = ?2"))?;
     for id in ids {
         found.append(&read(&mut select, params![id, text])?);
     }
@@ -156,11 +152,10 @@ fn with_aliases(connection: &Connection, found: &EntityBatch) -> rusqlite::Resul
 
 /// Reads at most `limit` entities after a marked ID, in ascending order.
 pub(super) fn scan(connection: &Connection, after: Option<i64>, limit: usize) -> rusqlite::Result<ScanBatch> {
-    const COLUMNS: &str = "select id, hash, username, phone, name, date from entities";
     let rows_limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = match after {
-        None => connection.prepare_cached(&format!("{COLUMNS} order by id limit ?1"))?,
-        Some(_) => connection.prepare_cached(&format!("{COLUMNS} where id > ?2 order by id limit ?1"))?,
+        None => connection.prepare_cached(&format!("{SELECT} order by id limit ?1"))?,
+        Some(_) => connection.prepare_cached(&format!("{SELECT} where id > ?2 order by id limit ?1"))?,
     };
     let mut rows = match after {
         None => statement.query([rows_limit])?,

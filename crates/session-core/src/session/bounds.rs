@@ -201,8 +201,8 @@ impl Session {
             Err(error) => {
                 let mut state = self.state();
                 let partial = state.loading.partial()?;
-                let was_told = std::mem::replace(&mut partial.is_failure_told, true);
-                let level = if was_told { log::Level::Debug } else { log::Level::Warn };
+                let was_logged = std::mem::replace(&mut partial.is_failure_logged, true);
+                let level = if was_logged { log::Level::Debug } else { log::Level::Warn };
                 log::log!(level, "entities that are not in memory are found more slowly, or not at all: {error}");
                 partial.is_outdated = false;
                 partial.index_due = Some(Instant::now() + FAILURE_RETRY);

@@ -32,8 +32,8 @@ pub(super) struct Partial {
     pub(super) is_outdated: bool,
     /// When to find out what the index of texts lacks; `None` if that need not be found out.
     pub(super) index_due: Option<Instant>,
-    /// Whether it was told why there is no index.
-    pub(super) is_failure_told: bool,
+    /// Whether a failure was logged as a warning.
+    pub(super) is_failure_logged: bool,
 }
 
 /// The progress of one scan of all rows.
