@@ -64,9 +64,9 @@ def test_a_second_session_is_refused(location: str) -> None:
 @pytest.mark.slow
 def test_the_lease_of_a_killed_process_expires(location: str) -> None:
     with another_process(location, "exclusive") as process:
+        begun = time.monotonic()
         process.kill()
         assert not is_free(location)
-        begun = time.monotonic()
         until(lambda: is_free(location))
         # It was renewed at most 5 seconds before.
         assert time.monotonic() - begun > 9

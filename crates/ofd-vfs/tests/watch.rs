@@ -7,8 +7,9 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use ofd_vfs::{Mark, Watch};
 use rusqlite::Connection;
@@ -168,21 +169,21 @@ fn no_commit_is_missed_while_others_commit_all_the_time() {
     for mode in MODES {
         let stage = stage();
         foreign(&stage.path).execute_batch(mode).unwrap();
-        let (committed, is_done) = (AtomicI64::new(1), AtomicBool::new(false));
+        let committed = AtomicI64::new(1);
         thread::scope(|scope| {
-            scope.spawn(|| {
+            let writer = scope.spawn(|| {
                 let other = foreign(&stage.path);
+                other.busy_timeout(Duration::from_mins(1)).unwrap();
                 other.execute_batch("pragma synchronous = off").unwrap();
                 for _ in 0..2000 {
-                    while other.execute_batch("insert into t values (2)").is_err() {}
+                    other.execute_batch("insert into t values (2)").unwrap();
                     committed.fetch_add(1, Ordering::SeqCst);
                 }
-                is_done.store(true, Ordering::SeqCst);
             });
             let mut watched = Watched::open(&stage.path);
-            watched.connection.busy_timeout(std::time::Duration::from_mins(1)).unwrap();
+            watched.connection.busy_timeout(Duration::from_mins(1)).unwrap();
             let mut confirmed = 0;
-            while !is_done.load(Ordering::SeqCst) {
+            while !writer.is_finished() {
                 let least = committed.load(Ordering::SeqCst);
                 if let Some(known) = watched.without_asking() {
                     confirmed += 1;

@@ -3,7 +3,6 @@
 #![cfg(not(shuttle))]
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -102,24 +101,27 @@ fn a_session_that_is_saved_in_a_loop_leaves_gaps() {
 #[test]
 fn a_session_that_receives_faster_than_it_writes_leaves_gaps() {
     let (session, turns) = open();
-    let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
+        // Dropped by a panic, too.
+        let running = Arc::new(());
+        let is_running = Arc::downgrade(&running);
+        let session = &session;
+        let receiver = scope.spawn(move || {
             for hash in 0.. {
-                if is_over.load(Ordering::Relaxed) {
+                if is_running.strong_count() == 0 {
                     break;
                 }
-                receive(&session, 1 + 500 * (hash % 100)..501 + 500 * (hash % 100), hash);
+                receive(session, 1 + 500 * (hash % 100)..501 + 500 * (hash % 100), hash);
                 sleep(Duration::from_millis(1));
             }
         });
         // The flush ends although more changes arrive all the time.
         while slices(&turns) < ENOUGH {
+            assert!(!receiver.is_finished());
             let (tell, outcome) = std::sync::mpsc::channel();
             session.when_saved(Box::new(move |result| drop(tell.send(result))));
             outcome.recv().unwrap().unwrap();
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     session.close(Duration::from_mins(10), &mut || true).unwrap();
     check(&turns);

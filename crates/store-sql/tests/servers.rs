@@ -136,6 +136,8 @@ fn missing_rights_are_denied() {
 fn hosts_are_tried_in_order() {
     each(|database| {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        silent.set_nonblocking(true).unwrap();
+        let is_tried = || silent.accept().is_ok();
         let mut hosts = vec![
             Host::Tcp("127.0.0.1".to_owned(), free_port()),
             Host::Tcp("127.0.0.1".to_owned(), silent.local_addr().unwrap().port()),
@@ -146,11 +148,11 @@ fn hosts_are_tried_in_order() {
         let driver = Arc::new(driver(options));
         let begun = Instant::now();
         assert!(try_load(&driver, "anon").unwrap().is_new);
-        assert!(begun.elapsed() >= connect_timeout);
+        assert!(begun.elapsed() >= connect_timeout && is_tried());
         // The one that answered is asked first from now on.
-        let begun = Instant::now();
+        while is_tried() {}
         commit_one(&driver, login("anon", 1, None)).unwrap();
-        assert!(begun.elapsed() < connect_timeout);
+        assert!(!is_tried());
     });
 }
 

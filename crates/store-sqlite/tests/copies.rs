@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -62,12 +61,13 @@ fn a_file_that_is_written_all_the_time_is_copied_whole() {
             ))
             .unwrap();
         writer.busy_timeout(Duration::from_mins(1)).unwrap();
-        let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
-            let is_over = &is_over;
+            // Dropped by a panic, too.
+            let running = Arc::new(());
+            let is_running = Arc::downgrade(&running);
             scope.spawn(move || {
                 let mut number = 0;
-                while !is_over.load(Ordering::Relaxed) {
+                while is_running.strong_count() > 0 {
                     number += 1;
                     writer.execute("update numbers set n = ?", [number]).unwrap();
                 }
@@ -77,7 +77,6 @@ fn a_file_that_is_written_all_the_time_is_copied_whole() {
                 let found = numbers(&copy);
                 assert!(found.len() == 2 && found[0] == found[1], "{found:?}");
             }
-            is_over.store(true, Ordering::Relaxed);
         });
     }
 }
