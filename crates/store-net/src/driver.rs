@@ -166,6 +166,7 @@ impl From<&Query<'_>> for OwnedQuery {
         match query {
             Query::Id(id) => Self::Ids(vec![*id]),
             Query::AnyId(ids) => Self::Ids(ids.iter().flatten().copied().collect()),
+            Query::Ids(ids) => Self::Ids(ids.to_vec()),
             Query::Text(field, text) => Self::Text(*field, (*text).to_owned()),
         }
     }

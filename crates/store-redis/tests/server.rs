@@ -16,7 +16,7 @@ use store_redis::RedisDriver;
 use support::sessions::{
     LONG, block_on, commit, credentials, delete, driver, find, find_name, find_username, login, name, people,
 };
-use support::{Server, shared, shared_client, unique};
+use support::{Server, shared, shared_client};
 use zeroize::Zeroizing;
 
 fn kind(result: &Result<(), CommitError>) -> Option<Kind> {

@@ -60,10 +60,14 @@ pub(crate) async fn find(pool: &Pool, layout: &Layout, session: &str, query: &Ow
             }
         }
     };
+    let limit = match query {
+        OwnedQuery::Ids(ids) => ids.len(),
+        OwnedQuery::Text(..) => MOST_FOUND,
+    };
     let (select, is_of) = (select(layout, session), table.is_of_as("e", layout.dialect, session));
-    let mut statements = vec![format!("{select} AND {condition} LIMIT {MOST_FOUND}")];
+    let mut statements = vec![format!("{select} AND {condition} LIMIT {limit}")];
     if let Some(usernames) = &layout.usernames {
-        let mut found = format!("SELECT e.id FROM {} e WHERE {is_of} AND {condition} LIMIT {MOST_FOUND}", table.name);
+        let mut found = format!("SELECT e.id FROM {} e WHERE {is_of} AND {condition} LIMIT {limit}", table.name);
         if let OwnedQuery::Text(TextField::Username, text) = query {
             let owner = usernames::owner(layout.dialect, usernames, session, text);
             statements.push(format!("{select} AND e.id IN ({owner})"));

@@ -99,6 +99,7 @@ pub(super) fn find(connection: &Connection, query: &Query<'_>) -> rusqlite::Resu
     let found = match query {
         Query::Id(id) => read(&mut *select("id = ?")?, [id]),
         Query::AnyId([a, b, c]) => read(&mut *select("id in (?,?,?)")?, params![a, b, c]),
+        Query::Ids(ids) => by_ids(&mut *select("id = ?")?, ids),
         Query::Text(TextField::Username, text) if has_aliases => {
             let by_alias = "id in (select id from telethon_session_rust_usernames where username = ?1)";
             read(&mut *select(&format!("username = ?1 or {by_alias}"))?, [text])
@@ -125,7 +126,7 @@ pub(super) fn find_among(
     let mut found = EntityBatch::default();
     let mut select = connection.prepare_cached(&format!("{SELECT} where id = ?1 and {column} = ?2"))?;
     for id in ids {
-        found.append(&read(&mut select, params![id, text])?);
+        push_all(&mut found, &mut select, params![id, text])?;
     }
     if !usernames::Table::of(connection)?.is_present() {
         return Ok(found);
@@ -203,11 +204,22 @@ pub(super) fn count(connection: &Connection, ids: &RangeInclusive<i64>, limit: u
 
 fn read(statement: &mut Statement<'_>, params: impl Params) -> rusqlite::Result<EntityBatch> {
     let mut batch = EntityBatch::default();
+    push_all(&mut batch, statement, params)?;
+    Ok(batch)
+}
+
+fn by_ids(statement: &mut Statement<'_>, ids: &[i64]) -> rusqlite::Result<EntityBatch> {
+    let mut batch = EntityBatch::default();
+    ids.iter().try_for_each(|id| push_all(&mut batch, statement, [id]))?;
+    Ok(batch)
+}
+
+fn push_all(batch: &mut EntityBatch, statement: &mut Statement<'_>, params: impl Params) -> rusqlite::Result<()> {
     let mut rows = statement.query(params)?;
     while let Some(row) = rows.next()? {
-        push(&mut batch, row)?;
+        push(batch, row)?;
     }
-    Ok(batch)
+    Ok(())
 }
 
 /// Adds a row, unless its ID or access hash is not an integer.

@@ -361,6 +361,13 @@ impl EntityTable {
         true
     }
 
+    /// Marks an entity clean if it was seen before a date, so that what is stored takes its place.
+    pub fn yield_to_later(&mut self, id: i64, seen: u32) {
+        if let Some(row) = self.row_of(id).filter(|row| self.rows.seen(*row) < seen) {
+            self.rows.set_dirty(row, Dirty::Clean);
+        }
+    }
+
     /// Returns which part of an entity is dirty; `None` if it is not known.
     #[must_use]
     pub fn dirty(&self, id: i64) -> Option<Dirty> {

@@ -233,6 +233,7 @@ impl Session {
         match query {
             Query::Id(id) => state.table.by_id(*id),
             Query::AnyId(ids) => ids.iter().flatten().find_map(|id| state.table.by_id(*id)),
+            Query::Ids(ids) => ids.iter().find_map(|id| state.table.by_id(*id)),
             Query::Text(TextField::Username, username) => {
                 let State { table, dirty, .. } = &mut *state;
                 let before = dirty.entities.len();

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::handle::StoreHandle;
 use super::{Session, now};
 use crate::entity_table::EntityBatch;
 use crate::error::Result;
@@ -69,38 +70,47 @@ impl Session {
     }
 
     /// Adds entities that were seen at the dates in the batch, or now where it has none. An entity
-    /// that was seen later stays as it is.
+    /// that was seen later stays as it is, or takes its place again as soon as the store has answered.
     pub fn add(&self, mut batch: EntityBatch) {
         let _guard = fork::guard();
         batch.set_seen_where_unknown(now());
-        if let Err(error) = self.read_before_adding(&batch) {
-            log::debug!("added entities cannot be compared with stored ones: {error}");
-        }
         let mut state = self.whole_state();
         self.change_entities(&mut state, Instant::now(), |table, on_dirty| table.put_unless_older(&batch, on_dirty));
         state.note_changed(batch.ids());
+        let is_compared = !self.is_stored() || state.loading.is_loaded();
+        if !is_compared {
+            state.uncompared.extend(batch.ids());
+        }
         self.plan_eviction(&mut state);
+        drop(state);
+        if !is_compared && let Err(error) = self.compare_added(&mut self.lock_store_preempting(), Duration::ZERO) {
+            log::debug!("added entities are compared with stored ones before they are written: {error}");
+        }
     }
 
-    /// Reads the stored rows of the entities in a batch, unless memory holds everything that is
-    /// stored.
-    fn read_before_adding(&self, batch: &EntityBatch) -> Result<()> {
-        let unknown: Vec<i64> = {
-            let state = self.state();
-            if state.loading.is_loaded() {
+    /// Compares added entities with stored ones, which stay if they were seen later. Waits at most
+    /// `timeout` for the store.
+    pub(super) fn compare_added(&self, handle: &mut StoreHandle, timeout: Duration) -> Result<()> {
+        const ROWS: usize = 1000;
+        loop {
+            let ids: Vec<i64> = {
+                let mut state = self.state();
+                if state.loading.is_loaded() {
+                    state.uncompared.clear();
+                }
+                state.uncompared.iter().take(ROWS).copied().collect()
+            };
+            if ids.is_empty() {
                 return Ok(());
             }
-            batch.iter().map(|entity| entity.id).filter(|id| state.table.by_id(*id).is_none()).collect()
-        };
-        let mut handle = self.lock_store_preempting();
-        let store = self.opened(&mut handle, Duration::ZERO)?;
-        let mut found = EntityBatch::default();
-        for id in unknown {
-            if let Lookup::Found(entities) = store.find(&Query::Id(id), None, Duration::ZERO)? {
-                found.append(&entities);
+            let found = self.opened(handle, timeout)?.find(&Query::Ids(&ids), None, timeout)?;
+            let mut state = self.state();
+            if let Lookup::Found(entities) = found {
+                state.put_stored(&entities);
+            }
+            for id in &ids {
+                state.uncompared.remove(id);
             }
         }
-        self.state().put_stored(&found);
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What a session holds, under one lock that is held for moments only.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
@@ -74,6 +74,8 @@ pub(super) struct State {
     pub(super) update_states: BTreeMap<i64, UpdateState>,
     pub(super) sent_files: HashMap<FileKey, SentFile>,
     pub(super) dirty: DirtySet,
+    /// The marked IDs of entities that the program has added, and that the store may have seen later.
+    pub(super) uncompared: BTreeSet<i64>,
     /// The key that was read when the session was opened, or that the caller has set since.
     pub(super) key: Zeroizing<Vec<u8>>,
     /// The stored credentials, if the store is only read.
@@ -286,6 +288,11 @@ impl State {
     /// Takes over what was read, except entities of which `is_newer` says that memory knows them
     /// better, and what is being forgotten.
     pub(super) fn take_over(&mut self, stored: &EntityBatch, is_newer: impl Fn(&Self, i64) -> bool) {
+        if !self.uncompared.is_empty() {
+            for entity in stored.iter().filter(|entity| self.uncompared.remove(&entity.id)) {
+                self.table.yield_to_later(entity.id, entity.seen);
+            }
+        }
         self.yield_to_newer(stored);
         self.note_changed(stored.ids());
         let rest =

@@ -192,6 +192,7 @@ impl Session {
     /// waits at most `timeout` for its end. Ignores the failure of a post up to `earlier`.
     fn write(&self, handle: &mut StoreHandle, with_dates: bool, timeout: Duration, earlier: u64) -> Result<()> {
         self.settle_posted(handle, timeout, earlier)?;
+        self.compare_added(handle, timeout)?;
         let (mut write, is_anything_dirty) = {
             let mut state = self.state();
             let (up_to, with_dates) = state.begin_write(with_dates);

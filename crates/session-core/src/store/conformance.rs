@@ -65,6 +65,7 @@ macro_rules! store_conformance {
             a_session_comes_back
             what_a_session_forgets_others_forget
             what_is_old_is_forgotten
+            what_was_seen_later_stays
             bounded_memory_loses_nothing
             what_is_old_is_forgotten_with_bounded_memory
         }
@@ -375,6 +376,9 @@ pub fn entities_are_found_by_each_key<F: Fixture>() {
     assert_eq!(ids(Query::Id(4)), [0_i64; 0]);
     assert_eq!(ids(Query::AnyId([Some(-1_000_000_000_005), Some(-5), Some(5)])), [-1_000_000_000_005, -5, 5]);
     assert_eq!(ids(Query::AnyId([None, Some(4), Some(6)])), [6]);
+    let thousand: Vec<i64> = (-500..500).collect();
+    assert_eq!(ids(Query::Ids(&thousand)), [-5, 5, 6]);
+    assert_eq!(ids(Query::Ids(&[])), [0_i64; 0]);
     assert_eq!(ids(Query::Text(TextField::Username, "anna")), [-1_000_000_000_005, 5]);
     assert_eq!(ids(Query::Text(TextField::Phone, "79991234567")), [5]);
     assert_eq!(ids(Query::Text(TextField::Name, "Anna")), [-5, 5]);
@@ -926,6 +930,44 @@ fn forget_what_is_old<F: Fixture>(options: SessionOptions) {
     assert!([0, 5, COUNT / 2].into_iter().all(|id| find(Query::Id(id)).is_some()));
     assert!([1, 4, COUNT / 2 - 1].into_iter().all(|id| find(Query::Id(id)).is_none()));
     again.close(LONG, &mut || true).unwrap();
+}
+
+/// Added entities that were seen earlier than the stored ones change nothing, although nothing had
+/// been read when they were added.
+pub fn what_was_seen_later_stays<F: Fixture>() {
+    const COUNT: i64 = 2500;
+    for max_entities in [None, NonZeroUsize::new(100)] {
+        let fixture = F::new();
+        let options = SessionOptions { max_entities, ..SessionOptions::default() };
+        let open = || Session::open(fixture.backend(), options, &mut || true).unwrap().0;
+        let add = |session: &Session, access_hash, prefix, seen: fn(i64) -> u32| {
+            let mut batch = EntityBatch::default();
+            for id in 1..=COUNT {
+                let username = format!("{prefix}_{id}");
+                let access_hash = Some(access_hash);
+                let entity = Entity { id, access_hash, username: Some(&username), ..Entity::default() };
+                batch.push_seen(&entity, seen(id));
+            }
+            session.add(batch);
+        };
+        let session = open();
+        add(&session, 1, "first", |_| 2000);
+        session.close(LONG, &mut || true).unwrap();
+        let session = open();
+        add(&session, 2, "second", |id| if id % 2 == 0 { 1000 } else { 3000 });
+        session.close(LONG, &mut || true).unwrap();
+        let again = open();
+        until(|| again.is_loaded() || max_entities.is_some());
+        let find = |query: Query<'_>| again.find_certainly(&query, LONG, false, &mut || true).unwrap();
+        for id in [1, 2, 999, 1000, COUNT - 1, COUNT] {
+            let access_hash = if id % 2 == 0 { 1 } else { 2 };
+            assert_eq!(find(Query::Id(id)), Some((id, Some(access_hash))));
+            let names = [format!("first_{id}"), format!("second_{id}")];
+            let found = names.each_ref().map(|name| find(Query::Text(TextField::Username, name)).is_some());
+            assert_eq!(found, [access_hash == 1, access_hash == 2], "{id}");
+        }
+        again.close(LONG, &mut || true).unwrap();
+    }
 }
 
 /// A session that keeps few entities in memory knows all of them, and so does the next.

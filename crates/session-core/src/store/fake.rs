@@ -459,6 +459,7 @@ impl Row {
         match query {
             Query::Id(wanted) => *wanted == id,
             Query::AnyId(wanted) => wanted.contains(&Some(id)),
+            Query::Ids(wanted) => wanted.contains(&id),
             Query::Text(field, text) => {
                 let is_alias = || self.aliases.iter().any(|alias| alias == text.as_bytes());
                 self.texts[*field as usize].as_deref() == Some(text.as_bytes())

@@ -55,6 +55,8 @@ pub enum Query<'a> {
     Id(i64),
     /// The entity with the first known of these marked IDs.
     AnyId([Option<i64>; 3]),
+    /// The entities with these marked IDs.
+    Ids(&'a [i64]),
     /// The entity with this username, phone or name.
     Text(TextField, &'a str),
 }
