@@ -7,6 +7,7 @@ import copy
 import os
 import pickle
 import random
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from telethon.sessions import SQLiteSession
+from telethon.tl import types
 
 from support import entities
 from support.bounds import index_of, is_indexed, people, until_settled
@@ -100,13 +102,13 @@ def test_the_index_answers(session: Any) -> None:
         index.execute("delete from texts")
         index.commit()
     assert session.find_entity("user_1") is None
+    number = build_number()
     # Another program's commit makes it outdated.
     with closing(sqlite3.connect("people.session")) as other:
         other.execute("update entities set username = 'moved' where id = 2")
         other.commit()
     assert session.find_entity("user_1") == PEOPLE[0]
     assert session.find_entity("moved").id == 2 and session.find_entity("user_2") is None
-    number = build_number()
     until(lambda: build_number() > number and is_indexed(index_of(session)))
     assert session.find_entity("moved").id == 2 and session.find_entity("user_1") == PEOPLE[0]
 
@@ -168,6 +170,100 @@ def test_a_damaged_index_is_made_again(session: Any) -> None:
     for _ in range(2):
         with closing(RustSQLiteSession("people", max_entities=MOST)) as session:
             assert all(finds(session, person) for person in PEOPLE[::100])
+
+
+def test_damage_in_the_middle_is_repaired(session: Any) -> None:
+    """The pages that are read at the beginning are intact."""
+    path = index_of(session)
+    number = build_number()
+    with path.open("r+b") as file:
+        file.seek(3 * 4096)
+        file.write(os.urandom(path.stat().st_size - 3 * 4096))
+    assert all(finds(session, person) for person in PEOPLE[::100])
+    until(lambda: is_indexed(path) and all(finds(session, person) for person in PEOPLE[::100]))
+    assert build_number() <= number
+    with closing(sqlite3.connect(path)) as index:
+        assert index.execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+def test_the_index_is_deleted_meanwhile(session: Any) -> None:
+    index_of(session).unlink()
+    session.add_entities([PEOPLE[0]._replace(id=5000, username="fresh_one", last_seen=1_800_000_000)])
+    session.save()
+    until(lambda: is_indexed(index_of(session)))
+    # It is that of the open session, which continues it.
+    number = build_number()
+    session.add_entities([PEOPLE[0]._replace(id=5001, username="fresh_two", last_seen=1_800_000_000)])
+    session.save()
+    assert is_indexed(index_of(session)) and build_number() == number
+    assert session.find_entity("fresh_one").id == 5000 and session.find_entity("fresh_two").id == 5001
+
+
+def test_lookups_alone_notice_other_programs(session: Any) -> None:
+    assert session.get_input_entity(3).access_hash == PEOPLE[2].access_hash
+    number = build_number()
+    with closing(SQLiteSession("people")) as theirs:
+        theirs.process_entities([entities.user(3, 33, username="user_3")])
+        theirs.save()
+    with pytest.raises(ValueError):
+        session.get_input_entity("unknown_one")
+    until(lambda: session.get_input_entity(3).access_hash == 33)
+    until(lambda: is_indexed(index_of(session)) and build_number() > number)
+
+
+def test_dates_do_not_keep_what_others_have_changed(session: Any) -> None:
+    session.process_entities([entities.user(3, PEOPLE[2].access_hash, username="third", first_name="Anna")])
+    session.save()
+    # Only the date is not written.
+    time.sleep(1)
+    session.process_entities([entities.user(3, PEOPLE[2].access_hash, username="third", first_name="Anna")])
+    with closing(SQLiteSession("people")) as theirs:
+        theirs.process_entities([entities.user(3, 33, username="third")])
+        theirs.save()
+    session.process_entities([entities.user(9000, 1, username="fresh")])
+    session.save()
+    until(lambda: session.get_input_entity(3).access_hash == 33)
+
+
+def test_a_file_is_copied_over_another() -> None:
+    """Both have had as many commits, and are as large."""
+    for name in ("anna", "bert"):
+        with closing(SQLiteSession(name)) as theirs:
+            theirs.process_entities([entities.user(id, 1, username=f"{name}_{id}") for id in range(1, 100)])
+            theirs.save()
+    headers = [Path(f"{name}.session").read_bytes()[:100] for name in ("anna", "bert")]
+    assert headers[0] == headers[1]
+    with closing(RustSQLiteSession("anna", max_entities=MOST)) as session:
+        until_settled(session)
+    shutil.copyfile("bert.session", "anna.session")
+    with closing(RustSQLiteSession("anna", max_entities=MOST)) as session:
+        assert session.find_entity("bert_7").id == 7 and session.find_entity("anna_7") is None
+
+
+def test_entities_have_the_texts_of_the_file(session: Any) -> None:
+    """What is in memory may lack them, or be out of date."""
+    person = PEOPLE[0]
+    until(lambda: session._count_in_memory() < MOST)
+    session.process_entities([types.InputPeerUser(person.id, 5)])
+    # Before that is written, and after.
+    assert session.find_entity(person.id).name == person.name
+    session.save()
+    found = {entity.id: entity for entity in session.entities()}
+    assert found[person.id][2:6] == (5, *person[3:6])
+    assert session.find_entity(person.username).id == person.id
+
+
+def test_a_name_that_thousands_have() -> None:
+    session = RustSQLiteSession("people", max_entities=MOST)
+    session.add_entities(person._replace(name="Deleted Account", last_seen=5) for person in PEOPLE)
+    session.save()
+    until_settled(session)
+    session.close()
+    for _ in range(2):
+        with closing(RustSQLiteSession("people", max_entities=MOST)) as session:
+            assert session.find_entity("Deleted Account") == PEOPLE[0]._replace(name="Deleted Account", last_seen=5)
+            assert session._count_in_memory() <= 100
+        Path("people.session-index").unlink()
 
 
 def test_a_hostile_index_does_not_hang(session: Any) -> None:
@@ -276,6 +372,19 @@ def test_the_whole_program() -> None:
     assert memory._count_in_memory() == later._count_in_memory() == COUNT
     for session in [*sessions, later]:
         session.close()
+
+
+def test_sessions_that_are_not_used_give_up_their_share() -> None:
+    set_max_entities(100)
+    with closing(RustSQLiteSession("one")) as idle, closing(RustSQLiteSession("two")) as busy:
+        idle.add_entities(PEOPLE[:90])
+        idle.save()
+        set_max_entities(None)
+        for round in range(1, 21):
+            busy.add_entities(person._replace(last_seen=1_800_000_000 + round) for person in PEOPLE[: 30 * round])
+            busy.save()
+        until(lambda: idle._count_in_memory() + busy._count_in_memory() <= 100)
+        assert busy._count_in_memory() > 30 and idle._count_in_memory() < 60
 
 
 def test_an_entity_file() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
+from telethon.tl import types
 
 from stores.test_store_stateful import StoreMachine
 from support import entities
@@ -46,6 +47,21 @@ def test_everyone_is_found(location: str) -> None:
     days = (time.time() - PEOPLE[100].last_seen) / (24 * 60 * 60)
     assert abs(session.forget_older_than(days) - 99) <= 1
     assert abs(session.count_entities() - (COUNT - 100)) <= 1
+    session.delete()
+
+
+def test_an_input_peer_keeps_its_texts(location: str) -> None:
+    """Those are on the server alone."""
+    one = open_session(location)
+    one.add_entities(PEOPLE)
+    one.close()
+    session = open_session(location, max_entities=MOST)
+    person = PEOPLE[0]
+    session.process_entities([types.InputPeerUser(person.id, 5)])
+    assert session.find_entity(person.id).name == person.name
+    session.save()
+    assert session.find_entity(person.name).access_hash == session.find_entity(person.username).access_hash == 5
+    assert {entity.id: entity for entity in session.entities()}[person.id][2:6] == (5, *person[3:6])
     session.delete()
 
 

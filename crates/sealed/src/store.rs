@@ -64,6 +64,10 @@ impl Store for SealedStore {
         self.inner.index()
     }
 
+    fn lacks_index(&self) -> bool {
+        self.inner.lacks_index()
+    }
+
     fn snapshot(&mut self) -> Result<Snapshot> {
         let mut snapshot = self.inner.snapshot()?;
         if let Some(credentials) = &mut snapshot.credentials {

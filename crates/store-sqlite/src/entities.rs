@@ -22,6 +22,9 @@ const DELETE: &str = "delete from entities where id = ?";
 const DELETE_OLD: &str = "delete from entities where id = ?1 and ifnull(date, 0) < ?2";
 const COUNT: &str = "select sum(typeof(id) = 'integer' and typeof(hash) = 'integer'), count(*), max(id) \
      from (select id, hash from entities where id between ?1 and ?2 order by id limit ?3)";
+/// How many entities with a phone or a name are read: those with the lowest marked IDs. Thousands may
+/// have a name.
+const MOST_FOUND: usize = 100;
 const FORGET_USERNAME: &str = "update entities set username = null where id = ?";
 
 /// A text that is known to be UTF-8, so that it need not be checked again.
@@ -95,6 +98,7 @@ pub(super) fn remove_all(connection: &Connection) -> rusqlite::Result<()> {
 /// Returns the entities that a query may mean.
 pub(super) fn find(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<EntityBatch> {
     let select = |condition: &str| connection.prepare_cached(&format!("{SELECT} where {condition}"));
+    let lowest = |column| format!("{column} = ? order by id limit {MOST_FOUND}");
     let has_aliases = usernames::Table::of(connection)?.is_present();
     let found = match query {
         Query::Id(id) => read(&mut *select("id = ?")?, [id]),
@@ -105,8 +109,8 @@ pub(super) fn find(connection: &Connection, query: &Query<'_>) -> rusqlite::Resu
             read(&mut *select(&format!("username = ?1 or {by_alias}"))?, [text])
         }
         Query::Text(TextField::Username, text) => read(&mut *select("username = ?")?, [text]),
-        Query::Text(TextField::Phone, text) => read(&mut *select("phone = ?")?, [text]),
-        Query::Text(TextField::Name, text) => read(&mut *select("name = ?")?, [text]),
+        Query::Text(TextField::Phone, text) => read(&mut *select(&lowest("phone"))?, [text]),
+        Query::Text(TextField::Name, text) => read(&mut *select(&lowest("name"))?, [text]),
     }?;
     if has_aliases { with_aliases(connection, &found) } else { Ok(found) }
 }
@@ -127,6 +131,9 @@ pub(super) fn find_among(
     let mut select = connection.prepare_cached(&format!("{SELECT} where id = ?1 and {column} = ?2"))?;
     for id in ids {
         push_all(&mut found, &mut select, params![id, text])?;
+        if found.len() >= MOST_FOUND && field != TextField::Username {
+            break;
+        }
     }
     if !usernames::Table::of(connection)?.is_present() {
         return Ok(found);

@@ -194,6 +194,7 @@ impl SqliteStore {
         self.check_owner()?;
         // Writing changes the header in memory, before the commit.
         let before = if self.index.is_some() { self.explain(self.mark())? } else { None };
+        let unchanged = self.connection.total_changes();
         let mut entries = Vec::new();
         while let Some(changes) = source.next(&base)? {
             self.explain(write_changes(&self.connection, &changes, self.version))?;
@@ -204,6 +205,9 @@ impl SqliteStore {
         if let Some(owner) = &self.owner {
             self.explain(owner.mark(&self.connection))?;
         }
+        // Without a change, the commit leaves the mark as it is.
+        let has_changed = self.connection.total_changes() != unchanged;
+        let before = before.filter(|_| has_changed);
         let update = before.as_ref().and_then(|before| self.begin_index_update(before, &entries));
         self.set_timeout(COMMIT_TIMEOUT)?;
         self.explain(self.connection.execute_batch("commit"))?;
@@ -218,13 +222,7 @@ impl SqliteStore {
 impl SqliteStore {
     /// Returns the mark of the file; `None` if it has none.
     fn mark(&self) -> rusqlite::Result<Option<Mark>> {
-        Mark::read(&self.connection, &self.identity())
-    }
-
-    /// Returns what tells the file from another in its place, as far as the system can tell.
-    fn identity(&self) -> Vec<u8> {
-        let identity = self.file.as_ref().and_then(|file| file.identity.as_ref());
-        identity.map_or_else(Vec::new, |identity| identity.0.clone().into_bytes())
+        self.file.as_ref().map_or(Ok(None), |file| Mark::read(&self.connection, file))
     }
 
     /// Adds entries to the index, to be kept if the commit succeeds. Without an update, the index lacks
@@ -235,7 +233,7 @@ impl SqliteStore {
     }
 
     fn end_index_update(&self, before: &Mark, update: Update<'_>) {
-        // Another commit may have followed already, or nothing has changed.
+        // Another commit may have followed already.
         if let Ok(Some(now)) = self.mark()
             && now.follows(before)
             && let Err(error) = update.keep(&now)
@@ -301,15 +299,23 @@ impl Store for SqliteStore {
             self.index = None;
             return Ok(None);
         };
-        if self.index.is_none() {
-            self.index = Some(TextIndex::open(&file.path)?);
-        }
         if self.index.as_ref().is_some_and(|index| index.is_complete(&mark).unwrap_or(false)) {
             return Ok(None);
         }
+        // The open one may have been deleted or replaced.
+        let index = TextIndex::open(&file.path)?;
+        let is_complete = index.is_complete(&mark).unwrap_or(false);
+        self.index = Some(index);
+        if is_complete {
+            return Ok(None);
+        }
         let Some((session, _)) = backend::connect_again(file, &self.watch) else { return Ok(None) };
-        let builder = Builder::begin(TextIndex::open(&file.path)?, session, &file.path, self.identity())?;
+        let builder = Builder::begin(TextIndex::open(&file.path)?, session, file.clone())?;
         Ok(builder.map(|builder| Box::new(builder) as _))
+    }
+
+    fn lacks_index(&self) -> bool {
+        self.index.as_ref().is_some_and(|index| !index.is_usable())
     }
 
     fn snapshot(&mut self) -> Result<Snapshot> {

@@ -368,6 +368,12 @@ impl EntityTable {
         }
     }
 
+    /// Returns when an entity was last seen; `None` if it is not known.
+    #[must_use]
+    pub fn seen(&self, id: i64) -> Option<u32> {
+        self.row_of(id).map(|row| self.rows.seen(row))
+    }
+
     /// Returns which part of an entity is dirty; `None` if it is not known.
     #[must_use]
     pub fn dirty(&self, id: i64) -> Option<Dirty> {

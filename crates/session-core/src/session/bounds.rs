@@ -10,8 +10,8 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::Session;
@@ -24,6 +24,7 @@ use crate::error::Result;
 use crate::fork;
 use crate::store::{Indexer, Indexing, Kind, Snapshot};
 use crate::sync::{self, Mutex};
+use crate::writer;
 
 /// Entities looked at with the state locked: some hundredths of a millisecond's work.
 const ROWS: usize = 256;
@@ -65,24 +66,36 @@ enum Stage {
     Dating { keep: usize, dates: Vec<u32>, every: usize, passed: usize },
     /// Up to `rest` entities are removed: first those seen up to one date, then up to another.
     Removing { up_to: u32, then: u32, rest: usize },
+    /// All that may leave are removed. Whether some could not, because their dates are not written yet.
+    Dropping { has_kept: bool },
 }
 
 impl Eviction {
     /// Returns the removal of everything that may leave memory.
     fn of_all() -> Self {
-        Self { from: 0, stage: Stage::Removing { up_to: u32::MAX, then: u32::MAX, rest: usize::MAX } }
+        Self { from: 0, stage: Stage::Dropping { has_kept: false } }
     }
 }
 
-/// Returns how many entities the sessions of this process with a store keep in memory together;
-/// `None` for all.
+/// The sessions that share a limit of the process, and when they were last told that there are too many.
+#[derive(Default)]
+struct Sharing {
+    sessions: Vec<Weak<Session>>,
+    told: Option<Instant>,
+}
+
+static SHARING: std::sync::Mutex<Sharing> = std::sync::Mutex::new(Sharing { sessions: Vec::new(), told: None });
+
+/// Returns how many entities the sessions of this process with a store keep in memory together that
+/// are opened from now on; `None` for all.
 #[must_use]
 pub fn max_entities() -> Option<NonZeroUsize> {
     NonZeroUsize::new(PROCESS_LIMIT.load(Ordering::Relaxed))
 }
 
 /// Sets how many entities the sessions with a store keep in memory together that are opened from now
-/// on; `None` for all. Where there are too many, each session gives up the same share of its own.
+/// on; `None` for all. Where there are too many, each session gives up the same share of its own, but
+/// need not keep less than the limit divided by the number of sessions.
 pub fn set_max_entities(limit: Option<NonZeroUsize>) {
     PROCESS_LIMIT.store(limit.map_or(0, NonZeroUsize::get), Ordering::Relaxed);
 }
@@ -121,7 +134,9 @@ impl Session {
                 let handle = if self.is_stored() { Some(self.try_lock_store()) } else { None };
                 let mut state = self.state();
                 if !self.is_evicting(&mut state) {
-                    return state.evict_again.map(|at| at.saturating_duration_since(Instant::now()));
+                    let drop_again = state.loading.partial().and_then(|partial| partial.drop_again);
+                    let again = state.evict_again.into_iter().chain(drop_again).min();
+                    return again.map(|at| at.saturating_duration_since(Instant::now()));
                 }
                 if matches!(handle, Some(None)) {
                     return Some(HANDLE_RETRY);
@@ -181,12 +196,41 @@ impl Session {
     /// Returns how many entities the session may keep in memory now; `None` if there is no limit.
     fn most_entities(&self, state: &mut State) -> Option<usize> {
         let own = self.max_entities.map(NonZeroUsize::get);
-        let of_process = max_entities().filter(|_| state.loading.partial().is_some()).map(|limit| {
-            let kept = KEPT.load(Ordering::Relaxed).max(state.table.len()).max(1);
-            let share = state.table.len() as u128 * limit.get() as u128 / kept as u128;
-            if kept <= limit.get() { usize::MAX } else { usize::try_from(share).unwrap_or(usize::MAX) }
+        let of_process = self.process_limit.filter(|_| state.loading.partial().is_some()).map(|limit| {
+            let (len, limit) = (state.table.len(), limit.get());
+            let kept = KEPT.load(Ordering::Relaxed).max(len).max(1);
+            if kept <= limit {
+                return usize::MAX;
+            }
+            let share = usize::try_from(len as u128 * limit as u128 / kept as u128).unwrap_or(usize::MAX);
+            share.max(limit / self.tell_others().max(1))
         });
         own.into_iter().chain(of_process).min()
+    }
+
+    /// Has the session share the limit of the process.
+    pub(super) fn share_limit(&self) {
+        if self.process_limit.is_some() {
+            let mut sharing = SHARING.lock().unwrap_or_else(PoisonError::into_inner);
+            sharing.sessions.retain(|session| session.strong_count() > 0);
+            sharing.sessions.push(self.me.clone());
+        }
+    }
+
+    /// Has all sessions that share the limit give up what they have too many, as those must that are
+    /// not used. Returns how many there are.
+    fn tell_others(&self) -> usize {
+        let mut sharing = SHARING.lock().unwrap_or_else(PoisonError::into_inner);
+        if sharing.told.is_none_or(|told| told.elapsed() >= RETRY) {
+            sharing.told = Some(Instant::now());
+            sharing.sessions.retain(|session| session.strong_count() > 0);
+            for session in sharing.sessions.iter().filter(|session| !Weak::ptr_eq(session, &self.me)) {
+                if let Some(session) = session.upgrade() {
+                    writer::schedule(session, Duration::ZERO);
+                }
+            }
+        }
+        sharing.sessions.len()
     }
 
     /// Looks after a store that memory holds in part: drops what another connection may have changed,
@@ -211,11 +255,32 @@ impl Session {
         }
     }
 
+    /// Has memory and the index brought up to date if another connection has changed a store that memory
+    /// holds in part. Call after the store was asked.
+    pub(super) fn look_after_partial(&self, handle: &mut StoreHandle) -> Result<()> {
+        let StoreHandle { store: Some(store), loaded_revision, .. } = handle else { return Ok(()) };
+        if self.state().loading.partial().is_none() {
+            return Ok(());
+        }
+        if !self.is_remote() {
+            self.refresh_if_stale(*loaded_revision, store.revision()?);
+        }
+        if store.lacks_index() {
+            self.plan_to_check_index(&mut self.state());
+        }
+        Ok(())
+    }
+
     /// Removes from memory what another connection may have changed. Returns the delay until it can be
     /// tried again, if it has to be.
     fn drop_outdated(&self) -> Result<Option<Duration>> {
-        if !self.state().loading.partial().is_some_and(|partial| partial.is_outdated) {
-            return Ok(None);
+        {
+            let mut state = self.state();
+            let Some(partial) = state.loading.partial().filter(|partial| partial.is_outdated) else { return Ok(None) };
+            let wait = partial.drop_again.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
+            if !wait.is_zero() {
+                return Ok(Some(wait));
+            }
         }
         let Some(mut handle) = self.try_lock_store() else { return Ok(Some(HANDLE_RETRY)) };
         let StoreHandle { store: Some(store), loaded_revision, .. } = &mut *handle else { return Ok(None) };
@@ -224,8 +289,13 @@ impl Session {
         let mut state = self.state();
         state.put_stored_update_states(update_states);
         state.eviction = Some(Eviction::of_all());
+        if !state.dirty.dates.is_empty() {
+            // They cannot leave before they are written.
+            state.dates_due = Some(Instant::now());
+        }
         if let Some(partial) = state.loading.partial() {
             partial.is_outdated = false;
+            partial.drop_again = None;
         }
         Ok(Some(Duration::ZERO))
     }
@@ -338,6 +408,19 @@ impl State {
                 let next = self.table.scan_ids(from, ROWS, note, &mut Vec::new());
                 (next, Stage::Dating { keep, dates, every, passed })
             }
+            Stage::Dropping { mut has_kept } => {
+                let mut ids = Vec::new();
+                let next = {
+                    let may_leave = self.may_leave(is_stored);
+                    let leaves = |id, _, dirty| {
+                        has_kept |= dirty == Dirty::Date && id != SELF;
+                        may_leave(id, dirty)
+                    };
+                    self.table.scan_ids(from, ROWS, leaves, &mut ids)
+                };
+                self.table.begin_to_remove(ids, |_| ());
+                (next, Stage::Dropping { has_kept })
+            }
             Stage::Removing { up_to, then, rest } => {
                 let mut ids = Vec::new();
                 let next = {
@@ -354,6 +437,13 @@ impl State {
             }
         };
         self.eviction = match (next, stage) {
+            (None, Stage::Dropping { has_kept }) => {
+                if let Some(partial) = self.loading.partial().filter(|_| has_kept) {
+                    partial.is_outdated = true;
+                    partial.drop_again = Some(Instant::now() + RETRY);
+                }
+                None
+            }
             (_, Stage::Removing { rest: 0, .. }) => None,
             (Some(from), stage) => Some(Eviction { from, stage }),
             (None, Stage::Dating { keep, mut dates, every, .. }) => {

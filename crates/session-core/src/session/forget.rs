@@ -83,10 +83,12 @@ impl Session {
             let batch = self.scan(&mut scan, self.timeout(), &mut *keep_waiting)?;
             let is_old = |seen| seen != 0 && seen < before;
             let old = batch.iter().filter(|entity| entity.id != SELF && is_old(entity.seen));
-            let old: Vec<i64> = old.map(|entity| entity.id).collect();
+            let mut old: Vec<i64> = old.map(|entity| entity.id).collect();
             if !old.is_empty() {
                 let _guard = fork::guard();
                 let mut state = self.whole_state();
+                // Some may have been received since.
+                old.retain(|id| state.table.seen(*id).is_none_or(is_old));
                 state.forget(&old, before, true);
                 self.note_change(&mut state, Instant::now());
                 count += old.len();

@@ -6,7 +6,7 @@ use super::handle::StoreHandle;
 use super::retry::{KeepWaiting, retry_while_busy};
 use super::state::{State, may_be_missing};
 use super::{BRIEF_TIMEOUT, Session};
-use crate::entity_table::{BatchEntity, EntityBatch};
+use crate::entity_table::{BatchEntity, Dirty, EntityBatch};
 use crate::error::Result;
 use crate::fork;
 use crate::store::{Lookup, Query};
@@ -122,6 +122,8 @@ impl Session {
         let mut state = self.whole_state();
         match state.table.dirty(id) {
             None => state.loading.partial().is_some(),
+            // Its texts may be in the store alone.
+            Some(Dirty::AccessHashAndDate) => state.loading.lacks_entities(),
             dirty => !is_written_here && may_be_missing(dirty),
         }
     }

@@ -30,6 +30,8 @@ pub(super) enum LoadState {
 pub(super) struct Partial {
     /// Whether another connection may have changed what is in memory.
     pub(super) is_outdated: bool,
+    /// When that may be removed, if some could not be before.
+    pub(super) drop_again: Option<Instant>,
     /// When to find out what the index of texts lacks; `None` if that need not be found out.
     pub(super) index_due: Option<Instant>,
     /// Whether a failure was logged as a warning.

@@ -215,6 +215,7 @@ impl Session {
                 if since.is_some() && !self.is_remote() {
                     self.mark_stale();
                 }
+                self.look_after_partial(handle)?;
                 let mut state = self.whole_state();
                 state.put_stored(&entities);
                 let found = self.answer(&mut state, query);

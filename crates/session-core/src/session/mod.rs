@@ -106,6 +106,8 @@ pub struct Session {
     is_exclusive: bool,
     /// How many entities may be in memory; `None` for all.
     max_entities: Option<NonZeroUsize>,
+    /// How many may be in memory of all sessions of the process with such a limit; `None` for all.
+    process_limit: Option<NonZeroUsize>,
     /// Whether the session was closed, and nothing was stored in it or read from its store since.
     is_closed: AtomicBool,
     /// Whether the session was pointed to another place, which is not open yet.
@@ -142,6 +144,7 @@ impl Session {
             timeout: AtomicUsize::new(milliseconds(options.timeout)),
             is_exclusive: options.exclusive,
             max_entities: options.max_entities,
+            process_limit: max_entities(),
             is_closed: AtomicBool::new(false),
             was_moved: AtomicBool::new(false),
             is_shared: AtomicBool::new(false),

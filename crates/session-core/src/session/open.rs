@@ -81,6 +81,9 @@ impl Session {
             session.listen(&mut handle);
             session.begin_to_index(&mut handle);
         }
+        if is_bounded {
+            session.share_limit();
+        }
         if is_bounded || !snapshot.is_new {
             session.schedule(LOAD_DELAY);
         }

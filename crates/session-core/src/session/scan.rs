@@ -198,7 +198,10 @@ impl Session {
         };
         scan.stage = next.map_or(Stage::End, |id| Stage::StoreAlone(Some(id)));
         let mut batch = EntityBatch::with_capacity(stored.len());
-        let state = self.whole_state();
+        let mut state = self.whole_state();
+        // Memory may lack texts, or changes of other connections.
+        let in_memory = stored.without(|entity| state.table.dirty(entity.id).is_none());
+        state.put_stored(in_memory.as_ref().unwrap_or(&stored));
         for entity in stored.iter() {
             let is_new = scan.alone.as_mut().is_none_or(|(_, visited)| visited.insert(entity.id));
             if !is_new || state.dirty.is_forgotten(entity.id, entity.seen) {

@@ -191,7 +191,10 @@ impl State {
             }
         }
         if let Some(newer) = &mut self.newer_than_reads {
-            newer.add(entities.iter().map(|entity| entity.id));
+            // Memory may lack the texts of an input peer, which the server has.
+            let lacks_texts = self.loading.lacks_entities();
+            let is_whole = |dirty| !(lacks_texts && dirty == Dirty::AccessHashAndDate);
+            newer.add(entities.iter().filter(|entity| is_whole(entity.dirty)).map(|entity| entity.id));
         }
         if let Some(scan) = self.loading.scan() {
             scan.access.note_newer(entities.iter().map(|entity| entity.id));

@@ -259,6 +259,12 @@ pub trait Store: Any + Debug + Send {
         Ok(None)
     }
 
+    /// Returns `true` if the last text was looked for in all of the store, because the
+    /// [index](Self::index) is not complete any more.
+    fn lacks_index(&self) -> bool {
+        false
+    }
+
     /// Reads everything except entities and sent files.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Making the index: all entities are read, their entries sorted, and put in that order.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Row};
@@ -9,6 +9,7 @@ use session_core::store::{Indexer, Indexing, Result, ScanBatch, StoreError};
 
 use super::parts::Parts;
 use super::{Entry, Mark, TextIndex, put};
+use crate::backend::OpenFile;
 use crate::entities;
 use crate::error::{cannot_open, sqlite_error};
 
@@ -22,9 +23,7 @@ const STEP: Duration = Duration::from_millis(4);
 pub(crate) struct Builder {
     index: TextIndex,
     session: Connection,
-    /// For messages.
-    path: PathBuf,
-    identity: Vec<u8>,
+    file: OpenFile,
     /// Tells this build from others, which may begin meanwhile.
     number: i64,
     stage: Stage,
@@ -42,17 +41,18 @@ enum Stage {
 }
 
 impl Builder {
-    /// Begins to make an index of the session file at `path`, to which `session` is a connection of its
-    /// own. Returns `None` if it is complete.
-    pub(crate) fn begin(index: TextIndex, session: Connection, path: &Path, identity: Vec<u8>) -> Result<Option<Self>> {
-        let folder = path.parent().unwrap_or(Path::new("."));
+    /// Begins to make an index of a session file, to which `session` is a connection of its own.
+    /// Returns `None` if it is complete.
+    pub(crate) fn begin(index: TextIndex, session: Connection, file: OpenFile) -> Result<Option<Self>> {
+        let folder = file.path.parent().unwrap_or(Path::new("."));
         let parts = Parts::new(folder).map_err(|error| no_room(&index, &error))?;
         let begin = || {
-            // Until it is complete, a power cut costs nothing but the beginning.
+            // Until it is complete, a power cut costs nothing but what has been done: a damaged index is
+            // made again.
             index.connection.pragma_update(None, "synchronous", "off")?;
             // Waits for another session that has just committed to the session file, and not to the index.
             index.connection.execute_batch("begin immediate")?;
-            let mark = Mark::read(&session, &identity)?;
+            let mark = Mark::read(&session, &file)?;
             let select = "select is_complete and mark = ?, build from index_state";
             let state = |row: &Row<'_>| Ok((row.get::<_, Option<bool>>(0)?, row.get::<_, i64>(1)?));
             let (is_complete, number) = index.connection.query_row(select, [&mark], state)?;
@@ -70,8 +70,8 @@ impl Builder {
             Ok(Some(number))
         };
         let Some(number) = index.ended(begin())? else { return Ok(None) };
-        let (stage, taken, path) = (Stage::Reading(None), Vec::new(), path.to_owned());
-        Ok(Some(Self { index, session, path, identity, number, stage, parts, taken }))
+        let (stage, taken) = (Stage::Reading(None), Vec::new());
+        Ok(Some(Self { index, session, file, number, stage, parts, taken }))
     }
 
     fn read(&mut self, mut after: Option<i64>) -> Result<Indexing> {
@@ -79,7 +79,7 @@ impl Builder {
         let mut entries = Vec::new();
         while begun.elapsed() < STEP {
             let scanned = entities::scan(&self.session, after, ROWS);
-            let ScanBatch { entities, next } = scanned.map_err(|error| sqlite_error(&self.path, error))?;
+            let ScanBatch { entities, next } = scanned.map_err(|error| sqlite_error(&self.file.path, error))?;
             entries.clear();
             self.index.hasher().add(&entities, &mut entries);
             self.parts.add(&entries).map_err(|error| no_room(&self.index, &error))?;
@@ -128,7 +128,7 @@ impl Builder {
             self.index.connection.pragma_update(None, "synchronous", "full")?;
             self.index.connection.execute("update index_state set build = build", [])?;
             self.index.connection.execute_batch("begin immediate")?;
-            let mark = Mark::read(&self.session, &self.identity)?;
+            let mark = Mark::read(&self.session, &self.file)?;
             let complete = "update index_state set is_complete = 1 where build = ? and mark = ?";
             let changed = match mark {
                 Some(mark) => self.index.connection.execute(complete, (self.number, mark))?,
@@ -153,7 +153,11 @@ impl Indexer for Builder {
     fn step(&mut self) -> Result<Indexing> {
         match self.stage {
             Stage::Reading(after) => self.read(after),
-            Stage::Putting => self.put(),
+            Stage::Putting => match self.put() {
+                // It was deleted, and a new one is begun.
+                Err(error) if super::is_damage(&error) => Ok(Indexing::Outdated),
+                put => put,
+            },
         }
     }
 }

@@ -19,6 +19,7 @@ mod parts;
 pub(crate) use build::Builder;
 pub(crate) use mark::Mark;
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use session_core::entity_table::{EntityBatch, TextField};
-use session_core::store::Result;
+use session_core::store::{Kind, Result, StoreError};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{cannot_open, sqlite_error};
@@ -62,6 +63,17 @@ pub(crate) struct TextIndex {
     connection: Connection,
     path: PathBuf,
     hasher: TextHasher,
+    condition: Cell<Condition>,
+}
+
+/// What the last use of an index has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    Usable,
+    /// It is not complete, or that of another state of the session file.
+    Behind,
+    /// It was deleted.
+    Damaged,
 }
 
 /// Whose a file in the place of an index is.
@@ -94,7 +106,10 @@ impl TextIndex {
                     drop(connection);
                     remove(&path);
                 }
-                prepared => return Ok(Self { connection, hasher: TextHasher { salt: prepared? }, path }),
+                prepared => {
+                    let hasher = TextHasher { salt: prepared? };
+                    return Ok(Self { connection, path, hasher, condition: Cell::new(Condition::Usable) });
+                }
             }
         }
         Err(cannot_open(&path, "it is not an index of telethon-session-rust"))
@@ -103,6 +118,9 @@ impl TextIndex {
     /// Returns the marked IDs of entities that may have a text; `None` if the index is not complete,
     /// or is that of another state of the session file than the one with this mark.
     pub(crate) fn find(&self, mark: &Mark, field: TextField, text: &[u8]) -> Result<Option<Vec<i64>>> {
+        if self.condition.get() == Condition::Damaged {
+            return Ok(None);
+        }
         let hash = self.hasher.hash(field, text);
         let find = || {
             let mut statement = self.connection.prepare_cached(FIND)?;
@@ -113,14 +131,28 @@ impl TextIndex {
             }
             Ok(found)
         };
-        self.explain(find())
+        let found = self.explain(find())?;
+        self.condition.set(if found.is_some() { Condition::Usable } else { Condition::Behind });
+        Ok(found)
+    }
+
+    /// Returns `true` if the index answered when it was asked last.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.condition.get() == Condition::Usable
     }
 
     /// Returns `true` if the index is complete for the state of the session file with this mark.
     pub(crate) fn is_complete(&self, mark: &Mark) -> Result<bool> {
         const IS_COMPLETE: &str = "select is_complete and mark = ?1 from index_state";
+        if self.condition.get() == Condition::Damaged {
+            return Ok(false);
+        }
         let asked = self.connection.query_row(IS_COMPLETE, [mark], |row| row.get::<_, Option<bool>>(0));
-        Ok(self.explain(asked.optional())?.flatten().unwrap_or(false))
+        let is_complete = self.explain(asked.optional())?.flatten().unwrap_or(false);
+        if is_complete {
+            self.condition.set(Condition::Usable);
+        }
+        Ok(is_complete)
     }
 
     /// Locks the index for the entries of what is being written to the session file, which bears
@@ -164,8 +196,15 @@ impl TextIndex {
         self.explain(result)
     }
 
+    /// Explains an error. An index that is damaged is deleted, to be made again.
     fn explain<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
-        result.map_err(|error| sqlite_error(&self.path, error))
+        let explained = result.map_err(|error| sqlite_error(&self.path, error));
+        explained.inspect_err(|error| {
+            if is_damage(error) && self.condition.replace(Condition::Damaged) != Condition::Damaged {
+                log::warn!("a damaged index is made again: {error}");
+                remove(&self.path);
+            }
+        })
     }
 }
 
@@ -222,6 +261,11 @@ pub(crate) fn delete(path: &Path) {
     {
         remove(&path);
     }
+}
+
+/// Returns `true` if an error says that the index is damaged.
+fn is_damage(error: &StoreError) -> bool {
+    error.kind == Kind::Corrupt
 }
 
 fn path_of(path: &Path) -> PathBuf {
