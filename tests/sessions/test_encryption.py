@@ -111,6 +111,20 @@ def test_a_file_may_be_renamed_and_copied(key: AuthKey) -> None:
         assert RustSQLiteSession(name, encryption_key=ENCRYPTION_KEY).auth_key == key
 
 
+@pytest.mark.parametrize("before", [None, OTHER_ENCRYPTION_KEY], ids=["plain", "an older key"])
+def test_a_backup_has_the_newest_key(before: bytes | None) -> None:
+    """Although the session has not been saved with it."""
+    key = new_key()
+    with closing(open_anna(encryption_key=before)) as session:
+        log_in(session, key)
+    older = [] if before is None else [before]
+    with closing(open_anna(encryption_key=[ENCRYPTION_KEY, *older])) as session:
+        session.backup("copy")
+    assert key.key not in Path("copy.session").read_bytes()
+    with closing(RustSQLiteSession("copy", encryption_key=ENCRYPTION_KEY)) as copied:
+        assert copied.auth_key == key
+
+
 def test_other_readers_find_the_encrypted_key(key: AuthKey) -> None:
     session = open_anna(encryption_key=ENCRYPTION_KEY)
     stored = on_disk("sessions")[0][3]

@@ -66,7 +66,9 @@ pub(super) fn copy_session(
     copy: &mut FileCopy,
 ) -> Result<bool> {
     let target = options.target;
-    let login = if options.needs_login { Some(sealed(&caller.parts()?.credentials, target, caller)?) } else { None };
+    // The copy gets a login that is encrypted with an older key, or not yet, as the session would save it.
+    let needs_login = options.needs_login || session.has_outdated_login();
+    let login = if needs_login { Some(sealed(&caller.parts()?.credentials, target, caller)?) } else { None };
     for attempt in 0.. {
         if session.unsaved_entities() > MAX_UNSAVED {
             // Best effort: they are copied in any case.
