@@ -17,6 +17,7 @@ from .cli.errors import CommandError
 from .cli.foreign import STRING, open_any, open_foreign
 from .cli.places import place
 from .cli.reader import SessionReader
+from .cli.strings import looks_like_string
 from .foreign.session import ConversionError
 from .foreign.strings import read_string
 
@@ -56,8 +57,9 @@ def convert(
     The source is recognized by its content. It does not change and keeps its login: do not use both
     at once. Nothing is written if the source cannot be read.
 
-    If the target has the login of the source, entities are merged. Another login is not
-    overwritten.
+    If the target has the login of the source, entities are merged. Another login, or the entities
+    of another account, are not overwritten. Only its owner can read a file that is written. The
+    password of a server is in its URL.
 
     Args:
         source: A session string of Telethon, Pyrogram, Kurigram, GramJS, mtcute or MTKruto; the
@@ -71,8 +73,9 @@ def convert(
             encrypted with it too.
 
     Raises:
-        ConversionError: The source cannot be read, or the target has another login. The message
-            contains no part of a string.
+        ConversionError: The source cannot be read, or the target has another login, the entities of
+            another account, or is the entity file of a string session. The message contains no part
+            of a string.
         SessionError: The target is in use, locked, or cannot be written.
         ValueError: An encryption key does not have 32 bytes.
     """
@@ -93,10 +96,15 @@ def _convert(
     account: int,
     encryption_key: EncryptionKey | None,
 ) -> Converted:
+    if looks_like_string(target):
+        raise ConversionError(
+            "the target is a session string, not the name of a file or a URL: are source and target swapped?"
+        )
     keys = _keys(encryption_key)
     try:
         with _open(source, keys, passcode, account) as reader:
-            copied = copy_session(reader, place(target, None), keys, shows_progress=False)
+            into = place(target, None, reads_environment=False)
+            copied = copy_session(reader, into, keys, shows_progress=False)
             left_out = (f"left out: {fault}: {count:,}" for fault, count in copied.faults.items())
             entities = len(copied.entities - {0})
             return Converted(reader.library, reader.account_id(), entities, (*reader.notes, *left_out))
@@ -122,7 +130,9 @@ def _open(
         raise ConversionError("accounts are counted from 1")
     if isinstance(source, str) and _is_string(source):
         return open_foreign(STRING, read_string(source))
-    return open_any(os.fspath(source), None, keys, passcode=passcode, account=account)
+    if looks_like_string(os.fspath(source)):
+        raise ConversionError("the source is a session string that is given as a path: give it as a str")
+    return open_any(os.fspath(source), None, keys, passcode=passcode, account=account, reads_environment=False)
 
 
 def _is_string(text: str) -> bool:

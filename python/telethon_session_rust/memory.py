@@ -391,7 +391,8 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
             raise TypeError(f"days must be a number, not {type(days).__name__}")
         if not 0 <= days < math.inf:
             raise ValueError(f"days must not be negative, and must be finite: {days}")
-        before = min(max(int(time.time() - days * _DAY), 0), _LATEST)
+        # A longer time would not fit into a float.
+        before = min(max(int(time.time() - min(days, _LATEST // _DAY) * _DAY), 0), _LATEST)
         if _is_in_event_loop():
             return asyncio.to_thread(self._forget_older_than, before)
         return self._forget_older_than(before)

@@ -5,6 +5,8 @@ strings.
 from __future__ import annotations
 
 import random
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from support import entities
 from support.cli import IS_POSIX, call, changed, filled, rows_of, run, run_on_terminal, unchanged
 from support.contents import KEY
 from support.library_strings import Login, login_of
-from telethon_session_rust import RustSQLiteSession
+from telethon_session_rust import RustSQLiteSession, RustStringSession
 from telethon_session_rust.foreign.strings import FORMATS, read_string
 
 pytestmark = pytest.mark.any_release
@@ -66,6 +68,44 @@ def test_a_session_of_another_login_is_kept() -> None:
     assert call("copy", "-", "anna", "--force", stdin=STRINGS["mtcute"]).code == 0
     assert rows_of(path, "sessions")[0][3] == OTHER_KEY
     assert [row[:2] for row in rows_of(path)] == [(0, 777000)]
+
+
+@pytest.mark.parametrize("command", [["import", "anna"], ["copy", "-", "anna"]], ids=["import", "copy"])
+def test_entities_of_another_account_are_kept(command: list[str]) -> None:
+    path = changed(filled(), "update sessions set auth_key = x''")
+    with unchanged(path):
+        result = call(*command, stdin=STRINGS["mtcute"])
+        assert f"has the entities of another account ({ACCOUNT}): choose another name" in result.error
+    # The string does not tell the account.
+    assert call(*command, stdin=STRINGS["gramjs"]).code == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--force"]])
+def test_an_entity_file_gets_no_login(options: list[str]) -> None:
+    filled()
+    string = RustStringSession.save(RustSQLiteSession("anna"))
+    RustStringSession(string, entity_file="people").close()
+    path = Path("people.session")
+    with unchanged(path):
+        for command in (["import", "people"], ["copy", "anna", "people", *options]):
+            result = call(*command, stdin=string)
+            assert "people.session is the entity file of a RustStringSession" in result.error
+    RustStringSession(string, entity_file="people").close()
+
+
+@pytest.mark.skipif(not IS_POSIX, reason="Windows has no modes")
+@pytest.mark.parametrize("command", [["import", "anna"], ["copy", "-", "anna"]], ids=["import", "copy"])
+def test_a_file_that_gets_a_login_is_private(command: list[str]) -> None:
+    RustSQLiteSession("anna").close()
+    with closing(sqlite3.connect("anna.session")) as file:
+        file.execute("pragma journal_mode = wal")
+        file.execute("update version set version = version")
+        file.commit()
+        paths = [Path(f"anna.session{suffix}") for suffix in ("", "-wal", "-shm")]
+        for path in paths:
+            path.chmod(0o644)
+        assert call(*command, stdin=STRINGS["mtcute"]).code == 0
+        assert [path.stat().st_mode & 0o777 for path in paths] == [0o600] * 3
 
 
 @pytest.mark.parametrize("options", [["--passcode-stdin"], ["--account", "2"]])
@@ -150,6 +190,20 @@ def test_what_a_format_needs(name: str) -> None:
     assert login_of(found) == Login(2, "149.154.167.51", 443, KEY.key, False, 2, True, 1)
     for value in ("0", "-1", "x", "9" * 30):
         assert call("export", "anna", "--format", name, "--api-id", value, "--user-id", "2").code != 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "refused"),
+    [
+        ("telethon", ["--api-id", "1"], "--api-id"),
+        ("gramjs", ["--user-id", "1", "--bot"], "--user-id and no --bot"),
+        ("mtcute", ["--api-id", "1", "--user-id", "1"], "--api-id"),
+    ],
+)
+def test_an_option_that_a_format_does_not_use(name: str, options: list[str], refused: str) -> None:
+    filled()
+    result = call("export", "anna", "--format", name, *options)
+    assert f"--format {name} takes no {refused}:" in result.error and result.out == ""
 
 
 def test_a_bot_is_known_by_its_username() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -22,6 +24,8 @@ from support.servers.proxy import Proxy
 from support.servers.server import free_port
 from telethon_session_rust import RustSQLiteSession, open_session
 from telethon_session_rust.cli import remote, target
+from telethon_session_rust.entity import Entity
+from telethon_session_rust.foreign.strings import read_string
 
 pytestmark = pytest.mark.any_release
 
@@ -169,6 +173,45 @@ def test_another_login_is_replaced_by_force_only(location: str) -> None:
     assert call("copy", "anna", location, "--force").code == 0
     assert call("copy", location, "back").code == 0
     assert contents("back.session") == contents("anna.session")
+
+
+@pytest.mark.parametrize("settings", ["journal_mode = delete", "journal_mode = wal", "page_size = 1024"])
+def test_a_damaged_source_does_not_replace_a_login(location: str, settings: str) -> None:
+    log_in(location, OTHER_KEY, range(1000, 1003))
+    path = filled(count=2000)
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(f"pragma {settings}; vacuum;")
+        (size,) = file.execute("pragma page_size").fetchone()
+    whole = path.read_bytes()
+    # The last page of the table with the most rows.
+    path.write_bytes(whole[:-size] + bytes(size))
+    before = [call(*command).out for command in (["export", location], ["entities", location])]
+    assert "damaged" in call("copy", "anna", location, "--force").error
+    assert [call(*command).out for command in (["export", location], ["entities", location])] == before
+    path.write_bytes(whole)
+    assert call("copy", "anna", location, "--force").code == 0
+    assert call("export", location).out == call("export", "anna").out
+
+
+def test_entities_of_another_account_are_replaced_by_force_only(location: str) -> None:
+    session = open_session(location)
+    session.add_entities([Entity(0, "user", 777000), Entity(1000, "user", 1, "others")])
+    session.close()
+    filled()
+    assert "has the entities of another account (777000)" in call("copy", "anna", location).error
+    assert call("entities", location, "--username", "others").code == 0
+    assert call("copy", "anna", location, "--force").code == 0
+    assert call("entities", location, "--username", "others").code == 1
+
+
+def test_a_bot_is_known_by_its_username(location: str) -> None:
+    session = RustSQLiteSession(filled())
+    session.process_entities([entities.user(12345, 1, username="annika_bot")])
+    session.close()
+    assert call("copy", "anna", location).code == 0
+    result = call("export", location, "--format", "pyrogram", "--api-id", "1")
+    assert result.out == call("export", "anna", "--format", "pyrogram", "--api-id", "1").out
+    assert read_string(result.out).is_bot
 
 
 def test_another_login_in_a_file_is_replaced_by_force_only(location: str) -> None:

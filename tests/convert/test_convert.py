@@ -79,12 +79,26 @@ def test_a_target_with_the_login_keeps_what_it_knows(string: str) -> None:
 
 def test_a_target_without_a_login(string: str) -> None:
     session = RustSQLiteSession("anna")
-    session.add_entities([Entity(5, "user", 6, "fiver"), Entity(0, "user", 7)])
+    session.add_entities([Entity(5, "user", 6, "fiver"), Entity(0, "user", 777000)])
     session.close()
+    Path("anna.session").chmod(0o644)
     assert convert(string, "anna").entities == 0
+    assert Path("anna.session").stat().st_mode & 0o077 == 0
     session = SQLiteSession("anna")
     assert (session.get_input_entity("fiver"), session.get_input_entity(0).access_hash) == (InputPeerUser(5, 6), 777000)
     assert login_in("anna")[3] == KEY
+
+
+def test_entities_of_another_account_are_not_mixed_in(string: str) -> None:
+    session = RustSQLiteSession("anna")
+    session.add_entities([Entity(0, "user", 7)])
+    session.close()
+    path = Path("anna.session")
+    with (
+        unchanged(path),
+        pytest.raises(ConversionError, match=r"entities of another account \(7\): choose another name$"),
+    ):
+        convert(string, path)
 
 
 def test_another_login_is_not_overwritten(string: str) -> None:
@@ -120,6 +134,28 @@ def test_a_source_that_cannot_be_read(source: Any, reason: str) -> None:
     for target in ("bob", path):
         with unchanged(path), pytest.raises(ConversionError):
             convert(source, target)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_string_in_place_of_a_name_is_not_repeated(name: str) -> None:
+    path = filled()
+    string = FORMATS[name].write(LOGIN.foreign())
+    for source, target, reason in (
+        (path, string, "swapped"),
+        (path, Path(string), "swapped"),
+        (path, f"'{string}'\n", "swapped"),
+        (Path(string), "bob", "as a str"),
+    ):
+        with unchanged(path), pytest.raises(ConversionError, match=reason) as caught:
+            convert(source, target)
+        assert string[10:30] not in str(caught.value)
+
+
+def test_a_long_name_is_not_taken_for_a_string(string: str, tmp_path: Path) -> None:
+    folder = tmp_path / ("a" * 150) / ("b" * 150)
+    folder.mkdir(parents=True)
+    convert(string, folder / "anna")
+    assert login_in(folder / "anna.session")[3] == KEY
 
 
 @pytest.mark.parametrize("account", [0, -1, 2])
@@ -175,14 +211,16 @@ def test_an_encrypted_target(string: str) -> None:
     # It is decrypted and encrypted again.
     convert("anna", "bob", encryption_key=[encryption_key])
     assert RustSQLiteSession("bob", encryption_key=encryption_key).auth_key.key == KEY
-    with pytest.raises(ConversionError, match="encrypted"):
+    with pytest.raises(ConversionError, match=r"the login is encrypted: give the key as encryption_key=$"):
         convert("anna", "carol")
     for wrong in (b"short", [bytes(31)]):
         with pytest.raises(ValueError, match="32 bytes"):
             convert(string, "dave", encryption_key=wrong)
 
 
-def test_a_session_on_a_server(string: str, server: servers.Server) -> None:
+def test_a_session_on_a_server(string: str, server: servers.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Is for the command line alone.
+    monkeypatch.setenv("TELETHON_SESSION_PASSWORD", "wrong")
     location = f"{server.url()}#{servers.new_name()}"
     assert convert(string, location).library == "Pyrogram"
     assert convert(location, "back") == Converted("Telethon", 777000, 0, ())

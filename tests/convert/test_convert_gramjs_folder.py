@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from telethon.sessions import SQLiteSession
 from telethon.tl.types import InputPeerChannel, InputPeerChat, InputPeerUser
 
+from support.cli import rows_of
 from support.library_strings import Login, gram_js_stores, login_of
 from telethon_session_rust.convert import ConversionError, Converted, convert
 from telethon_session_rust.entity import Entity
@@ -80,12 +81,23 @@ def test_it_has_one_account(stored: Path) -> None:
 )
 def test_a_malformed_value(stored: Path, name: str, content: str) -> None:
     (value(stored, name)).write_text(content)
-    try:
-        found = convert(stored, "bob")
-    except ConversionError:
-        assert not Path("bob.session").exists()
-    else:
-        assert name == "777" and found.entities == 5
+    if name == "777":
+        damaged = "people left out, because their files are damaged: 1"
+        assert convert(stored, "bob") == Converted("GramJS", None, 5, (NOTE, damaged))
+        return
+    with pytest.raises(ConversionError) as caught:
+        convert(stored, "bob")
+    assert not Path("bob.session").exists()
+    is_json = content not in ("", "[" * 50_000, "{", "9" * 5000)
+    assert is_json or f"its file {value(stored, name).name} is not JSON" in str(caught.value)
+
+
+def test_a_name_that_is_not_text(stored: Path) -> None:
+    path = value(stored, "777")
+    path.write_text(path.read_text().replace("Анника", r"\ud83d"))
+    assert r"\ud83d" in path.read_text()
+    assert convert(stored, "bob").entities == 6
+    assert {row[0]: row[4] for row in rows_of("bob.session")}[777] is None
 
 
 def test_files_that_are_none(stored: Path) -> None:
@@ -94,6 +106,9 @@ def test_files_that_are_none(stored: Path) -> None:
     (value(stored, "780")).mkdir()
     (value(stored, "781")).write_text("[" + "1," * 1_000_000 + "1]")
     assert convert(stored, "bob").entities == 6
+    value(stored, "dcId").write_text("[" + "1," * 1_000_000 + "1]")
+    with pytest.raises(ConversionError, match=r"dcId is larger"):
+        convert(stored, "carol")
     for name in ("authKey", "dcId"):
         (value(stored, name)).unlink()
         os.mkfifo(value(stored, name))

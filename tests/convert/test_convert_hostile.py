@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from support.counters import tally
 from support.libraries import PROGRAMS
 from support.mutations import at_random, one_by_one
 from support.real_files import FILES
+from telethon_session_rust.foreign import database
 from telethon_session_rust.foreign.files import read_file
 from telethon_session_rust.foreign.session import ConversionError
 
@@ -152,6 +154,28 @@ def test_generated_usernames_are_not_computed(folder: Path) -> None:
     table = "create table usernames (id integer); insert into usernames values (1);"
     path = pyrogram(folder / "anna.session", usernames=f"{table} alter table usernames add username {BOMB};")
     assert outcome(path) == "a session"
+
+
+SLOW_KEYS = {
+    "an ordinary column": USERNAMES.replace("text", "text, rowid integer"),
+    "a key with an index": PEERS.replace("primary key", "primary key desc"),
+    "none": USERNAMES.replace("text", "text, another integer"),
+}
+
+
+@pytest.mark.parametrize("statement", SLOW_KEYS.values(), ids=SLOW_KEYS)
+def test_a_key_by_which_rows_are_not_stored(statement: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a limit for all batches, each would read the whole table."""
+    monkeypatch.setattr(database, "_BATCH_ROWS", 10)
+    path = pyrogram(folder / "anna.session", **{statement.split()[2]: statement})
+    create(path, FILL.replace("usernames select id,", "usernames (rowid, id, username) select id, id,"))
+    found = read_file(path, passcode=None, account=1)
+    assert found
+    if statement == SLOW_KEYS["none"]:
+        assert len([*found.entities()]) == ROWS
+    else:
+        with pytest.raises(ConversionError, match="does not end"):
+            deque(found.entities(), 0)
 
 
 def test_triggers_and_indexes_of_others_do_nothing(folder: Path) -> None:

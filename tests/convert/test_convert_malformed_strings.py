@@ -68,6 +68,11 @@ def without_parts(string: str, error: BaseException | None) -> str:
     return message
 
 
+@pytest.mark.parametrize("name", ["Telethon", "gramjs"])
+def test_a_message_says_once_that_a_string_is_not_valid(name: str) -> None:
+    assert refusal(STRINGS[name][:-9]).count("not a valid") == 1
+
+
 @each_string
 def test_every_truncation(string: str) -> None:
     letters = string.rstrip("=")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from .encryption import Keys, add_encryption_option, add_target_encryption_options, given_keys, target_keys
@@ -20,7 +20,7 @@ from .reader import SessionReader
 from .rows import Credentials, Row, with_aliases
 from .sanitize import Sanitized, sanitize_entity, sanitize_sent_file, sanitize_update_state
 from .schema import LAST_WITH_WRONG_HASHES
-from .source import login_of, open_source
+from .source import existing, open_source
 from .strings import NOT_AS_ARGUMENT, name_argument, print_login, read_login, require_login, require_private_output
 from .subcommands import Subcommands, positive_int
 from .target import Writer, open_target
@@ -37,10 +37,12 @@ SOURCE can be of another library: a string of Pyrogram, Kurigram, GramJS, mtcute
 StoreSession of GramJS. They are told apart by their content. What they know of people is copied
 too.
 
-Refuses to overwrite another login. With --force, everything in TARGET is replaced. If TARGET has
-the login of SOURCE, entities are merged (the copy seen last wins), and update states are
-replaced. The login is written last. An encrypted login is decrypted with the key of SOURCE, and
-encrypted with that of TARGET; without one of its own, TARGET gets that of SOURCE.
+Refuses to overwrite another login, or to mix in the entities of another account. With --force,
+everything in TARGET is replaced; on a server it is deleted as soon as SOURCE was read to its end.
+If TARGET has the login of SOURCE, entities are merged (the copy seen last wins), and update states
+are replaced. The login is written last, and only its owner can read the file (mode 0600). The
+entity file of a string session is never a TARGET. An encrypted login is decrypted with the key of
+SOURCE, and encrypted with that of TARGET; without one of its own, TARGET gets that of SOURCE.
 
 SOURCE does not change and keeps the login. Do not use both at once."""
 _STRING = "-"
@@ -64,7 +66,7 @@ def add_to(subcommands: Subcommands) -> None:
     parser.add_argument(
         "--account", type=positive_int, default=1, metavar="N", help="which account of Telegram Desktop, from 1"
     )
-    parser.add_argument("--force", action="store_true", help="replace another login")
+    parser.add_argument("--force", action="store_true", help="replace another login or account")
     parser.add_argument("--yes", action="store_true", help="print a string even to a terminal")
     add_password_option(parser)
     add_target_password_option(parser, "TARGET")
@@ -111,25 +113,32 @@ def copy_session(
 
     Args:
         source: The session.
-        target: Where to copy it. Unchanged if an error is raised before the copy is complete.
+        target: Where to copy it. Unchanged if an error is raised before the copy is complete,
+            except for a session on a server that is replaced: it is deleted as soon as the source
+            was read to its end.
         keys: The encryption keys of the target.
-        is_forced: Whether to replace another login, with everything in the target.
+        is_forced: Whether to replace everything in a target that has another login, or the entities
+            of another account.
         shows_progress: Whether to show a progress bar on a terminal.
 
     Raises:
-        AnotherLogin: The target has another login.
+        AnotherLogin: The target has another login, or the entities of another account.
         CommandError: The session cannot be copied.
         SessionError: The server cannot be reached, or the target is in use.
     """
     if isinstance(source.place, (Path, Remote)) and are_same(source.place, target):
         raise CommandError(f"{target} cannot be copied to itself")
     credentials = require_login(source)
-    is_replaced = _has_another_login(target, keys, credentials)
-    if is_replaced and not is_forced:
-        raise AnotherLogin(f"{target} has another login: choose another name")
+    others = _others_in(target, keys, credentials, source.account_id())
+    if others and not is_forced:
+        raise AnotherLogin(f"{target} has {others}: choose another name")
     copied = Copied()
-    with open_target(target, keys, is_replaced=is_replaced) as writer:
-        _copy(source, credentials, writer, copied, shows_progress)
+    is_deleted = others is not None and isinstance(target, Remote)
+    with (
+        _read_whole(source, credentials) if is_deleted else nullcontext(source) as readable,
+        open_target(target, keys, is_replaced=others is not None, gets_login=True) as writer,
+    ):
+        _copy(readable, credentials, writer, copied, shows_progress)
     _verify(target, keys, credentials, copied)
     return copied
 
@@ -163,9 +172,35 @@ def _open(arguments: Namespace, keys: Keys, *, is_login_enough: bool = False) ->
     )
 
 
-def _has_another_login(target: Place, keys: Keys, credentials: Credentials) -> bool:
-    found = login_of(target, keys)
-    return bool(found and found.auth_key and found.auth_key != credentials.auth_key)
+def _others_in(target: Place, keys: Keys, credentials: Credentials, account_id: int | None) -> str | None:
+    """Returns what a target holds of another login or account; `None` if it holds nothing of it."""
+    before = existing(target, keys)
+    if before.auth_key:
+        return None if before.auth_key == credentials.auth_key else "another login"
+    is_of_another = before.is_of_another_account(account_id)
+    return f"the entities of another account ({before.account_id})" if is_of_another else None
+
+
+@contextmanager
+def _read_whole(source: SessionReader, credentials: Credentials) -> Iterator[SessionReader]:
+    """Opens a copy of a session in memory that was read to its end, so that reading it again does
+    not fail.
+    """
+    with source.snapshot() as copy:
+        _copy(copy, credentials, _Discard(), Copied(), shows_progress=False)
+        yield copy
+
+
+class _Discard:
+    """A `Writer` that writes nothing."""
+
+    def insert(self, table: str, rows: Sequence[Row]) -> None: ...
+    def insert_aliases(self, rows: Sequence[Row]) -> None: ...
+    def replace_update_states(self, rows: Sequence[Row]) -> None: ...
+    def replace_credentials(self, credentials: Credentials) -> None: ...
+    def clear_duplicate_usernames(self) -> None: ...
+    def count(self, table: str) -> int:
+        return 0
 
 
 def _copy(

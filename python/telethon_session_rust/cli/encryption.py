@@ -14,6 +14,8 @@ from .errors import CommandError
 OPTION = "--encryption-key-file"
 TARGET_OPTION = "--target-encryption-key-file"
 ENVIRONMENT = "TELETHON_SESSION_ENCRYPTION_KEY"
+# How messages refer to the argument of a class or function, which `explained` replaces.
+AS_ARGUMENT = "as encryption_key="
 _KEY_SIZE = 32
 _FORMS = f"{_KEY_SIZE} bytes as they are, or a line of {2 * _KEY_SIZE} hexadecimal digits or of base64 for each key"
 
@@ -78,5 +80,6 @@ def _key(word: str, place: str) -> bytes:
 
 
 def explained(message: str) -> str:
-    """Names the option of the command line in a message of a session class."""
+    """Names the option of the command line in a message for programs."""
+    message = message.replace(AS_ARGUMENT, f"with {OPTION} or {ENVIRONMENT}")
     return message.replace("encryption_key=", f"{OPTION} (or {TARGET_OPTION} for the session that is written)")

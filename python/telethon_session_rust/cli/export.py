@@ -24,9 +24,11 @@ it and the string at once.
 Strings of Pyrogram (which are Kurigram's too) and MTKruto contain the program's API ID, which a
 session does not have: give it with --api-id. They and those of mtcute say which account it is,
 and whether it is a bot. Telethon's client stores the account's ID, and a bot is known by its
-username, so --user-id and --bot are needed only if the session has not been used yet."""
+username, so --user-id and --bot are needed only if the session has not been used yet. An option
+for what a string does not contain is refused."""
 _TELETHON = "telethon"
-_OPTIONS = {"api_id": "--api-id", "user_id": "--user-id"}
+# The options for attributes of a `ForeignSession`.
+_OPTIONS = {"api_id": "--api-id", "user_id": "--user-id", "is_bot": "--bot"}
 
 
 def add_to(subcommands: Subcommands) -> None:
@@ -47,10 +49,11 @@ def _add_format_options(parser: ArgumentParser) -> None:
     parser.add_argument("--format", choices=names, default=_TELETHON, help="the library whose string it is to be")
     parser.add_argument("--api-id", type=positive_int, metavar="ID", help="the API ID of the program")
     parser.add_argument("--user-id", type=positive_int, metavar="ID", help="the account's ID")
-    parser.add_argument("--bot", action="store_true", help="the account is a bot")
+    parser.add_argument("--bot", action="store_true", dest="is_bot", help="the account is a bot")
 
 
 def run(arguments: Namespace) -> int:
+    _require_used(arguments)
     place = existing_place(arguments.file, arguments.password_file)
     require_private_output(is_allowed=arguments.yes)
     with open_source(place, given_keys(arguments.encryption_key_file), is_login_enough=True) as file:
@@ -59,6 +62,15 @@ def run(arguments: Namespace) -> int:
         else:
             print_string(_string_of(file, arguments))
     return 0
+
+
+def _require_used(arguments: Namespace) -> None:
+    """Raises `CommandError` if an option does not apply to the format."""
+    used = FORMATS[arguments.format].used if arguments.format in FORMATS else ()
+    if unused := [option for name, option in _OPTIONS.items() if getattr(arguments, name) and name not in used]:
+        raise CommandError(
+            f"--format {arguments.format} takes no {' and no '.join(unused)}: its strings do not contain that"
+        )
 
 
 def _string_of(file: SessionReader, arguments: Namespace) -> str:
@@ -78,7 +90,7 @@ def _string_of(file: SessionReader, arguments: Namespace) -> str:
         port=credentials.port,
         is_test=is_test_server(credentials.server_address),
         user_id=user_id,
-        is_bot=arguments.bot or _is_bot(file, user_id),
+        is_bot=arguments.is_bot or _is_bot(file, user_id),
         api_id=arguments.api_id,
     )
     found = FORMATS[arguments.format]

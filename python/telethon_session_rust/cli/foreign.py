@@ -32,6 +32,7 @@ def open_any(
     passcode: str | None = None,
     account: int = 1,
     is_login_enough: bool = False,
+    reads_environment: bool = True,
 ) -> AbstractContextManager[SessionReader]:
     """Opens the session at a URL, in a file or in a folder, of whatever library.
 
@@ -42,6 +43,7 @@ def open_any(
         passcode: The local passcode of Telegram Desktop.
         account: Which account of several, from 1.
         is_login_enough: As for `open_source`.
+        reads_environment: Whether the password of a server is read from the environment.
 
     Raises:
         CommandError: There is no such session, or it cannot be read.
@@ -57,7 +59,8 @@ def open_any(
             return open_foreign(path, found)
     if account != 1:
         raise CommandError(f"there is no account {account}: only the folder of Telegram Desktop has several")
-    return open_source(existing_place(text, password_file), keys, is_login_enough=is_login_enough)
+    found_place = existing_place(text, password_file, reads_environment=reads_environment)
+    return open_source(found_place, keys, is_login_enough=is_login_enough)
 
 
 def _existing_path(text: str) -> Path:
@@ -99,7 +102,7 @@ def _row(entity: Entity) -> Row:
 
 def account_row(user_id: int) -> Row:
     """Returns the entity as which Telethon's client stores the account."""
-    # Seen later than any that the target may have of another account.
+    # Seen later than the one that the target may have.
     return (0, user_id, None, None, None, int(time.time()) + 1)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
 from .encryption import add_encryption_option, given_keys
 from .errors import CommandError
@@ -13,7 +12,7 @@ from .passwords import add_password_option
 from .places import PLACE_HELP, place
 from .reader import SessionReader
 from .rows import Credentials
-from .source import login_of
+from .source import existing
 from .strings import NOT_AS_ARGUMENT, name_argument, read_login
 from .subcommands import Subcommands
 from .target import open_target
@@ -27,7 +26,8 @@ space, line breaks and quotes around or inside the string do not matter. The str
 given as an argument: the shell would keep it in its history, and other users of the machine
 could see it in the list of processes. With an encryption key, the login is encrypted.
 
-Refuses a session that already has a login. Only its owner can read a new file (mode 0600)."""
+Refuses a session that already has a login, or the entities of another account, and the entity file
+of a string session. Only its owner can read the file (mode 0600)."""
 
 
 def add_to(subcommands: Subcommands) -> None:
@@ -47,13 +47,15 @@ def add_to(subcommands: Subcommands) -> None:
 def run(arguments: Namespace) -> int:
     target = place(arguments.file, arguments.password_file)
     keys = given_keys(arguments.encryption_key_file)
-    found = login_of(target, keys)
-    if found and found.auth_key:
+    before = existing(target, keys)
+    if before.auth_key:
         raise CommandError(f"{target} already has a login: choose another name, or move it away")
     session = read_login()
-    if isinstance(target, Path) and target.exists():
-        target.chmod(0o600)
-    with open_target(target, keys) as writer:
+    if before.is_of_another_account(session.user_id):
+        raise CommandError(
+            f"{target} has the entities of another account ({before.account_id}): choose another name, or move it away"
+        )
+    with open_target(target, keys, gets_login=True) as writer:
         if session.user_id is not None:
             writer.insert("entities", [account_row(session.user_id)])
         writer.replace_credentials(Credentials(session.dc_id, session.server_address, session.port, session.auth_key))

@@ -52,31 +52,39 @@ def add_place_argument(parser: ArgumentParser) -> None:
     add_encryption_option(parser)
 
 
-def place(text: str, password_file: str | None) -> Place:
-    """Returns where a session is, or is to be.
+def place(text: str, password_file: str | None, *, reads_environment: bool = True) -> Place:
+    """Returns where a session is, or is to be. The arguments are those of `server`.
 
     Raises:
         CommandError: The URL is not valid, or names no session.
     """
     if not files.is_url(text):
         return files.session_path(text)
-    found = server(text, password_file)
+    found = server(text, password_file, reads_environment=reads_environment)
     if not found.name:
         raise CommandError(f"{found} names no session: write its name behind #, as in redis://localhost/0#anon")
     return found
 
 
-def existing_place(text: str, password_file: str | None) -> Place:
-    """Returns where a session is. Whether a session is on the server shows when it is opened.
+def existing_place(text: str, password_file: str | None, *, reads_environment: bool = True) -> Place:
+    """Returns where a session is. Whether a session is on the server shows when it is opened. The
+    arguments are those of `server`.
 
     Raises:
         CommandError: There is no such file, or the URL is not valid.
     """
-    return place(text, password_file) if files.is_url(text) else files.existing_session_path(text)
+    if files.is_url(text):
+        return place(text, password_file, reads_environment=reads_environment)
+    return files.existing_session_path(text)
 
 
-def server(text: str, password_file: str | None) -> Remote:
+def server(text: str, password_file: str | None, *, reads_environment: bool = True) -> Remote:
     """Returns the server that a URL names, and perhaps a session there.
+
+    Args:
+        text: The URL.
+        password_file: The file with the password, if the URL has none.
+        reads_environment: Whether to read the password from the environment if no file is given.
 
     Raises:
         CommandError: The URL is not valid. The message contains no password.
@@ -86,7 +94,8 @@ def server(text: str, password_file: str | None) -> Remote:
         url, name = split_location(text)
     except ValueError as error:
         raise CommandError(str(error)) from error
-    url = with_password(url, given_password(password_file))
+    if password_file is not None or reads_environment:
+        url = with_password(url, given_password(password_file))
     try:
         public_url(cls._kind, url)
     except ValueError as error:

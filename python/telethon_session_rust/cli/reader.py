@@ -219,6 +219,26 @@ class SessionReader:
         found = self.find_entities("id = 0", []) if "entities" in self.tables else []
         return next((row[1] for row in found if type(row[1]) is int), None)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[SessionReader]:
+        """Opens a copy of the whole session in memory, which does not change and holds no lock.
+        Yields the session itself if it is in memory.
+        """
+        if not self.value("select file from pragma_database_list where name = 'main'"):
+            yield self
+            return
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+            # With the lock held, because a backup waits for it without end.
+            self.select("begin")
+            try:
+                self.select("select count(*) from sqlite_master")
+                self._connection.backup(copy)
+            except READ_ERRORS as error:
+                raise translate_error(self.place, error) from error
+            finally:
+                self.select("rollback")
+            yield SessionReader(self.place, copy, self.keys)
+
     def copy_to(self, path: Path) -> None:
         """Copies the whole file, including the contents of its -wal file."""
         try:

@@ -10,10 +10,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from ..remote import RemoteSession
 from . import schema
 from .encryption import Keys
+from .errors import CommandError
 from .output import progress
 from .places import Place, Remote
 from .reader import SessionReader, open_reader
@@ -34,8 +36,8 @@ def open_source(place: Place, keys: Keys = (), *, is_login_enough: bool = False)
     Args:
         place: The file, or the session on a server.
         keys: The encryption keys.
-        is_login_enough: Whether entities and sent files on a server are left out. Those of a file
-            never are.
+        is_login_enough: Whether to leave out sent files on a server, and entities other than the
+            account itself. Those of a file are never left out.
 
     Raises:
         CommandError: The session does not exist, or cannot be read.
@@ -86,18 +88,39 @@ def exists(place: Place, keys: Keys = ()) -> bool:
         return is_there(session, place)
 
 
-def login_of(place: Place, keys: Keys = ()) -> Credentials | None:
-    """Returns the usable part of the login of a session; `None` if there is no session. The keys in a
-    file may still be encrypted.
+class Existing(NamedTuple):
+    """What a session that is to get a login already holds.
+
+    Attributes:
+        auth_key: The usable key of its login, which may still be encrypted; empty if it has none.
+        account_id: The ID of the account whose entities it has; `None` if that is not known.
+    """
+
+    auth_key: bytes = b""
+    account_id: int | None = None
+
+    def is_of_another_account(self, account_id: int | None) -> bool:
+        """Returns `True` if the entities are not this account's, which cannot use their access hashes."""
+        return bool(self.account_id and account_id and self.account_id != account_id)
+
+
+def existing(place: Place, keys: Keys = ()) -> Existing:
+    """Returns what a session that is to get a login already holds. It need not exist.
 
     Raises:
-        CommandError: The file is not a session.
+        CommandError: The file is not a session, or is the entity file of a string session.
     """
     if not exists(place, keys):
-        return None
+        return Existing()
     with open_source(place, keys, is_login_enough=True) as file:
         # Reading the version raises if the file is not a session.
-        return file.credentials() if file.version else None
+        credentials = file.version and file.credentials()
+        auth_key = credentials.auth_key if credentials else b""
+        if schema.OWNER_TABLE in file.tables and not auth_key:
+            raise CommandError(
+                f"{place} is the entity file of a RustStringSession, which holds no login: choose another name"
+            )
+        return Existing(auth_key, file.account_id())
 
 
 def _entity_batches(place: Remote, session: RemoteSession) -> Iterator[list[Row]]:
@@ -108,8 +131,15 @@ def _entity_batches(place: Remote, session: RemoteSession) -> Iterator[list[Row]
 
 
 def _account(session: RemoteSession) -> list[Row]:
+    """Returns entity 0, which has the ID of the account, and the account's own row."""
     found = session.get_entity_rows_by_id(0)
-    return [(*found, None, None, None, 0)] if found else []
+    if not found:
+        return []
+    rows: list[Row] = [(*found, None, None, None, 0)]
+    account = session.find_entity(found[1])
+    if account and account.kind == "user":
+        rows.append((account.marked_id, *account[2:6], account.last_seen or 0))
+    return rows
 
 
 def _create(connection: sqlite3.Connection, credentials: Credentials) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from ..foreign.strings import is_incomplete, read_string
 from ..memory import RustMemorySession
 from ..string import RustStringSession
 from . import files
-from .encryption import ENVIRONMENT, OPTION
+from .encryption import AS_ARGUMENT
 from .errors import CommandError
 from .output import print_message, print_warning
 from .reader import SessionReader
@@ -39,9 +40,18 @@ def name_argument(text: str) -> str:
     """Parses the name of a file or a URL, as argparse's `type`. Refuses a session string, which
     would become the name.
     """
-    if len(text) > _MAX_NAME_LENGTH and not files.is_url(text) and "." not in text:
+    if looks_like_string(text):
         raise ArgumentTypeError(NOT_AS_ARGUMENT)
     return text
+
+
+def looks_like_string(text: str) -> bool:
+    """Returns `True` if what should be the name of a file or a URL is rather a session string."""
+    if len(text) <= _MAX_NAME_LENGTH or files.is_url(text) or "." in text:
+        return False
+    folder, name = os.path.split(text)
+    # Not `Path.is_dir`, which raises for a name that is too long.
+    return len(name) > _MAX_NAME_LENGTH or not os.path.isdir(folder)  # noqa: PTH112
 
 
 def require_private_output(*, is_allowed: bool) -> None:
@@ -79,7 +89,7 @@ def require_login(file: SessionReader) -> Credentials:
         raise CommandError(f"{file.place} is not logged in: it has no valid auth key")
     if credentials.is_encrypted:
         what = "was encrypted with another key, or is damaged" if file.keys else "is encrypted"
-        raise CommandError(f"{file.place}: the login {what}: give the key with {OPTION} or {ENVIRONMENT}")
+        raise CommandError(f"{file.place}: the login {what}: give the key {AS_ARGUMENT}")
     return credentials.with_address()
 
 

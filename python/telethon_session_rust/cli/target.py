@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timezone
@@ -13,6 +14,7 @@ from telethon.tl.types import InputDocument, InputPhoto, updates
 
 from ..errors import SessionError
 from ..remote import RemoteSession
+from . import files
 from .encryption import Keys
 from .errors import CommandError
 from .places import Place, Remote
@@ -91,27 +93,34 @@ class RemoteWriter:
         return sum(map(len, entity_batches(self._session))) if is_of_entities else len(self._session._sent_files())
 
 
-def open_target(place: Place, keys: Keys = (), *, is_replaced: bool = False) -> AbstractContextManager[Writer]:
+def open_target(
+    place: Place, keys: Keys = (), *, is_replaced: bool = False, gets_login: bool = False
+) -> AbstractContextManager[Writer]:
     """Opens a session for writing. Creates it if it does not exist.
 
     What was written is saved when the block ends. If it raises, a file stays as it was, and a
-    session on a server is deleted if it is new.
+    session on a server is deleted if it is new. One that is replaced was deleted before.
 
     Args:
         place: The file, or the session on a server.
         keys: The encryption keys.
         is_replaced: Whether to remove everything that it contains.
+        gets_login: Whether a login is written, so that only the owner of a file may read it.
 
     Raises:
         CommandError: It cannot be written.
         SessionError: The server cannot be reached, or the session is in use.
     """
-    return _open_file(place, keys, is_replaced) if isinstance(place, Path) else _open_remote(place, keys, is_replaced)
+    if isinstance(place, Path):
+        return _open_file(place, keys, is_replaced, gets_login)
+    return _open_remote(place, keys, is_replaced)
 
 
 @contextmanager
-def _open_file(path: Path, keys: Keys, is_replaced: bool) -> Iterator[Writer]:
+def _open_file(path: Path, keys: Keys, is_replaced: bool, gets_login: bool) -> Iterator[Writer]:
     is_new = not path.exists()
+    if gets_login and not is_new:
+        _make_private(path)
     try:
         with open_writer(path, keys) as writer:
             if is_replaced:
@@ -121,6 +130,23 @@ def _open_file(path: Path, keys: Keys, is_replaced: bool) -> Iterator[Writer]:
         if is_new:
             path.unlink(missing_ok=True)
         raise
+
+
+def _make_private(path: Path) -> None:
+    """Leaves a file, and SQLite's files beside it, readable to its owner only.
+
+    Raises:
+        CommandError: It belongs to another user.
+    """
+    for file in (path, *(files.sidecar(path, suffix) for suffix in files.SIDECAR_SUFFIXES)):
+        try:
+            file.chmod(file.stat().st_mode & stat.S_IRWXU)
+        except FileNotFoundError:
+            continue
+        except PermissionError as error:
+            raise CommandError(
+                f"{path} belongs to another user, so that its login would not be secret: choose another name"
+            ) from error
 
 
 @contextmanager

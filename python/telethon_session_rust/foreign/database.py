@@ -25,9 +25,9 @@ _BUSY_TIMEOUT = 5.0
 _BATCH_ROWS = 5000
 # Keys have 256 bytes, and names and statements of the schema are shorter than this.
 _MAX_LENGTH = 20_000
-# How many instructions SQLite may execute for one statement: enough for a schema of a thousand tables,
-# and for the other tables more, the larger the file is. A row takes at least 8 bytes and less than
-# 100 instructions.
+# How many instructions SQLite may execute for one statement, or for all batches of a table: enough
+# for a schema of a thousand tables, and for the other tables more, the larger the file is. A row
+# takes at least 8 bytes and less than 100 instructions.
 _SCHEMA_INSTRUCTIONS = 30_000
 _INSTRUCTIONS_PER_BYTE = 12
 _MAX_COMPRESSION = 16
@@ -101,6 +101,10 @@ class Database:
             ConversionError: SQLite cannot read them, or they take too long.
         """
         self._executed = 0
+        return self._continue(statement, values)
+
+    def _continue(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        """Executes a statement that shares the limit of the one before."""
         try:
             return self._connection.execute(statement, values).fetchall()
         except _ERRORS as error:
@@ -111,7 +115,7 @@ class Database:
         return next((row[0] for row in self.select(f"{statement} limit 1", values)), None)
 
     def batches(self, key: str, columns: str, table: str) -> Iterator[list[Any]]:
-        """Yields all rows of a table, a batch at a time.
+        """Yields all rows of a table, a batch at a time. Execute no other statement meanwhile.
 
         Args:
             key: An integer column by which the rows are stored. It becomes the first of the row.
@@ -119,12 +123,15 @@ class Database:
             table: The table. Conditions may follow.
 
         Raises:
-            ConversionError: SQLite cannot read them, or they are not in order.
+            ConversionError: SQLite cannot read them, they are not in order, or they take too long.
         """
         before = -(2**63)
+        # In a hostile file, each batch may take as long as the whole table: because of a column
+        # that is called rowid, or of a key that is not the row ID.
+        self._executed = 0
         joint = "and" if " where " in table else "where"
         statement = f"select {key}, {columns} from {table} {joint} {key} > ? order by {key} limit {_BATCH_ROWS}"
-        while batch := self.select(statement, [before]):
+        while batch := self._continue(statement, [before]):
             for key_value, *_ in batch:
                 # Pages that refer to each other in a circle have no end.
                 if type(key_value) is not int or key_value <= before:

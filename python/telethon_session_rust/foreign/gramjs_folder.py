@@ -53,7 +53,7 @@ def read(folder: Path, prefix: str) -> ForeignSession:
         port=port,
         is_test=is_test_server(server_address),
         entities=lambda: _entities(folder, prefix),
-        notes=(*notes, NO_USER_ID),
+        notes=(*notes, NO_USER_ID, *_damaged(folder, prefix)),
     )
 
 
@@ -77,22 +77,37 @@ def _bytes(value: Any) -> bytes | None:
         raise ConversionError("it is damaged: its auth key is not valid") from error
 
 
+def _damaged(folder: Path, prefix: str) -> Iterator[str]:
+    """Yields a note on damaged files, if there are any."""
+    count = sum(row is None for _, row in _rows(folder, prefix))
+    if count:
+        yield f"people left out, because their files are damaged: {count:,}"
+
+
 def _entities(folder: Path, prefix: str) -> Iterator[Entity]:
+    for id, row in _rows(folder, prefix):
+        entity = _entity(id, row) if row else None
+        if entity is not None:
+            yield entity
+
+
+def _rows(folder: Path, prefix: str) -> Iterator[tuple[str, list[Any] | None]]:
+    """Yields the ID and row of each entity; `None` for the row if its file is damaged."""
     with os.scandir(folder) as entries:
         for entry in entries:
             id = entry.name.removeprefix(prefix)
             if entry.name.startswith(prefix) and _ID.fullmatch(id) and entry.is_file():
-                entity = _entity(id, _value(Path(entry.path)))
-                if entity is not None:
-                    yield entity
+                try:
+                    row = _value(Path(entry.path))
+                except (ConversionError, OSError):
+                    row = None
+                yield id, row if isinstance(row, list) and len(row) >= _ROW_SIZE else None
 
 
-def _entity(id: str, row: Any) -> Entity | None:
+def _entity(id: str, row: list[Any]) -> Entity | None:
     """Returns the entity of a row: ID, access hash, username, phone, name and perhaps when it was
     seen.
     """
-    if not isinstance(row, list) or len(row) < _ROW_SIZE:
-        return None
     _id, access_hash, username, phone, name, *rest = row
     hash = _integer(access_hash)
     if hash is None:
@@ -102,7 +117,7 @@ def _entity(id: str, row: Any) -> Entity | None:
         hash,
         people.username(username),
         people.phone(phone),
-        name if isinstance(name, str) and name else None,
+        people.name(name),
         people.date(None if seen is None else seen // 1000),
     )
     if not id.startswith("-"):
@@ -132,7 +147,9 @@ def _value(path: Path) -> Any:
         return None
     with path.open("rb") as file:
         data = file.read(_MAX_SIZE + 1)
+    if len(data) > _MAX_SIZE:
+        raise ConversionError(f"it is damaged: its file {path.name} is larger than GramJS writes it")
     try:
-        return json.loads(data) if len(data) <= _MAX_SIZE else None
+        return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ConversionError("it is damaged: a file of it is not JSON") from error
+        raise ConversionError(f"it is damaged: its file {path.name} is not JSON") from error

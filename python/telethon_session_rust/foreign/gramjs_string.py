@@ -15,6 +15,7 @@ from .session import ConversionError, ForeignSession
 
 LIBRARY = "GramJS"
 NEEDED: tuple[str, ...] = ()
+USED: tuple[str, ...] = ()
 VERSION = "1"
 
 # What Telethon's strings decode to behind their first character, which is 1 too.

@@ -107,7 +107,8 @@ def _update_states(path: Path) -> Iterator[UpdateState]:
         pts, qts, date, seq = (people.int32(value) for row in rows for value in row) if rows else (None,) * 4
         if pts and date:
             yield 0, pts, qts or 0, date, seq or 0
-        for batch in database.batches("peer_id", "pts", "channel_state not indexed where peer_id > 0"):
+        # Without the plus, each batch would begin to search at 0.
+        for batch in database.batches("peer_id", "pts", "channel_state not indexed where +peer_id > 0"):
             for id, value in batch:
                 channel_pts = people.int32(value)
                 if channel_pts:

@@ -22,6 +22,7 @@ from .tl import TLValues, encoded_boolean
 
 LIBRARY = "mtcute"
 NEEDED: tuple[str, ...] = ()
+USED: tuple[str, ...] = ("user_id", "is_bot")
 
 _NEWEST_VERSION = 3
 _HAS_SELF, _IS_TEST, _HAS_MEDIA = 1, 2, 4

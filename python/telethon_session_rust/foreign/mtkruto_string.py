@@ -21,6 +21,7 @@ from .tl import TLValues
 
 LIBRARY = "MTKruto"
 NEEDED: tuple[str, ...] = ("api_id", "user_id")
+USED: tuple[str, ...] = ("api_id", "user_id", "is_bot")
 
 _DATA_CENTRE = re.compile(r"([1-9][0-9]{0,2})(-test)?")
 _KEY_HEAD = b"\xfe" + KEY_SIZE.to_bytes(3, "little")

@@ -30,6 +30,14 @@ def username(value: Any) -> str | None:
     return value.lower() if isinstance(value, str) and _USERNAME.fullmatch(value) else None
 
 
+def name(value: Any) -> str | None:
+    """Returns a display name; `None` if the value is not a text that can be stored."""
+    try:
+        return value if isinstance(value, str) and value.encode() else None
+    except UnicodeEncodeError:
+        return None
+
+
 def phone(value: Any) -> str | None:
     """Returns the digits of a phone number; `None` if the value is not a valid one."""
     found = _PHONE.fullmatch(str(value)) if type(value) in (int, str) else None

@@ -15,6 +15,7 @@ from .session import ConversionError, ForeignSession
 
 LIBRARY = "Pyrogram"
 NEEDED: tuple[str, ...] = ("api_id", "user_id")
+USED: tuple[str, ...] = ("api_id", "user_id", "is_bot")
 
 _OLDEST = struct.Struct(">BB256sIB")
 _NEWEST = struct.Struct(">BIB256sQB")

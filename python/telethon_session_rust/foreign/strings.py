@@ -30,11 +30,15 @@ def read_string(text: str) -> ForeignSession:
     """
     try:
         letters = letters_of(text)
-        if letters.startswith(gramjs_string.VERSION):
-            return _read_version_1(text, letters[1:])
-        data = decode(letters)
+        is_version_1 = letters.startswith(gramjs_string.VERSION)
+        data = _decode_version_1(letters[1:]) if is_version_1 else decode(letters)
     except ConversionError as error:
         raise ConversionError(f"not a valid session string: {error}") from error
+    if is_version_1:
+        # GramJS and Telethon write this version.
+        if gramjs_string.matches(data):
+            return _named(gramjs_string.LIBRARY, lambda letters: gramjs_string.read(decode(letters)), letters[1:])
+        return _named(telethon_string.LIBRARY, telethon_string.read, text)
     for module in _MODULES:
         if module.matches(data):
             return _named(module.LIBRARY, module.read, data)
@@ -60,15 +64,12 @@ def is_incomplete(text: str) -> bool:
     return False
 
 
-def _read_version_1(text: str, letters: str) -> ForeignSession:
-    """Reads a string that begins with 1, as those of GramJS and Telethon do."""
+def _decode_version_1(letters: str) -> bytes:
+    """Returns what a string encodes that begins with 1, as far as it can be decoded."""
     try:
-        data = decode(letters)
+        return decode(letters)
     except ConversionError:
-        data = decode(letters[: len(letters) // 4 * 4])
-    if gramjs_string.matches(data):
-        return _named(gramjs_string.LIBRARY, lambda letters: gramjs_string.read(decode(letters)), letters)
-    return _named(telethon_string.LIBRARY, telethon_string.read, text)
+        return decode(letters[: len(letters) // 4 * 4])
 
 
 def _named(library: str, read: Callable[[_T], ForeignSession], value: _T) -> ForeignSession:
@@ -84,16 +85,18 @@ class StringFormat(NamedTuple):
     Attributes:
         library: Its name.
         needed: The attributes of a `ForeignSession` that must be known.
+        used: The attributes that a string has besides the data centre and the key.
         write: Returns the string.
     """
 
     library: str
     needed: tuple[str, ...]
+    used: tuple[str, ...]
     write: Callable[[ForeignSession], str]
 
 
 FORMATS: Mapping[str, StringFormat] = {
-    name: StringFormat(module.LIBRARY, module.NEEDED, module.write)
+    name: StringFormat(module.LIBRARY, module.NEEDED, module.USED, module.write)
     for name, module in (
         ("gramjs", gramjs_string),
         ("mtcute", mtcute_string),
