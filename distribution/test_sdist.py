@@ -15,8 +15,8 @@ import pytest
 from isolated import IsolatedEnvironment
 
 ROOT = Path(__file__).parents[1]
-# Kept between runs, so unchanged crates are not rebuilt.
-TARGET = ROOT / "target" / "sdist"
+# The same as for the wheel, so that only our own crates are built again.
+TARGET = ROOT / "target"
 
 REQUIRED = {
     ".cargo/config.toml",
