@@ -17,8 +17,6 @@ from support.files import dump
 from support.real_files import FILES
 from telethon_session_rust import RustSQLiteSession, RustStringSession
 
-pytestmark = pytest.mark.any_release
-
 
 def contents(path: str) -> dict[str, list[Any]]:
     # SQLite gives a copy another one.

@@ -19,8 +19,6 @@ from support.real_files import FILES, version_of
 from telethon_session_rust import RustSQLiteSession
 from telethon_session_rust.cli import bench
 
-pytestmark = pytest.mark.any_release
-
 MEASURES = [
     "open and close",
     *(f"look up by {kind}" for kind in ("ID", "username", "phone", "name")),

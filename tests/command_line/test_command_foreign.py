@@ -21,8 +21,6 @@ from support.library_strings import Login, login_of
 from telethon_session_rust import RustSQLiteSession, RustStringSession
 from telethon_session_rust.foreign.strings import FORMATS, read_string
 
-pytestmark = pytest.mark.any_release
-
 OTHER_KEY = random.Random(16).randbytes(256)
 LOGIN = Login(4, "149.154.167.91", 443, OTHER_KEY, False, 777000, True, 12345)
 STRINGS = {name: FORMATS[name].write(LOGIN.foreign()) for name in FORMATS}

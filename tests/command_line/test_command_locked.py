@@ -34,8 +34,6 @@ from support.programs import command
 from telethon_session_rust import RustSQLiteSession
 from telethon_session_rust.cli import reader, repair
 
-pytestmark = pytest.mark.any_release
-
 READ_COMMANDS = [["info", "anna"], ["check", "anna"], ["entities", "anna"], ["export", "anna"]]
 
 

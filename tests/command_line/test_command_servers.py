@@ -27,8 +27,6 @@ from telethon_session_rust.cli import remote, target
 from telethon_session_rust.entity import Entity
 from telethon_session_rust.foreign.strings import read_string
 
-pytestmark = pytest.mark.any_release
-
 TABLES = ("entities", "update_state", "sent_files", "sessions")
 # A kind of place beside the kinds of servers.
 FILE = "file"

@@ -19,8 +19,6 @@ from support.real_files import FILES, version_of
 from telethon_session_rust.cli.output import format_size
 from telethon_session_rust.cli.width import cell_width
 
-pytestmark = pytest.mark.any_release
-
 READ_COMMANDS = [
     ["info", "anna"],
     ["list"],

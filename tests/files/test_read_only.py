@@ -33,6 +33,8 @@ from telethon_session_rust import (
 )
 from telethon_session_rust.errors import SessionFileCorruptError, SessionFileUnavailableError, SessionFileUpgradeError
 
+pytestmark = pytest.mark.any_release
+
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Python's sqlite3 in the same process")
 
 

@@ -26,6 +26,8 @@ from support.files import dump
 from telethon_session_rust import RustMemorySession, RustSQLiteSession, RustStringSession
 from telethon_session_rust.errors import SessionFileUnavailableError
 
+pytestmark = pytest.mark.any_release
+
 TABLES = ("entities", "update_state", "sent_files")
 OPEN: dict[str, Callable[[], Any]] = {
     "file": lambda: RustSQLiteSession("anna"),

@@ -23,6 +23,8 @@ from support.loopback import DataCentres, World
 from support.real_files import DATA
 from telethon_session_rust import RustSQLiteSession, RustStringSession
 
+pytestmark = pytest.mark.any_release
+
 CROWD = crowd(50)
 KEY = bytes(range(256))
 

@@ -25,6 +25,8 @@ from support.programs import command
 from support.waiting import until
 from telethon_session_rust import RustSQLiteSession, RustStringSession, SessionError, SessionOwnerError
 
+pytestmark = pytest.mark.any_release
+
 FIRST, SECOND, THIRD = (AuthKey(bytes((seed * n + 7) % 256 for n in range(256))) for seed in (3, 5, 11))
 ANNA, BOB = 1001, 2002
 TABLE = "telethon_session_rust_owner"

@@ -26,6 +26,8 @@ from support.entities import DATE
 from support.waiting import until
 from telethon_session_rust import Entity, RustMemorySession, RustSQLiteSession, RustStringSession
 
+pytestmark = pytest.mark.any_release
+
 SESSIONS: dict[str, Callable[[], Any]] = {
     "memory": RustMemorySession,
     "string": RustStringSession,

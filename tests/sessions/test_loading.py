@@ -22,6 +22,8 @@ from support.reference import ReferenceSQLiteSession
 from support.waiting import until
 from telethon_session_rust import RustSQLiteSession
 
+pytestmark = pytest.mark.any_release
+
 COUNT = 20_000
 CROWD = entities.crowd(COUNT)
 

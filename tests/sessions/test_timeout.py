@@ -20,6 +20,8 @@ from support.locks import locked_by_another_process
 from support.waiting import until
 from telethon_session_rust import RustSQLiteSession, RustStringSession
 
+pytestmark = pytest.mark.any_release
+
 INVALID = [
     ("5", TypeError),
     (None, TypeError),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-DEPENDING = {"test_event_loop.py", "test_store_client.py", "test_store_stateful.py"}
+DEPENDING = {"test_event_loop.py", "test_store_client.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 from telethon.tl import types
 
-from stores.test_store_stateful import StoreMachine
+from stores.test_store_stateful import FEW, StoreMachine
 from support import entities
 from support.bounds import people
 from support.waiting import until
@@ -87,7 +87,7 @@ def test_in_an_event_loop(location: str) -> None:
 
 def test_random_calls(database: str) -> None:
     machine = type("Machine", (BoundedMachine,), {"database": database})
-    run_state_machine_as_test(machine)
+    run_state_machine_as_test(machine, settings=FEW)
 
 
 class BoundedMachine(StoreMachine):

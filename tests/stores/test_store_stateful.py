@@ -8,6 +8,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 from telethon.tl import types
@@ -18,6 +19,9 @@ from support.reference import ReferenceMemorySession
 from support.servers import new_name
 from support.strategies import channel_ids, states
 from telethon_session_rust import RustMemorySession, RustSQLSession, open_session
+
+# For each of the four servers.
+FEW = settings(max_examples=settings().max_examples // 4)
 
 
 def as_sql_stores(row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -113,4 +117,4 @@ class StoreMachine(SessionMachine):
 
 def test_random_calls(database: str) -> None:
     machine = type("Machine", (StoreMachine,), {"database": database})
-    run_state_machine_as_test(machine)
+    run_state_machine_as_test(machine, settings=FEW)

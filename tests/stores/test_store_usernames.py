@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from sessions.test_usernames import UsernamesMachine, named, owners
+from stores.test_store_stateful import FEW
 from support.servers import new_name
 from telethon_session_rust import open_session
 
@@ -38,7 +39,7 @@ class StoreUsernamesMachine(UsernamesMachine):
 
 def test_usernames_move_as_in_a_model(database: str) -> None:
     machine = type("Machine", (StoreUsernamesMachine,), {"database": database})
-    run_state_machine_as_test(machine)
+    run_state_machine_as_test(machine, settings=FEW)
 
 
 def test_hundreds_of_usernames(database: str) -> None:
