@@ -28,8 +28,10 @@ NPM := $(if $(shell command -v npm),target/libraries/npm/.ready)
 SCHEDULES ?= 2000
 SHUTTLE := RUSTFLAGS='--cfg shuttle' CARGO_TARGET_DIR=target/schedules \
   cargo test -p session-core --features conformance --test schedules
-# All crates that do not need Python.
-CORE := --workspace --exclude telethon-session-rust --exclude attr-cache --exclude py-once --exclude tl-reader --features session-core/conformance
+# All crates that do not need Python. The model is apart: its model checker would have much of the rest built again, with
+# other features.
+CORE := --workspace $(addprefix --exclude ,telethon-session-rust attr-cache py-once tl-reader protocol-model) \
+  --features session-core/conformance
 # Tests with random input that run longer in test-long, besides the slow tests.
 LONG := $(addprefix tests/sessions/test_,bad_arguments.py stateful.py lookup_keys.py strings.py)
 
@@ -63,6 +65,7 @@ test: test-core test-python test-parallel ## run all tests except the slow ones
 
 test-core: $(VENV)/.test ## test the core and the stores, without Python
 	cargo test $(CORE)
+	cargo test -p protocol-model
 	cargo test -p tl-reader --no-default-features
 
 test-python: $(VENV)/.developed $(FAULTY_CORE) $(LIBRARIES) ## compare with the installed Telethon
@@ -134,6 +137,7 @@ lint: $(VENV)/.lint $(VENV)/.distribution $(VENV)/.developed ## check code, docu
 
 clippy: $(VENV)/.ready ## check the Rust code with clippy
 	cargo clippy $(CORE) --all-targets -- -D warnings
+	cargo clippy -p protocol-model --all-targets -- -D warnings
 	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo clippy -p telethon-session-rust -p attr-cache -p py-once -p tl-reader --features faults -- -D warnings
 
 format: $(VENV)/.lint ## format the code and apply automatic fixes
