@@ -109,7 +109,7 @@ impl Session {
                 state.put_stored(&entities);
             }
             for id in &ids {
-                state.uncompared.remove(id);
+                state.uncompared.swap_remove(id);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What a session holds, under one lock that is held for moments only.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use foldhash::fast::RandomState;
 
 use super::bounds::Eviction;
-use super::dirty_set::{self, DirtySet, InFlight};
+use super::dirty_set::{self, DirtySet, InFlight, IndexSet};
 use super::health::StoreHealth;
 use super::load_state::LoadState;
 use super::newer_than_reads::NewerThanReads;
@@ -75,7 +75,7 @@ pub(super) struct State {
     pub(super) sent_files: HashMap<FileKey, SentFile>,
     pub(super) dirty: DirtySet,
     /// The marked IDs of entities that the program has added, and that the store may have seen later.
-    pub(super) uncompared: BTreeSet<i64>,
+    pub(super) uncompared: IndexSet<i64>,
     /// The key that was read when the session was opened, or that the caller has set since.
     pub(super) key: Zeroizing<Vec<u8>>,
     /// The stored credentials, if the store is only read.
@@ -292,7 +292,7 @@ impl State {
     /// better, and what is being forgotten.
     pub(super) fn take_over(&mut self, stored: &EntityBatch, is_newer: impl Fn(&Self, i64) -> bool) {
         if !self.uncompared.is_empty() {
-            for entity in stored.iter().filter(|entity| self.uncompared.remove(&entity.id)) {
+            for entity in stored.iter().filter(|entity| self.uncompared.swap_remove(&entity.id)) {
                 self.table.yield_to_later(entity.id, entity.seen);
             }
         }
