@@ -29,6 +29,7 @@ class Proxy:
         self.has_cut = False
         self.messages: tuple[list[int], list[int]] = ([], [])
         self._cut_at: tuple[bool, int] | None = None
+        self._is_ending = False
         self.port = 0
         self._target = port
         self._writers: set[asyncio.StreamWriter] = set()
@@ -100,6 +101,11 @@ class Proxy:
             writer.transport.abort()
 
     async def _end_tasks(self) -> None:
+        self._is_ending = True
+        # Let those end by themselves that are accepting or making a connection: asyncio may leave it open
+        # when they are cancelled.
+        if tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(tasks, timeout=1)
         # One that is cancelled while it accepts a connection begins another one.
         while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in tasks:
@@ -124,6 +130,9 @@ class Proxy:
             return
         self.connections += 1
         self._writers |= {writer, server_writer}
+        if self._is_ending:
+            await self._cut()
+            return
         both = (
             self._forward(reader, server_writer, is_from_client=True),
             self._forward(server_reader, writer, is_from_client=False),
