@@ -48,6 +48,20 @@ PAIRS = [
 ]
 
 
+# Folders of tests that do not depend on the release of Telethon, except for these files.
+ANY_RELEASE: dict[str, set[str]] = {
+    "command_line": set(),
+    "stores": {"test_event_loop.py", "test_store_client.py"},
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        depending = ANY_RELEASE.get(item.path.parent.name)
+        if depending is not None and item.path.name not in depending:
+            item.add_marker(pytest.mark.any_release)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Passes a worker's counts to the process that prints them."""
     output = getattr(session.config, "workeroutput", None)
