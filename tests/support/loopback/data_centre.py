@@ -40,7 +40,7 @@ class DataCentre:
     async def start(self) -> None:
         for port in random.sample(PORTS, len(PORTS)):
             try:
-                self._server = await asyncio.start_server(self._serve, HOST, port)
+                self._server = await asyncio.start_server(self._accept, HOST, port)
             except OSError as error:
                 if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                     raise
@@ -59,18 +59,19 @@ class DataCentre:
         for connection in self.connections:
             connection.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")[0]
         if not ipaddress.ip_address(peer).is_loopback:
             log.warning("refused a connection from %s", peer)
             writer.close()
             return
-        task = asyncio.current_task()
         connection = Connection(self, reader, writer)
-        self._tasks.add(task)
+        # Before its task begins, so that `stop()` closes it too.
         self.connections.add(connection)
-        try:
-            await connection.serve()
-        finally:
-            self.connections.discard(connection)
-            self._tasks.discard(task)
+        task = asyncio.create_task(connection.serve())
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._ended(connection, task))
+
+    def _ended(self, connection: Connection, task: asyncio.Task[None]) -> None:
+        self.connections.discard(connection)
+        self._tasks.discard(task)

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Coroutine
-from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
+
+HOST = "127.0.0.1"
+PIECE = 65536
+MOST_PIECES = 16
+# Each with the time at which it is sent on.
+Pieces: TypeAlias = "asyncio.Queue[tuple[float, bytes]]"
 
 
 class Proxy:
     """Forwards a port of 127.0.0.1 to another one, in a thread of its own.
+
+    It uses sockets, because asyncio can leave a connection open that it is accepting when the proxy
+    ends.
 
     Attributes:
         delay: How many seconds each piece of data is held back, each way.
@@ -29,23 +38,20 @@ class Proxy:
         self.has_cut = False
         self.messages: tuple[list[int], list[int]] = ([], [])
         self._cut_at: tuple[bool, int] | None = None
-        self._is_ending = False
         self.port = 0
         self._target = port
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._connected: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self.accept()
 
     def __enter__(self) -> Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.hangs = False
         self.refuse()
-        self._run(self._end_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -86,93 +92,107 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     async def _listen(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
+        if self._listener is None:
+            self._listener = socket.create_server((HOST, self.port))
+            self._listener.setblocking(False)
+            self.port = self._listener.getsockname()[1]
+            self._loop.add_reader(self._listener, self._accept, self._listener)
 
     async def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
         await self._cut()
 
     async def _cut(self) -> None:
-        for writer in [*self._writers]:
-            writer.transport.abort()
+        if tasks := self._cancel():
+            await asyncio.wait(tasks)
 
-    async def _end_tasks(self) -> None:
-        self._is_ending = True
-        # Let those end by themselves that are accepting or making a connection: asyncio may leave it open
-        # when they are cancelled.
-        if tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait(tasks, timeout=1)
-        # One that is cancelled while it accepts a connection begins another one.
-        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+    def _cancel(self) -> set[asyncio.Task[None]]:
+        for task in self._connected:
+            task.cancel()
+        return {*self._connected}
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return  # the client has given up
+        server = socket.socket()
+        for each in (client, server):
+            each.setblocking(False)
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._connect(client, server))
+        self._connected.add(task)
+        # Not by the task itself, which may be cancelled before it begins.
+        task.add_done_callback(lambda task: self._disconnect(task, client, server))
+
+    def _disconnect(self, task: asyncio.Task[None], client: socket.socket, server: socket.socket) -> None:
+        self._connected.discard(task)
+        client.close()
+        server.close()
+
+    async def _connect(self, client: socket.socket, server: socket.socket) -> None:
+        try:
+            await self._loop.sock_connect(server, (HOST, self._target))
+        except OSError:
+            return
+        self.connections += 1
+        # Two queues, so that a delay is that of a long way: what follows is not held up by what is under way.
+        to_server: Pieces = asyncio.Queue(MOST_PIECES)
+        to_client: Pieces = asyncio.Queue(MOST_PIECES)
+        tasks = [
+            asyncio.ensure_future(coroutine)
+            for coroutine in (
+                self._receive(client, to_server),
+                self._send(server, to_server, is_from_client=True),
+                self._receive(server, to_client),
+                self._send(client, to_client, is_from_client=False),
+            )
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        # A task that had not begun has not aborted its connection.
-        await self._cut()
-        # What was aborted is closed in the loop's next turns.
-        for _ in range(3):
-            await asyncio.sleep(0)
 
-    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Coroutine[Any, Any, None]:
-        self._writers.add(writer)
-        return self._connected(reader, writer)
+    async def _receive(self, source: socket.socket, pieces: Pieces) -> None:
+        """Receives until it is cancelled. The end of the connection is an empty piece."""
+        while True:
+            try:
+                data = await self._loop.sock_recv(source, PIECE)
+            except OSError:
+                data = b""
+            while self.hangs:
+                await asyncio.sleep(0.01)
+            await pieces.put((self._loop.time() + self.delay, data))
+            if not data:
+                await self._loop.create_future()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        except (OSError, asyncio.CancelledError):
-            writer.transport.abort()
-            self._writers.discard(writer)
-            return
-        self.connections += 1
-        self._writers |= {writer, server_writer}
-        if self._is_ending:
-            await self._cut()
-            return
-        both = (
-            self._forward(reader, server_writer, is_from_client=True),
-            self._forward(server_reader, writer, is_from_client=False),
-        )
-        # The proxy may end meanwhile. A task that was cancelled would be logged.
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*both)
-        for each in (writer, server_writer):
-            each.transport.abort()
-        self._writers -= {writer, server_writer}
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_from_client: bool) -> None:
-        """Forwards one way. Delays as a long way does: what follows is not held up by what is under way."""
-        loop = asyncio.get_running_loop()
-        try:
-            while data := await reader.read(65536):
-                while self.hangs:
-                    await asyncio.sleep(0.01)
-                messages = self.messages[not is_from_client]
-                before = messages[-1] if messages else 0
-                messages.append(before + len(data))
-                if self._cut_at is not None:
-                    is_answer, position = self._cut_at
-                    if is_answer != is_from_client and messages[-1] >= position:
-                        writer.write(data[: position - before])
-                        self._cut_at = None
-                        self.has_cut = True
-                        await self._cut()
-                        return
-                if self.delay:
-                    loop.call_later(self.delay, self._write, writer, data)
-                else:
-                    writer.write(data)
-        except OSError:
-            pass
-        finally:
-            if not self.delay:
-                writer.transport.abort()
-
-    @staticmethod
-    def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
-        if not writer.transport.is_closing():
-            writer.write(data)
+    async def _send(self, target: socket.socket, pieces: Pieces, *, is_from_client: bool) -> None:
+        """Sends until the connection ends or is cut."""
+        while True:
+            due, data = await pieces.get()
+            await asyncio.sleep(due - self._loop.time())
+            if not data:
+                return
+            messages = self.messages[not is_from_client]
+            before = messages[-1] if messages else 0
+            messages.append(before + len(data))
+            is_cut = False
+            if self._cut_at is not None:
+                is_answer, position = self._cut_at
+                if is_answer != is_from_client and messages[-1] >= position:
+                    self._cut_at = None
+                    is_cut = True
+                    data = data[: position - before]
+            try:
+                await self._loop.sock_sendall(target, data)
+            except OSError:
+                return
+            finally:
+                if is_cut:
+                    self.has_cut = True
+                    self._cancel()
