@@ -28,10 +28,11 @@ NPM := $(if $(shell command -v npm),target/libraries/npm/.ready)
 SCHEDULES ?= 2000
 SHUTTLE := RUSTFLAGS='--cfg shuttle' CARGO_TARGET_DIR=target/schedules \
   cargo test -p session-core --features conformance --test schedules
+# For the package too where it is built for tests, so that the stores are built once.
+FEATURES := --features session-core/conformance,session-core/faults
 # All crates that do not need Python. The model is apart: its model checker would have much of the rest built again, with
 # other features.
-CORE := --workspace $(addprefix --exclude ,telethon-session-rust attr-cache py-once tl-reader protocol-model) \
-  --features session-core/conformance
+CORE := --workspace $(addprefix --exclude ,telethon-session-rust attr-cache py-once tl-reader protocol-model) $(FEATURES)
 # Tests with random input that run longer in test-long, besides the slow tests.
 LONG := $(addprefix tests/sessions/test_,bad_arguments.py stateful.py lookup_keys.py strings.py)
 
@@ -172,7 +173,7 @@ $(GRAMMERS): $(wildcard tests/convert/grammers/Cargo.* tests/convert/grammers/sr
 
 $(FAULTY_CORE): $(RUST) | $(VENV)/.build
 	rm -rf target/faulty
-	$(BIN)/maturin build --features faults --out target/faulty
+	$(BIN)/maturin build $(FEATURES) --features faults --out target/faulty
 	cd target/faulty && $(CURDIR)/$(BIN)/python -m zipfile -e *.whl .
 	touch $@
 
@@ -201,7 +202,7 @@ $(GROUPS): $(VENV)/.%: $(VENV)/.ready pyproject.toml
 # Both builds install to one place, so each removes the other's stamp.
 $(VENV)/.developed: $(VENV)/.build $(VENV)/.test $(RUST)
 	rm -f $(VENV)/.released
-	$(BIN)/maturin develop
+	$(BIN)/maturin develop $(FEATURES)
 	touch $@
 
 $(VENV)/.released: $(VENV)/.build $(RUST)
