@@ -17,6 +17,7 @@ from telethon.tl import types
 from support import entities, servers
 from support.contents import KEY, OTHER_KEY, STATE
 from support.counters import tally
+from support.profile import PROFILE
 from support.servers.proxy import Proxy
 from support.waiting import until
 from telethon_session_rust import SessionError, open_session
@@ -24,6 +25,8 @@ from telethon_session_rust import SessionError, open_session
 COUNT = 20
 # Many, because a session waits before it tries again.
 THREADS = 12
+# The distance between two positions, in bytes, beside those before, in and after each message.
+STEP = {"quick": 100, "long": 7}.get(PROFILE, 29)
 
 
 @dataclass
@@ -271,4 +274,4 @@ def test_a_failed_deletion_is_repeated(server: servers.Server, database: str) ->
 def test_connections_are_cut_everywhere(
     server: servers.Server, database: str, operation: Callable[[Case], Iterator[None]]
 ) -> None:
-    sweep(database, server.port, operation, 7)
+    sweep(database, server.port, operation, STEP)

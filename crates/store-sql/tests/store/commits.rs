@@ -1,17 +1,14 @@
 //! What is committed, on real servers: logins, leases, and transactions in each other's way.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_imports)]
-
-mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::operations::*;
+use crate::support::{Database, on_both};
 use session_core::entity_table::EntityBatch;
 use session_core::store::{Changes, UpdateState};
 use store_net::{Acquired, Commit, CommitError};
 use store_sql::Dialect;
-use support::operations::*;
-use support::{Database, on_both};
 
 on_both! {
     a_login_that_was_replaced_is_a_conflict

@@ -1,15 +1,12 @@
 //! Sessions of telemongo, written as its releases write them.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-mod support;
-
+use crate::support::{client, commit, driver, key, login, own, people, run, shared, write};
 use mongodb::Database;
 use mongodb::bson::{Binary, Bson, Document, doc, oid::ObjectId, spec::BinarySubtype};
 use session_core::entity_table::TextField;
 use session_core::store::{FileKey, FileKind, Kind, UpdateState};
 use store_net::Attempt;
 use store_net::driver::{Driver as _, Loaded, OwnedQuery, SessionName};
-use support::{client, commit, driver, key, login, own, people, run, shared, write};
 
 fn bytes(bytes: &[u8]) -> Bson {
     Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: bytes.to_vec() })
@@ -17,7 +14,7 @@ fn bytes(bytes: &[u8]) -> Bson {
 
 /// A database with a name of its own, which is the session's.
 fn database() -> (String, Database) {
-    let name = format!("account_{}_{}", std::process::id(), support::unique());
+    let name = format!("account_{}_{}", std::process::id(), crate::support::unique());
     (name.clone(), client(shared()).database(&name))
 }
 
@@ -162,7 +159,7 @@ fn in_the_database_of_the_url() {
         &database,
         ["telethon_sessions", "telethon_entities", "telethon_sent_files", "telethon_update_states"],
     );
-    let url = support::at(shared(), &name, "prefix=telethon_");
+    let url = crate::support::at(shared(), &name, "prefix=telethon_");
     assert!(load(&url, &name).unwrap().credentials.unwrap().auth_key == key(7));
     assert_eq!(find(&url, &name, OwnedQuery::Ids(vec![5])).len(), 1);
     assert!(load(&url, "another").unwrap().is_new);
@@ -173,7 +170,7 @@ fn a_copy_that_was_cut_short_is_made_again() {
     let (name, database) = database();
     write_theirs(&database, ["session", "entity", "sent_file", "update_state"]);
     let url = own(shared());
-    let options = support::options(&url);
+    let options = crate::support::options(&url);
     let ours = client(shared()).database(options.database());
     let entities = format!("{}entities", options.prefix());
     insert(&ours, &entities, vec![doc! { "_id": { "s": &name, "i": 5_i64 }, "hash": 1_i64, "date": 9_i64 }]);

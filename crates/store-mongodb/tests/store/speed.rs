@@ -1,18 +1,17 @@
 //! Prints how long things take, beside the server's own bulk loader: `cargo test -p store-mongodb
-//! --test speed -- --ignored --nocapture`. The client is a debug build, whose dependencies are
+//! --test store -- --ignored --nocapture`. The client is a debug build, whose dependencies are
 //! optimized.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
-mod support;
 
 use std::time::{Duration, Instant};
 
+use crate::support::{
+    LONG, client, commit, driver, open, options, own, people, run, shared, shared_set, taken, wait, write,
+};
 use mongodb::bson::{Document, doc};
 use session_core::entity_table::TextField;
 use session_core::store::Query;
 use store_net::Commit;
 use store_net::driver::{Driver as _, OwnedQuery};
-use support::{LONG, client, commit, driver, open, options, own, people, run, shared, shared_set, taken, wait, write};
 
 const COUNT: i64 = 20_000;
 
@@ -91,7 +90,7 @@ fn times() {
             let collections: Vec<_> = (0..3)
                 .map(|_| {
                     round += 1;
-                    database.collection::<Document>(&format!("raw{round}_{}", support::unique()))
+                    database.collection::<Document>(&format!("raw{round}_{}", crate::support::unique()))
                 })
                 .collect();
             for collection in collections.clone() {

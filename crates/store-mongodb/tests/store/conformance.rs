@@ -1,8 +1,5 @@
 //! A session in MongoDB passes the tests of every store, on a standalone server and on a replica
 //! set.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -14,11 +11,11 @@ struct Standalone(String);
 
 impl Fixture for Standalone {
     fn new() -> Self {
-        Self(support::own(support::shared()))
+        Self(crate::support::own(crate::support::shared()))
     }
 
     fn backend(&self) -> Arc<dyn Backend> {
-        support::backend(&self.0, "anon")
+        crate::support::backend(&self.0, "anon")
     }
 
     fn hold(&self) -> Option<Box<dyn Any>> {
@@ -30,11 +27,11 @@ struct ReplicaSet(String);
 
 impl Fixture for ReplicaSet {
     fn new() -> Self {
-        Self(support::own(support::shared_set()))
+        Self(crate::support::own(crate::support::shared_set()))
     }
 
     fn backend(&self) -> Arc<dyn Backend> {
-        support::backend(&self.0, "anon")
+        crate::support::backend(&self.0, "anon")
     }
 
     fn hold(&self) -> Option<Box<dyn Any>> {

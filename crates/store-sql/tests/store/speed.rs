@@ -1,17 +1,14 @@
 //! Prints how long it takes to write, read and find many entities:
-//! `cargo test -p store-sql --test speed -- --ignored --nocapture`.
-#![allow(clippy::unwrap_used)]
-
-mod support;
+//! `cargo test -p store-sql --test store -- --ignored --nocapture`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::support::Database;
+use crate::support::operations::{commit_one, entities, find, load, person, scan};
 use session_core::entity_table::TextField;
 use store_net::OwnedQuery;
 use store_sql::Dialect;
-use support::Database;
-use support::operations::{commit_one, entities, find, load, person, scan};
 
 fn milliseconds(begun: Instant) -> u128 {
     begun.elapsed().as_millis()

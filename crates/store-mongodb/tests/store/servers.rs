@@ -1,7 +1,4 @@
 //! Passwords, TLS, and servers that go away.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
-mod support;
 
 use std::fs;
 use std::path::Path;
@@ -9,15 +6,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::{
+    LONG, Mongod, acquire, admin, client, commit, driver, free_port, initiate, login, open, people, run, taken, wait,
+    write,
+};
 use mongodb::bson::doc;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use session_core::store::{Kind, Query};
 use store_net::driver::{Driver as _, DriverError, OwnedQuery};
 use store_net::{Commit, CommitError};
-use support::{
-    LONG, Mongod, acquire, admin, client, commit, driver, free_port, initiate, login, open, people, run, taken, wait,
-    write,
-};
 
 fn load(url: &str) -> Result<(), DriverError> {
     let driver = driver(url);
@@ -134,7 +131,7 @@ fn tls() {
 }
 
 fn url_error(url: &str) -> DriverError {
-    let options = support::options(url);
+    let options = crate::support::options(url);
     run(async move {
         match store_mongodb::MongoDriver::new(&options).await {
             Err(error) => error,
@@ -190,7 +187,7 @@ fn is_killed(options: &[&str]) {
         thread::sleep(Duration::from_millis(200));
         server = Mongod::start_in(folder, port, options);
     }
-    session.set_credentials(support::credentials(1));
+    session.set_credentials(crate::support::credentials(1));
     session.close(LONG, &mut || true).unwrap();
     thread::sleep(Duration::from_secs(1));
     drop(running);
@@ -207,7 +204,7 @@ fn is_killed(options: &[&str]) {
     });
     assert!(found, "what was confirmed is lost");
     assert_eq!(all, 3000);
-    assert!(loaded.credentials.unwrap().auth_key == support::key(1));
+    assert!(loaded.credentials.unwrap().auth_key == crate::support::key(1));
 }
 
 #[test]

@@ -1,23 +1,20 @@
 //! Leases, fences and logins, on a standalone server and on a replica set.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
-mod support;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::support::{LONG, acquire, commit, driver, key, login, own, people, run, taken, write};
 use mongodb::bson::{Document, doc};
 use session_core::entity_table::EntityBatch;
 use session_core::store::{FileKey, FileKind, Kind, UpdateState};
 use store_net::driver::{Acquired, Driver as _, Fence, OwnedQuery, SessionName};
 use store_net::{Attempt, Commit, CommitError};
-use support::{LONG, acquire, commit, driver, key, login, own, people, run, taken, write};
 
 const SHORT: Duration = Duration::from_millis(600);
 
 fn on_each(test: fn(&str)) {
-    test(&own(support::shared()));
-    test(&own(support::shared_set()));
+    test(&own(crate::support::shared()));
+    test(&own(crate::support::shared_set()));
 }
 
 fn fenced(fence: Fence, commit: Commit) -> Commit {
@@ -136,7 +133,7 @@ fn a_lease_that_has_only_expired_is_taken_again_to_write() {
 /// What the server itself refuses: no other session has the lease, but its end has passed.
 #[test]
 fn the_server_refuses_rows_when_the_time_is_over() {
-    let database = support::client(support::shared()).database("guard");
+    let database = crate::support::client(crate::support::shared()).database("guard");
     let reply: Document = run(async move {
         let past = doc! { "q": { "_id": 1 }, "u": [{ "$replaceWith": { "$cond": [{ "$lt": ["$$NOW", mongodb::bson::DateTime::from_millis(1)] }, { "$literal": { "_id": 1 } }, "over"] } }], "upsert": true };
         database.run_command(doc! { "update": "rows", "updates": [past], "ordered": false }).await.unwrap()
@@ -253,7 +250,7 @@ fn renewals_do_not_disturb_commits() {
 /// A standalone server carries out a command that its sender has given up.
 #[test]
 fn a_late_attempt_replaces_nothing() {
-    let url = own(support::shared());
+    let url = own(crate::support::shared());
     let driver = driver(&url);
     let state = |pts| vec![(0, UpdateState { pts: Some(pts), ..UpdateState::default() })];
     let attempt = |writer, number, pts| {

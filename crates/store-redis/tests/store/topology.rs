@@ -1,19 +1,18 @@
 //! Clusters, Sentinels and TLS.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::sessions::{
+    LONG, ask, block_on, commit, credentials, driver, find, find_username, login, name, open, people,
+};
+use crate::support::{Server, free_port, wait_until};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use session_core::store::Kind;
 use store_net::driver::Driver;
 use store_net::{Acquired, CommitError, OwnedQuery};
 use store_redis::RedisOptions;
-use support::sessions::{LONG, block_on, commit, credentials, driver, find, find_username, login, name, open, people};
-use support::{Server, free_port, wait_until};
 
 fn cli(port: u16, args: &[&str]) -> String {
     let output =
@@ -178,7 +177,7 @@ fn the_primary_that_sentinels_choose_is_followed() {
     commit(&driver, vec![people("anon", 8..9)]).remove(0).unwrap();
 
     let unknown = RedisOptions::parse(&format!("redis+sentinel://127.0.0.1:{}/other", sentinel.port)).unwrap();
-    let driver = support::sessions::driver(&unknown);
+    let driver = crate::support::sessions::driver(&unknown);
     assert_eq!(ask!(driver.list()).unwrap_err().kind, Kind::Unreachable);
 }
 

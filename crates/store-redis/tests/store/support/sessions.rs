@@ -27,13 +27,12 @@ pub fn driver(options: &RedisOptions) -> Arc<RedisDriver> {
 }
 
 /// Calls an operation of a driver: `ask!(driver.list())`.
-#[macro_export]
 macro_rules! ask {
     ($driver:ident . $operation:ident ( $($arg:expr),* )) => {{
         let driver = ::std::sync::Arc::clone(&$driver);
         #[allow(unused_variables)]
         let args = ($($arg.clone(),)*);
-        $crate::ask!(@call driver $operation args $($arg),*)
+        $crate::support::sessions::ask!(@call driver $operation args $($arg),*)
     }};
     (@call $driver:ident $operation:ident $args:ident) => {
         $crate::support::sessions::block_on(async move { $driver.$operation().await })
@@ -45,6 +44,8 @@ macro_rules! ask {
         $crate::support::sessions::block_on(async move { $driver.$operation(&$args.0, &$args.1).await })
     };
 }
+
+pub(crate) use ask;
 
 /// Deletes a session with one of these keys.
 pub fn delete(driver: &Arc<RedisDriver>, session: &SessionName, own_keys: &[Zeroizing<Vec<u8>>]) -> bool {

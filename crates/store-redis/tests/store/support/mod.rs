@@ -1,5 +1,5 @@
 //! Starts servers for tests.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, dead_code, unreachable_pub)]
+#![allow(unreachable_pub)]
 
 pub mod sessions;
 

@@ -1,8 +1,8 @@
 //! Values at the limits, damaged values, and many rows.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-mod support;
-
+use crate::support::{
+    client, commit, driver, key, login, open, options, own, people, run, shared, shared_set, wait, write,
+};
 use mongodb::bson::{Binary, Bson, Document, doc, spec::BinarySubtype};
 use session_core::credentials::Credentials;
 use session_core::entity::Entity;
@@ -10,7 +10,6 @@ use session_core::entity_table::{EntityBatch, TextField};
 use session_core::store::{Changes, FileKey, FileKind, Kind, Query, UpdateState};
 use store_net::driver::{Driver as _, OwnedQuery, SessionName};
 use store_net::{Attempt, Commit};
-use support::{client, commit, driver, key, login, open, options, own, people, run, shared, shared_set, wait, write};
 
 #[test]
 fn limits() {

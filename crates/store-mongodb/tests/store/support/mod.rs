@@ -1,5 +1,5 @@
 //! Starts servers for tests, and talks to them without the store.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, dead_code, unreachable_pub)]
+#![allow(unreachable_pub)]
 
 use std::future::Future;
 use std::io::Write as _;

@@ -1,17 +1,14 @@
 //! Servers that restart, are full, refuse, hang, or know no scripts.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::time::Instant;
 
+use crate::support::sessions::{LONG, ask, commit, credentials, driver, find_username, login, name, open, people};
+use crate::support::{Server, wait_until};
 use redis::Commands;
 use session_core::store::{Kind, Query};
 use store_net::CommitError;
 use store_net::driver::Driver;
 use store_redis::RedisOptions;
-use support::sessions::{LONG, commit, credentials, driver, find_username, login, name, open, people};
-use support::{Server, wait_until};
 
 fn kind(result: &Result<(), CommitError>) -> Option<Kind> {
     match result {
@@ -118,7 +115,7 @@ fn a_socket_and_a_database() {
     let keys: Vec<String> = client.keys("*").unwrap();
     assert!(keys.contains(&"telethon-session:{anon}:login".to_owned()), "{keys:?}");
     let options = RedisOptions::parse(&format!("redis://127.0.0.1:{}/99", server.port)).unwrap();
-    let driver = support::sessions::driver(&options);
+    let driver = crate::support::sessions::driver(&options);
     assert_eq!(ask!(driver.list()).unwrap_err().kind, Kind::CannotOpen);
 }
 
@@ -143,7 +140,7 @@ fn only_reachable_primaries_are_used() {
     wait_until("the replica follows", LONG, || {
         kind(&commit(&alone, vec![people("anon", 1..2)])[0]) == Some(Kind::ReadOnly)
     });
-    let closed = support::free_port();
+    let closed = crate::support::free_port();
     let url = format!("redis://127.0.0.1:{closed},127.0.0.1:{},127.0.0.1:{}", replica.port, primary.port);
     let all = driver(&RedisOptions::parse(&url).unwrap());
     commit(&all, vec![people("anon", 1..3)]).remove(0).unwrap();

@@ -1,15 +1,13 @@
 //! A store on a Redis server passes the tests of every store.
 
-mod support;
-
 use std::any::Any;
 use std::sync::Arc;
 
+use crate::support::sessions::backend;
 use session_core::store::Backend;
 use session_core::store::conformance::Fixture;
 use session_core::store::fake::FakeBackend;
 use store_redis::RedisOptions;
-use support::sessions::backend;
 
 /// Sessions of a server, or in memory if no server is installed: the tests know no "skipped".
 enum Place {
@@ -19,7 +17,7 @@ enum Place {
 
 impl Place {
     fn new(name: &'static str, change: impl FnOnce(&mut RedisOptions)) -> Self {
-        match support::shared() {
+        match crate::support::shared() {
             Some(mut options) => {
                 change(&mut options);
                 Self::Server(Box::new(options), name)

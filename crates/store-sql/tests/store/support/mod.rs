@@ -2,7 +2,7 @@
 //! their own for the tests.
 //!
 //! `TELETHON_TEST_POSTGRES` and `TELETHON_TEST_MYSQL` name servers that run already.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
+#![allow(unreachable_pub)]
 
 pub mod operations;
 
@@ -213,13 +213,12 @@ pub fn driver(options: SqlOptions) -> SqlDriver {
 }
 
 /// Makes tests of functions that take a database, on both kinds of servers.
-#[allow(unused_macros)]
 macro_rules! on_both {
     (@on $dialect:expr, $($test:ident)*) => {
         $(
             #[test]
             fn $test() {
-                if let Some(database) = super::support::Database::create($dialect) {
+                if let Some(database) = crate::support::Database::create($dialect) {
                     super::$test(&database);
                 }
             }
@@ -234,5 +233,4 @@ macro_rules! on_both {
         }
     };
 }
-#[allow(unused_imports)]
 pub(crate) use on_both;

@@ -1,16 +1,13 @@
 //! What is stored and found, on real servers: values at the limits, many of them, and damaged ones.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_imports)]
-
-mod support;
 
 use std::sync::Arc;
 
+use crate::support::operations::*;
+use crate::support::{Database, on_both};
 use session_core::entity_table::{EntityBatch, TextField};
 use session_core::store::{FileKey, FileKind, Kind, UpdateState};
 use store_net::{Commit, OwnedQuery};
 use store_sql::Dialect;
-use support::operations::*;
-use support::{Database, on_both};
 
 on_both! {
     values_at_the_limits_are_stored_or_left_out

@@ -1,17 +1,14 @@
 //! The store passes the tests of every store, on real servers.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::any::Any;
 use std::sync::Arc;
 
+use crate::support::Database;
 use session_core::store::Backend;
 use session_core::store::conformance::Fixture;
 use session_core::store::fake::FakeBackend;
 use store_net::NetBackend;
 use store_sql::{Dialect, SqlDriver, normalize_phone};
-use support::Database;
 
 /// A database, or a store in memory in place of a server that is not installed.
 enum Place {

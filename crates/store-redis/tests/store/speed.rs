@@ -1,18 +1,15 @@
 //! Prints how long things take on a server on this host. Run with `--ignored --nocapture`; without
 //! `--release` it is a debug build that is measured.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::support::sessions::{LONG, block_on, commit, delete, driver, name, open, people};
+use crate::support::{Server, wait_until};
 use session_core::entity_table::TextField;
 use session_core::store::Query;
 use store_net::driver::Driver;
 use store_net::{Commit, OwnedQuery};
-use support::sessions::{LONG, block_on, commit, delete, driver, name, open, people};
-use support::{Server, wait_until};
 
 #[test]
 #[ignore = "measures"]

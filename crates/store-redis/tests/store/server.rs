@@ -1,11 +1,12 @@
 //! Commits, lookups and leases on a single server.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::sessions::{
+    LONG, ask, block_on, commit, credentials, delete, driver, find, find_name, find_username, login, name, people,
+};
+use crate::support::{Server, shared, shared_client};
 use redis::Commands;
 use session_core::entity::Entity;
 use session_core::entity_table::EntityBatch;
@@ -13,10 +14,6 @@ use session_core::store::{Changes, FileKey, FileKind, Kind, UpdateState};
 use store_net::driver::Driver;
 use store_net::{Acquired, Attempt, Commit, CommitError, Fence, OwnedQuery};
 use store_redis::RedisDriver;
-use support::sessions::{
-    LONG, block_on, commit, credentials, delete, driver, find, find_name, find_username, login, name, people,
-};
-use support::{Server, shared, shared_client};
 use zeroize::Zeroizing;
 
 fn kind(result: &Result<(), CommitError>) -> Option<Kind> {

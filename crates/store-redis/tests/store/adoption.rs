@@ -1,18 +1,15 @@
 //! Sessions that other packages have written are adopted.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::sessions::{ask, block_on, commit, delete, driver, find, find_username, login, name, people};
+use crate::support::{Server, shared, shared_client, unique};
 use redis::{Commands, Connection};
 use session_core::store::{FileKey, FileKind, Kind};
 use store_net::driver::Driver;
 use store_net::{CommitError, Loaded, OwnedQuery};
 use store_redis::{RedisDriver, RedisOptions};
-use support::sessions::{block_on, commit, delete, driver, find, find_username, login, name, people};
-use support::{Server, shared, shared_client, unique};
 use zeroize::Zeroizing;
 
 /// `base64.standard_b64encode(bytes([7] * 256))`, and of 8.

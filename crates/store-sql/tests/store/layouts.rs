@@ -1,17 +1,14 @@
 //! Tables that others have made: the driver reads what is there, writes so that they can read it, and
 //! neither alters nor deletes a table.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_imports)]
-
-mod support;
 
 use std::sync::Arc;
 
+use crate::support::operations::*;
+use crate::support::{Database, driver};
 use session_core::entity_table::{EntityBatch, TextField};
 use session_core::store::{FileKey, FileKind, Kind, UpdateState};
 use store_net::{Acquired, CommitError};
 use store_sql::{Dialect, SqlOptions};
-use support::operations::*;
-use support::{Database, driver};
 
 const BOTH: [Dialect; 2] = [Dialect::Postgres, Dialect::MySql];
 
@@ -304,7 +301,7 @@ fn a_schema_of_their_own_is_used() {
         assert_eq!(scan(options, "anon").0.len(), 1);
         assert!(matches!(acquire(&driver, "anon", "own", LONG), Acquired::Taken(_)));
         let missing = SqlOptions { schema: Some("missing".to_owned()), ..database.options() };
-        let error = try_load(&Arc::new(support::driver(missing)), "anon").unwrap_err();
+        let error = try_load(&Arc::new(crate::support::driver(missing)), "anon").unwrap_err();
         assert_eq!(error.kind, Kind::CannotOpen, "{error}");
     });
 }
