@@ -65,7 +65,7 @@ demo: $(VENV)/.demo $(if $(STORE),$(VENV)/.test) $(VENV)/.released ## sign a cli
 test: test-core test-python test-parallel ## run all tests except the slow ones
 
 test-core: $(VENV)/.test ## test the core and the stores, without Python
-	cargo test $(CORE)
+	RUST_TEST_THREADS=$(WORKERS) cargo test $(CORE)
 	cargo test -p protocol-model
 	cargo test -p tl-reader --no-default-features
 

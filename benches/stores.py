@@ -195,7 +195,7 @@ def measure_accounts(harness: Harness, kind: str, server: servers.Server) -> Ite
             del done
             worst = max(worst, time.perf_counter() - begin)
             time.sleep(max(0, begin + 1 - time.perf_counter()))
-        threads, connections = threads_of_this_process(), len(proxy._writers) // 2
+        threads, connections = threads_of_this_process(), proxy.open_connections
         proxy.delay = 0
         for session in sessions:
             session.close()

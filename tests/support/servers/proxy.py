@@ -56,6 +56,11 @@ class Proxy:
         self._thread.join()
         self._loop.close()
 
+    @property
+    def open_connections(self) -> int:
+        """Returns how many connections are open."""
+        return len(self._connected)
+
     def url(self, url: str) -> str:
         """Returns the URL of the server through this proxy."""
         parts = urlsplit(url)
