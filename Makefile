@@ -112,7 +112,7 @@ test-sdist: $(VENV)/.distribution $(VENV)/.build ## check that the source distri
 	cargo fetch --locked
 	$(BIN)/python -m pytest distribution/test_sdist.py
 
-bench: $(VENV)/.bench $(VENV)/.released ## compare our performance with Telethon's; with QUICK=1 in about a minute
+bench: $(VENV)/.bench $(VENV)/.released ## compare our performance with Telethon's; with QUICK=1 in a few minutes
 	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 
 docs: export NO_MKDOCS_2_WARNING = 1
