@@ -5,6 +5,7 @@ the network.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -81,6 +82,8 @@ def test_build_without_network(sdist: Path, tmp_path: Path) -> None:
             **os.environ,
             "CARGO_NET_OFFLINE": "true",
             "CARGO_TARGET_DIR": str(TARGET),
+            # Otherwise its wheel stays beside that of the checkout.
+            "MATURIN_PEP517_ARGS": shlex.join(["--out", str(tmp_path / "built")]),
             "PATH": os.pathsep.join([str(maturin().parent), os.environ["PATH"]]),
         },
     )
