@@ -44,14 +44,14 @@ def test_usernames_move_as_in_a_model(database: str) -> None:
 
 def test_hundreds_of_usernames(database: str) -> None:
     location = f"{database}#{new_name()}"
-    first = open_session(location)
+    first = open_session(location, timeout=300)
     first.process_entities([named(n, None, *(f"u{n}_{k}" for k in range(30))) for n in range(1, 1500)])
     first.close()
-    second = open_session(location)
+    second = open_session(location, timeout=300)
     assert owners(second, "u1_0 u700_15 u1499_29") == [1, 700, 1499]
     second.process_entities([named(n, None, f"u{n + 1}_0") for n in range(1, 1500)])
     second.close()
-    third = open_session(location)
+    third = open_session(location, timeout=300)
     assert owners(third, "u2_0 u1499_0 u1500_0 u1_0 u700_15") == [1, 1498, 1499, None, None]
     assert third.delete()
     third.close()
