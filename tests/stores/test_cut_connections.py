@@ -26,7 +26,7 @@ COUNT = 20
 # Many, because a session waits before it tries again.
 THREADS = 12
 # The distance between two positions, in bytes, beside those before, in and after each message.
-STEP = {"quick": 100, "long": 7}.get(PROFILE, 29)
+STEP = 100 if PROFILE == "quick" else 7
 
 
 @dataclass

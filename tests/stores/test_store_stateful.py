@@ -21,7 +21,7 @@ from support.strategies import channel_ids, states
 from telethon_session_rust import RustMemorySession, RustSQLSession, open_session
 
 # For each of the four servers.
-FEW = settings(max_examples=settings().max_examples // 8)
+FEW = settings(max_examples=settings().max_examples // 4)
 
 
 def as_sql_stores(row: tuple[Any, ...]) -> tuple[Any, ...]:
