@@ -4,45 +4,35 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use crate::support::{backend, own, shared, shared_set};
 use session_core::store::Backend;
 use session_core::store::conformance::Fixture;
 
-struct Standalone(String);
+macro_rules! conformance {
+    ($module:ident, $server:expr) => {
+        mod $module {
+            use super::*;
 
-impl Fixture for Standalone {
-    fn new() -> Self {
-        Self(crate::support::own(crate::support::shared()))
-    }
+            struct OnServer(String);
 
-    fn backend(&self) -> Arc<dyn Backend> {
-        crate::support::backend(&self.0, "anon")
-    }
+            impl Fixture for OnServer {
+                fn new() -> Self {
+                    Self(own($server))
+                }
 
-    fn hold(&self) -> Option<Box<dyn Any>> {
-        None
-    }
+                fn backend(&self) -> Arc<dyn Backend> {
+                    backend(&self.0, "anon")
+                }
+
+                fn hold(&self) -> Option<Box<dyn Any>> {
+                    None
+                }
+            }
+
+            session_core::store_conformance!(OnServer);
+        }
+    };
 }
 
-struct ReplicaSet(String);
-
-impl Fixture for ReplicaSet {
-    fn new() -> Self {
-        Self(crate::support::own(crate::support::shared_set()))
-    }
-
-    fn backend(&self) -> Arc<dyn Backend> {
-        crate::support::backend(&self.0, "anon")
-    }
-
-    fn hold(&self) -> Option<Box<dyn Any>> {
-        None
-    }
-}
-
-mod standalone {
-    session_core::store_conformance!(super::Standalone);
-}
-
-mod replica_set {
-    session_core::store_conformance!(super::ReplicaSet);
-}
+conformance!(standalone, shared());
+conformance!(replica_set, shared_set());
