@@ -17,11 +17,11 @@ from support import entities, servers
 from support.cli import IS_POSIX, Result, call, filled, rows_of, run, run_on_terminal, unchanged
 from support.contents import KEY, OTHER_KEY
 from support.key_traces import traces
+from support.ports import free_port
 from support.real_files import FILES, telethon_can_open, version_of
 from support.servers import new_name
 from support.servers.fixtures import Start
 from support.servers.proxy import Proxy
-from support.servers.server import free_port
 from telethon_session_rust import RustSQLiteSession, open_session
 from telethon_session_rust.cli import remote, target
 from telethon_session_rust.entity import Entity

@@ -11,10 +11,10 @@ from telethon.sessions import MemorySession, Session
 
 from support import entities, servers
 from support.contents import KEY
+from support.ports import free_port
 from support.servers.mongodb import MongoServer
 from support.servers.proxy import Proxy
 from support.servers.redis import RedisServer
-from support.servers.server import free_port
 from telethon_session_rust import (
     RustMongoSession,
     RustRedisSession,

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy
 
 from support import servers
-from support.servers.server import free_port
+from support.ports import free_port
 from telethon_session_rust import RustRedisSession, RustSQLSession, SessionUnavailableError, open_session
 from telethon_session_rust.entity import Entity
 from telethon_session_rust.opening import server_class

@@ -14,9 +14,9 @@ import pytest
 from support import servers
 from support.certificates import Certificates
 from support.contents import KEY
+from support.ports import free_port
 from support.servers.mysql import MySQLServer
 from support.servers.postgres import PostgresServer
-from support.servers.server import free_port
 from telethon_session_rust import SessionError, open_session
 
 PASSWORD = "made-up-1"

@@ -5,11 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-import shutil
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timezone
@@ -31,6 +27,7 @@ from telethon.tl import types
 
 from support import entities
 from support.files import dump
+from support.servers.redis import RedisServer
 from support.waiting import until
 
 
@@ -120,42 +117,16 @@ class FakeRedis(_SortedKeys, fakeredis.FakeRedis):
 @contextmanager
 def redis_server() -> Iterator[redis.Redis]:
     """Yields a client of a new Redis server, or of a fake one where Redis is not installed."""
-    program = shutil.which("redis-server")
-    if program is None:
+    if not RedisServer.is_installed():
         yield FakeRedis()
         return
-    with TemporaryDirectory() as folder:
-        process, client = _start_redis(program, Path(folder))
-        try:
+    server = RedisServer("--appendonly", "no")
+    try:
+        server.start()
+        with Redis(port=server.port) as client:
             yield client
-        finally:
-            client.close()
-            process.terminate()
-            process.wait()
-
-
-def _start_redis(program: str, folder: Path) -> tuple[subprocess.Popen[bytes], Redis]:
-    while True:
-        client = Redis(port=_free_port())
-        port = str(client.get_connection_kwargs()["port"])
-        options = ["--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", str(folder), "--logfile", "log"]
-        process = subprocess.Popen([program, *options])
-        while process.poll() is None:
-            try:
-                if client.info("server")["process_id"] == process.pid:
-                    return process, client
-            except redis.ConnectionError:
-                time.sleep(0.01)
-        client.close()
-        log = (folder / "log").read_text()
-        # Another process may take the port first.
-        assert "Address already in use" in log, log
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    finally:
+        server.close()
 
 
 class TeleredisStore:

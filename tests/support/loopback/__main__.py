@@ -14,8 +14,9 @@ import logging
 import sys
 from typing import Any
 
+from support.ports import HOST
+
 from .commands import Commands
-from .data_centre import HOST
 from .data_centres import DataCentres
 from .world import World
 

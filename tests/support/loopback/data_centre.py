@@ -5,11 +5,11 @@ keys.
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import logging
-import random
 from typing import TYPE_CHECKING
+
+from support.ports import HOST, Port
 
 from .connection import Connection
 from .key_exchange import AuthorizationKey
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from .data_centres import DataCentres
 
 log = logging.getLogger(__name__)
-
-HOST = "127.0.0.1"
-# Like Telegram's own, they fit into the strings of GramJS, whose ports are signed. Systems choose higher ones.
-PORTS = range(10_000, 2**15)
 
 
 class DataCentre:
@@ -35,25 +31,20 @@ class DataCentre:
         self.keys: dict[int, AuthorizationKey] = {}
         self.connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._port: Port
         self._server: asyncio.Server
 
     async def start(self) -> None:
-        for port in random.sample(PORTS, len(PORTS)):
-            try:
-                self._server = await asyncio.start_server(self._accept, HOST, port)
-            except OSError as error:
-                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                    raise
-            else:
-                self.port = port
-                return
-        raise OSError(errno.EADDRINUSE, "no port is free")
+        self._port = Port()
+        self.port = self._port.number
+        self._server = await asyncio.start_server(self._accept, HOST, self.port)
 
     async def stop(self) -> None:
         self._server.close()
         self.hang_up()
         await asyncio.gather(*self._tasks)
         await self._server.wait_closed()
+        self._port.close()
 
     def hang_up(self) -> None:
         for connection in self.connections:

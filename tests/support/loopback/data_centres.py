@@ -9,10 +9,12 @@ from typing import Any
 
 from telethon.tl import types
 
+from support.ports import HOST
+
 from . import client_side, methods  # noqa: F401  (importing `methods` registers them)
 from .accounts import Account, Accounts
 from .connection import Connection
-from .data_centre import HOST, DataCentre
+from .data_centre import DataCentre
 from .directory import Directory, Entity, Known, split
 from .mailbox import Packet, text_message
 from .rosters import Rosters

@@ -9,7 +9,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
-HOST = "127.0.0.1"
+from support.ports import HOST, Port
+
 PIECE = 65536
 MOST_PIECES = 16
 # Each with the time at which it is sent on.
@@ -38,7 +39,8 @@ class Proxy:
         self.has_cut = False
         self.messages: tuple[list[int], list[int]] = ([], [])
         self._cut_at: tuple[bool, int] | None = None
-        self.port = 0
+        self._port = Port()
+        self.port = self._port.number
         self._target = port
         self._connected: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -55,6 +57,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._port.close()
 
     @property
     def open_connections(self) -> int:
@@ -100,7 +103,6 @@ class Proxy:
         if self._listener is None:
             self._listener = socket.create_server((HOST, self.port))
             self._listener.setblocking(False)
-            self.port = self._listener.getsockname()[1]
             self._loop.add_reader(self._listener, self._accept, self._listener)
 
     async def _close(self) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 
+from support.ports import HOST, Port
+
 # Ends a hang only.
 _START_TIMEOUT = 120
 
@@ -24,7 +26,8 @@ class Server(ABC):
         self.options = options
         self.folder = Path(mkdtemp(prefix="telethon-test-"))
         self.folder.chmod(0o755)
-        self.port = free_port()
+        self._port = Port()
+        self.port = self._port.number
         self._process: subprocess.Popen[bytes] | None = None
 
     @staticmethod
@@ -68,7 +71,7 @@ class Server(ABC):
                     self.kill()
                     raise TimeoutError(f"{type(self).__name__} does not answer: {self.output()}")
                 time.sleep(0.02)
-            # Another process may have taken the port.
+            # Processes of a server that was killed may still have its data.
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{type(self).__name__} does not start: {self.output()}")
             time.sleep(0.1)
@@ -112,19 +115,14 @@ class Server(ABC):
         """Ends the server and removes its data."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+        self._port.close()
 
 
 def accepts(port: int) -> bool:
-    """Returns `True` if something listens on a port of 127.0.0.1."""
+    """Returns `True` if something listens on a port of this machine."""
     with socket.socket() as client:
         client.settimeout(1)
-        return client.connect_ex(("127.0.0.1", port)) == 0
+        return client.connect_ex((HOST, port)) == 0
 
 
 def as_nobody(command: Sequence[str]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,7 +16,7 @@ from support.waiting import until
 from .mongodb import MongoServer
 from .postgres import PostgresServer
 from .redis import RedisServer
-from .server import as_nobody, free_port
+from .server import as_nobody
 
 
 def redis_cli(port: int, *arguments: str) -> str:
@@ -69,15 +68,6 @@ def sentinel() -> Iterator[Sentinel]:
         server.close()
 
 
-def _port_of_a_node() -> int:
-    """Returns a free port. A node of a cluster also takes the one 10,000 above."""
-    while True:
-        port = free_port()
-        with socket.socket() as other:
-            if port < 55_000 and other.connect_ex(("127.0.0.1", port + 10_000)) != 0:
-                return port
-
-
 @contextmanager
 def redis_cluster() -> Iterator[list[RedisServer]]:
     """Starts a cluster of three."""
@@ -86,7 +76,6 @@ def redis_cluster() -> Iterator[list[RedisServer]]:
         for _ in range(3):
             node = RedisServer("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
             stack.callback(node.close)
-            node.port = _port_of_a_node()
             node.start()
             nodes.append(node)
         addresses = [f"127.0.0.1:{node.port}" for node in nodes]

@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    LONG, Mongod, acquire, admin, client, commit, driver, free_port, initiate, login, open, people, run, taken, wait,
-    write,
+    LONG, Mongod, acquire, admin, client, commit, driver, initiate, login, open, people, run, taken, wait, write,
 };
+use free_port::free_port;
 use mongodb::bson::doc;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use session_core::store::{Kind, Query};
@@ -108,7 +108,8 @@ fn tls() {
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (ca, own, client, other) = (file("ca.pem"), file("server.pem"), file("client.pem"), file("other.pem"));
     let arguments = ["--tlsMode", "requireTLS", "--tlsCAFile", &ca, "--tlsCertificateKeyFile"];
-    let server = Mongod::start_in(Arc::clone(&folder), free_port(), &[&arguments[..], &[own.as_str()]].concat());
+    let server =
+        Mongod::start_in(Arc::clone(&folder), free_port().unwrap(), &[&arguments[..], &[own.as_str()]].concat());
     let url = |server: &Mongod, query: &str| {
         format!("mongodb://127.0.0.1:{}/people?serverSelectionTimeoutMS=2000&{query}", server.port)
     };
@@ -125,7 +126,8 @@ fn tls() {
     let missing = url_error(&format!("mongodb://127.0.0.1/?tls=true&tlsCAFile={}", file("missing.pem")));
     assert_eq!(missing.kind, Kind::CannotOpen, "{missing}");
     // A certificate for another host.
-    let server = Mongod::start_in(Arc::clone(&folder), free_port(), &[&arguments[..], &[other.as_str()]].concat());
+    let server =
+        Mongod::start_in(Arc::clone(&folder), free_port().unwrap(), &[&arguments[..], &[other.as_str()]].concat());
     let error = load(&url(&server, &format!("tls=true&tlsCAFile={ca}&tlsCertificateKeyFile={client}"))).unwrap_err();
     assert_eq!(error.kind, Kind::CannotOpen, "{error}");
 }
@@ -142,7 +144,7 @@ fn url_error(url: &str) -> DriverError {
 
 #[test]
 fn a_server_that_does_not_run() {
-    let url = format!("mongodb://anna:s3cr@127.0.0.1:{}/?serverSelectionTimeoutMS=300", free_port());
+    let url = format!("mongodb://anna:s3cr@127.0.0.1:{}/?serverSelectionTimeoutMS=300", free_port().unwrap());
     let begun = Instant::now();
     let error = load(&url).unwrap_err();
     // Without the option it would be 30 s.
@@ -221,7 +223,7 @@ fn a_killed_replica_set_loses_nothing() {
 #[test]
 fn a_failover_loses_nothing() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    let ports = [free_port(), free_port(), free_port()];
+    let ports = [(); 3].map(|()| free_port().unwrap());
     let mut servers: Vec<Mongod> =
         ports.iter().map(|port| Mongod::start_in(Arc::clone(&folder), *port, &["--replSet", "rs"])).collect();
     let direct = |port: u16| format!("mongodb://127.0.0.1:{port}/?directConnection=true");

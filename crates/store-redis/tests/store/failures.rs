@@ -140,7 +140,7 @@ fn only_reachable_primaries_are_used() {
     wait_until("the replica follows", LONG, || {
         kind(&commit(&alone, vec![people("anon", 1..2)])[0]) == Some(Kind::ReadOnly)
     });
-    let closed = crate::support::free_port();
+    let closed = free_port::free_port().unwrap();
     let url = format!("redis://127.0.0.1:{closed},127.0.0.1:{},127.0.0.1:{}", replica.port, primary.port);
     let all = driver(&RedisOptions::parse(&url).unwrap());
     commit(&all, vec![people("anon", 1..3)]).remove(0).unwrap();

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::support::sessions::{
     LONG, ask, block_on, commit, credentials, driver, find, find_username, login, name, open, people,
 };
-use crate::support::{Server, free_port, wait_until};
+use crate::support::{Server, wait_until};
+use free_port::free_port;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use session_core::store::Kind;
 use store_net::driver::Driver;
@@ -147,12 +148,12 @@ fn the_primary_that_sentinels_choose_is_followed() {
     let Some(mut primary) = Server::start(&[]) else { return };
     let replica = Server::start(&["--replicaof", "127.0.0.1", &primary.port.to_string()]).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let config = sentinel_config(dir.path(), free_port(), primary.port);
+    let config = sentinel_config(dir.path(), free_port().unwrap(), primary.port);
     let sentinel = Server::start(&[&config, "--sentinel"]).unwrap();
     wait_until("the Sentinel knows the replica", LONG, || {
         cli(sentinel.port, &["sentinel", "replicas", "mymaster"]).contains(&replica.port.to_string())
     });
-    let closed = free_port();
+    let closed = free_port().unwrap();
     let url = format!("redis+sentinel://127.0.0.1:{closed},127.0.0.1:{}/mymaster/0", sentinel.port);
     let options = RedisOptions::parse(&url).unwrap();
     let driver = driver(&options);

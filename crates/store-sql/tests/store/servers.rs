@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::operations::{commit_one, entities, login, person, scan, try_load, with_key};
-use crate::support::{Database, driver, free_port, start_postgres};
+use crate::support::{Database, driver, start_postgres};
+use free_port::free_port;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use session_core::store::Kind;
 use store_net::{Commit, CommitError, DriverError, Loaded};
@@ -93,7 +94,7 @@ fn errors_say_what_is_wrong() {
         assert_eq!(denied.kind, Kind::Denied, "{denied}");
         let missing = load(SqlOptions { database: Some("missing".to_owned()), ..options() }).unwrap_err();
         assert_eq!(missing.kind, Kind::CannotOpen, "{missing}");
-        let nowhere = vec![Host::Tcp("127.0.0.1".to_owned(), free_port())];
+        let nowhere = vec![Host::Tcp("127.0.0.1".to_owned(), free_port().unwrap())];
         let refused = load(SqlOptions { hosts: nowhere, ..options() }).unwrap_err();
         assert_eq!(refused.kind, Kind::Unreachable, "{refused}");
         let unknown = vec![Host::Tcp("missing.invalid".to_owned(), 1)];
@@ -134,7 +135,7 @@ fn hosts_are_tried_in_order() {
         silent.set_nonblocking(true).unwrap();
         let is_tried = || silent.accept().is_ok();
         let mut hosts = vec![
-            Host::Tcp("127.0.0.1".to_owned(), free_port()),
+            Host::Tcp("127.0.0.1".to_owned(), free_port().unwrap()),
             Host::Tcp("127.0.0.1".to_owned(), silent.local_addr().unwrap().port()),
         ];
         hosts.extend(database.options().hosts);

@@ -6,8 +6,9 @@ import time
 
 from telethon.tl import functions, types
 
+from support.ports import HOST
+
 from .. import tl
-from ..data_centre import HOST
 from ..rpc import Call, method
 
 CONFIG_LIFE = 3600

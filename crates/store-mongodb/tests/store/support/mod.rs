@@ -3,13 +3,13 @@
 
 use std::future::Future;
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use free_port::free_port;
 use mongodb::Client;
 use mongodb::bson::{Document, doc};
 use session_core::credentials::Credentials;
@@ -50,13 +50,9 @@ pub fn program() -> PathBuf {
     })
 }
 
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl Mongod {
     pub fn start(options: &[&str]) -> Self {
-        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), free_port(), options)
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), free_port().unwrap(), options)
     }
 
     /// Starts a server, or starts it again, in a folder.

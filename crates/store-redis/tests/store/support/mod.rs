@@ -3,8 +3,8 @@
 
 pub mod sessions;
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use free_port::free_port;
 use store_redis::RedisOptions;
 use tempfile::TempDir;
 
@@ -35,16 +36,11 @@ impl Server {
         }
         let dir = tempfile::tempdir().unwrap();
         let args: Vec<String> = args.iter().map(|arg| arg.replace("{dir}", dir.path().to_str().unwrap())).collect();
-        // Another process may take a port that was free.
-        for _ in 0..5 {
-            let port = free_port();
-            let guard = spawn(port, dir.path(), &args);
-            if wait_for(port, Duration::from_secs(5)) {
-                return Some(Self { guard, port, dir, args });
-            }
-            end(guard);
-        }
-        panic!("redis-server does not start");
+        let port = free_port().unwrap();
+        let guard = spawn(port, dir.path(), &args);
+        let server = Self { guard, port, dir, args };
+        server.wait();
+        Some(server)
     }
 
     pub fn url(&self) -> String {
@@ -57,13 +53,20 @@ impl Server {
 
     /// Stops the server as its administrator would.
     pub fn stop(&mut self) {
-        end_now(&mut self.guard);
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
     }
 
     /// Starts the stopped server again, with its data.
     pub fn start_again(&mut self) {
         self.guard = spawn(self.port, self.dir.path(), &self.args);
-        assert!(wait_for(self.port, Duration::from_secs(10)), "redis-server does not start again");
+        self.wait();
+    }
+
+    /// Waits until the server answers, or accepts connections if it wants TLS.
+    fn wait(&self) {
+        let has_tls = has_tls(&self.args);
+        wait_until("redis-server answers", Duration::from_mins(1), || answers(self.port, has_tls).unwrap_or(false));
     }
 
     /// Connects like any program.
@@ -123,19 +126,8 @@ pub fn is_installed() -> bool {
     Command::new("redis-server").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
-pub fn free_port() -> u16 {
-    // A node of a cluster also takes the port 10,000 above.
-    loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
-            return port;
-        }
-    }
-}
-
 fn spawn(port: u16, dir: &Path, args: &[String]) -> Child {
-    let tls = args.iter().any(|arg| arg == "--tls-port");
-    let port_arg = if tls { "0".to_owned() } else { port.to_string() };
+    let port_arg = if has_tls(args) { "0".to_owned() } else { port.to_string() };
     let mut command = Command::new("sh");
     command.args(["-c", GUARD, "sh", "redis-server"]);
     // A configuration file comes first.
@@ -149,32 +141,21 @@ fn spawn(port: u16, dir: &Path, args: &[String]) -> Child {
     command.stdin(Stdio::piped()).spawn().unwrap()
 }
 
-fn end(mut guard: Child) {
-    end_now(&mut guard);
+fn has_tls(args: &[String]) -> bool {
+    args.iter().any(|arg| arg == "--tls-port")
 }
 
-fn end_now(guard: &mut Child) {
-    drop(guard.stdin.take());
-    let _ = guard.wait();
-}
-
-/// Waits until a server answers, whatever it says.
-fn wait_for(port: u16, limit: Duration) -> bool {
-    let until = Instant::now() + limit;
-    while Instant::now() < until {
-        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-            let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
-            let mut answer = [0; 64];
-            let is_sent = stream.write_all(b"PING\r\n").is_ok();
-            // A server with TLS closes the connection.
-            let is_silent = stream.read(&mut answer).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
-            if is_sent && !is_silent && !answer.starts_with(b"-LOADING") {
-                return true;
-            }
-        }
-        thread::sleep(Duration::from_millis(20));
+fn answers(port: u16, has_tls: bool) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    if has_tls {
+        return Ok(true);
     }
-    false
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(b"PING\r\n")?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    // It may also want a password.
+    Ok(!answer.is_empty() && !answer.starts_with("-LOADING"))
 }
 
 /// Waits until something holds.

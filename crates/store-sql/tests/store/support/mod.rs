@@ -7,12 +7,12 @@
 pub mod operations;
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use free_port::free_port;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, MySqlConnection, PgConnection, raw_sql};
 use store_net::Driver;
@@ -28,13 +28,9 @@ pub struct Server {
     _keeper: Option<Child>,
 }
 
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// Starts a server by a script. `None`, and the reason printed, if it is not installed.
 fn start(script: &str, url: &str, files: &[&Path]) -> Option<Server> {
-    let port = free_port();
+    let port = free_port().unwrap();
     let mut keeper = Command::new("sh")
         .args(["-c", script, "sh", &port.to_string()])
         .args(files)
