@@ -1,6 +1,6 @@
 //! Servers that restart, are full, refuse, hang, or know no scripts.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::support::sessions::{LONG, ask, commit, credentials, driver, find_username, login, name, open, people};
 use crate::support::{Server, wait_until};
@@ -155,5 +155,5 @@ fn a_server_that_never_answers_is_given_up() {
     let driver = driver(&options);
     let begun = Instant::now();
     let error = ask!(driver.load(name("anon"))).unwrap_err();
-    assert!(error.kind == Kind::Unreachable && begun.elapsed().as_secs() < 8, "{error}");
+    assert!(error.kind == Kind::Unreachable && begun.elapsed() < Duration::from_secs(20), "{error}");
 }

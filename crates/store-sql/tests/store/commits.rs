@@ -58,19 +58,19 @@ fn an_expired_lease_is_taken_over_and_its_writes_are_refused(database: &Database
     const SHORT: Duration = Duration::from_millis(300);
     let driver = Arc::new(database.driver());
     let Acquired::Taken(first) = acquire(&driver, "anon", "one", SHORT) else { panic!() };
-    assert_eq!(acquire(&driver, "anon", "other", SHORT), Acquired::InUse("one".to_owned()));
-    assert!(matches!(acquire(&driver, "another session", "other", SHORT), Acquired::Taken(_)));
-    assert!(renew(&driver, "anon", first, "one"));
-    std::thread::sleep(SHORT);
+    assert!(matches!(acquire(&driver, "another session", "other", LONG), Acquired::Taken(_)));
+    assert!(renew(&driver, "anon", first, "one", LONG));
+    std::thread::sleep(SHORT * 2);
     // It was renewed for longer.
-    assert_eq!(acquire(&driver, "anon", "other", SHORT), Acquired::InUse("one".to_owned()));
-    release(&driver, "anon", first);
+    assert_eq!(acquire(&driver, "anon", "other", LONG), Acquired::InUse("one".to_owned()));
+    assert!(renew(&driver, "anon", first, "one", SHORT));
+    std::thread::sleep(SHORT * 2);
     let Acquired::Taken(second) = acquire(&driver, "anon", "other", SHORT) else { panic!() };
     assert!(second > first);
-    assert!(!renew(&driver, "anon", first, "one"));
-    std::thread::sleep(SHORT);
+    assert!(!renew(&driver, "anon", first, "one", LONG));
+    std::thread::sleep(SHORT * 2);
     // Expired, but not taken by another session.
-    assert!(renew(&driver, "anon", second, "other"));
+    assert!(renew(&driver, "anon", second, "other", LONG));
     let with_fence = |fence, commit| Commit { fence: Some(fence), ..commit };
     let anna = || entities("anon", &[person(1, [None, None, Some("Anna")])]);
     let late = commit(&driver, vec![with_fence(first, anna()), with_fence(first, login("anon", 1, None))]);
@@ -78,6 +78,10 @@ fn an_expired_lease_is_taken_over_and_its_writes_are_refused(database: &Database
     assert!(load(&driver, "anon").is_new);
     commit_one(&driver, with_fence(second, anna())).unwrap();
     commit_one(&driver, with_fence(second, login("anon", 1, None))).unwrap();
+    release(&driver, "anon", first);
+    assert_eq!(acquire(&driver, "anon", "third", LONG), Acquired::InUse("other".to_owned()));
+    release(&driver, "anon", second);
+    assert!(matches!(acquire(&driver, "anon", "third", LONG), Acquired::Taken(_)));
 }
 
 fn deleting_a_session_keeps_its_fence(database: &Database) {

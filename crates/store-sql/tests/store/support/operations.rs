@@ -89,9 +89,9 @@ pub fn acquire(driver: &Shared, session: &str, owner: &str, time: Duration) -> A
     try_acquire(driver, session, owner, time).unwrap()
 }
 
-pub fn renew(driver: &Shared, session: &str, fence: Fence, owner: &str) -> bool {
+pub fn renew(driver: &Shared, session: &str, fence: Fence, owner: &str, time: Duration) -> bool {
     let (session, owner) = (session.into(), owner.to_owned());
-    on!(driver, it => async { it.renew(&session, fence, &owner, LONG).await }).unwrap()
+    on!(driver, it => async { it.renew(&session, fence, &owner, time).await }).unwrap()
 }
 
 pub fn release(driver: &Shared, session: &str, fence: Fence) {
