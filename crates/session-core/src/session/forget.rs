@@ -67,11 +67,13 @@ impl Session {
             }
             self.let_others();
         }
-        while {
+        loop {
             let _guard = fork::guard();
-            self.end_removal()
-        } {}
-        Ok(count)
+            if !self.end_removal() {
+                return Ok(count);
+            }
+            self.let_others();
+        }
     }
 
     /// Like [`forget_older_than`](Self::forget_older_than), where memory holds only some of what is

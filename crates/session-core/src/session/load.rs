@@ -175,6 +175,8 @@ impl Session {
             let next = table.scan_ids(from, STEP, is_missing, &mut missing);
             scan.removing = Some(next.map_or(u64::MAX, u64::from));
             state.drop_missing(&missing);
+            drop(state);
+            self.let_others();
         }
         Ok(Some(Duration::ZERO))
     }

@@ -94,7 +94,7 @@ pub struct Session {
     handle: Mutex<StoreHandle>,
     state: Mutex<State>,
     inbox: Inbox,
-    /// How many threads wait to look at the state.
+    /// How many threads wait for the state.
     wanted: AtomicUsize,
     /// How many threads wait for the store ahead of a transaction, which ends early for them.
     preempting: AtomicUsize,
@@ -207,16 +207,20 @@ impl Session {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = sync::lock(&self.state);
+        let mut state = sync::try_lock(&self.state).unwrap_or_else(|| {
+            // Threads that lock it again and again let this one go first.
+            self.wanted.fetch_add(1, Ordering::Relaxed);
+            let state = sync::lock(&self.state);
+            self.wanted.fetch_sub(1, Ordering::Relaxed);
+            state
+        });
         state.reset_after_fork();
         state
     }
 
     /// Locks the state, with everything that has been received in it.
     fn whole_state(&self) -> MutexGuard<'_, State> {
-        self.wanted.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
-        self.wanted.fetch_sub(1, Ordering::Relaxed);
         while self.insert_first_batch(&mut state) {}
         state
     }
@@ -242,4 +246,26 @@ fn milliseconds(duration: Duration) -> usize {
 fn now() -> u32 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u32::try_from(since_1970.as_secs()).unwrap_or(u32::MAX)
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    /// A thread that works in steps pauses while another one waits, for whatever.
+    #[test]
+    fn each_thread_that_waits_for_the_state_is_noticed() {
+        let session = Session::in_memory(None);
+        for ask in [|session: &Session| drop(session.state()), |session: &Session| drop(session.whole_state())] {
+            std::thread::scope(|scope| {
+                let state = session.state();
+                scope.spawn(|| ask(&session));
+                while session.wanted.load(Ordering::Relaxed) == 0 {
+                    std::thread::yield_now();
+                }
+                drop(state);
+            });
+            assert_eq!(session.wanted.load(Ordering::Relaxed), 0);
+        }
+    }
 }

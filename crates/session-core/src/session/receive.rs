@@ -55,7 +55,7 @@ impl Session {
         self.note_change(&mut state, Instant::now());
     }
 
-    /// Inserts up to `limit` batches into the table. Stops when another thread wants to look at the
+    /// Inserts up to `limit` batches into the table. Stops when another thread waits for the
     /// state. Returns `true` if the inbox is empty.
     pub(super) fn drain_inbox(&self, limit: usize) -> bool {
         for _ in 0..limit {
