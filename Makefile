@@ -104,7 +104,7 @@ $(FUZZERS:%=fuzz-%): fuzz-%: $(FUZZ)
 	target/fuzz/$(HOST)/release/$* -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=60 -rss_limit_mb=2048 \
 	  -artifact_prefix=target/fuzz/ -print_final_stats=1 -verbosity=0 target/fuzz/corpus/$* fuzz/seeds/$*
 
-test-releases: $(patsubst %,test-release-%,$(filter-out $(lastword $(RELEASES)) $(SKIP),$(RELEASES))) ## test with the oldest supported Telethon, and what depends on the release with later ones
+test-releases: $(patsubst %,test-release-%,$(filter-out $(lastword $(RELEASES)),$(RELEASES))) ## test with the oldest supported Telethon, and what depends on the release with later ones
 
 test-wheel: $(VENV)/.distribution $(WHEEL) ## check the wheel's contents, metadata and symbols, and that it works in a new environment
 	$(BIN)/python -m pytest distribution/test_wheel.py

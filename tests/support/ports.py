@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import random
 import socket
+from itertools import chain
 
 HOST = "127.0.0.1"
 # Below the ports that systems choose for connections, which begin at 32,768 on Linux. Like Telegram's own, they fit
@@ -28,15 +29,15 @@ class Port:
     def __init__(self) -> None:
         # Processes that run at once seldom try the same ones.
         first = _system.randrange(len(_PORTS))
-        for number in (*_PORTS[first:], *_PORTS[:first]):
-            # Nobody uses the UDP port of the same number: it serves as a lock, which the system releases.
+        for number in chain(_PORTS[first:], _PORTS[:first]):
+            # The UDP port of the same number is not needed, and serves as a lock, which the system releases.
             self._lock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             try:
                 self._lock.bind((HOST, number))
             except OSError:
                 pass
             else:
-                if _is_free(number) and _is_free(number + _CLUSTER_BUS):
+                if all(knock(port) == errno.ECONNREFUSED for port in (number, number + _CLUSTER_BUS)):
                     self.number = number
                     return
             self._lock.close()
@@ -47,11 +48,13 @@ class Port:
         self._lock.close()
 
 
-def _is_free(port: int) -> bool:
-    """Asks without a socket on the port itself."""
+def knock(port: int) -> int:
+    """Connects to a port. Returns 0 if something listens there, or an error number. No socket of ours gets
+    the port itself.
+    """
     with socket.socket() as client:
         client.settimeout(1)
-        return client.connect_ex((HOST, port)) == errno.ECONNREFUSED
+        return client.connect_ex((HOST, port))
 
 
 _kept: list[Port] = []

@@ -29,7 +29,7 @@ pub fn free_port() -> io::Result<u16> {
     let first = first as u16;
     for step in 0..COUNT {
         let port = FIRST + (first + step) % COUNT;
-        // Nobody uses the UDP port of the same number: it serves as a lock, which the system releases.
+        // The UDP port of the same number is not needed, and serves as a lock, which the system releases.
         let Ok(lock) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) else { continue };
         if is_free(port) && is_free(port + CLUSTER_BUS) {
             std::mem::forget(lock);

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from .server import Server, accepts
+from support.ports import knock
+
+from .server import Server
 
 
 class MongoServer(Server):
@@ -43,4 +45,4 @@ class MongoServer(Server):
         return f"mongodb://127.0.0.1:{self.port}/{name}"
 
     def is_ready(self) -> bool:
-        return accepts(self.port)
+        return knock(self.port) == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 
-from support.ports import HOST, Port
+from support.ports import Port
 
 # Ends a hang only.
 _START_TIMEOUT = 120
@@ -116,13 +115,6 @@ class Server(ABC):
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
         self._port.close()
-
-
-def accepts(port: int) -> bool:
-    """Returns `True` if something listens on a port of this machine."""
-    with socket.socket() as client:
-        client.settimeout(1)
-        return client.connect_ex((HOST, port)) == 0
 
 
 def as_nobody(command: Sequence[str]) -> list[str]:

@@ -67,13 +67,11 @@ impl Session {
             }
             self.let_others();
         }
-        loop {
+        while {
             let _guard = fork::guard();
-            if !self.end_removal() {
-                return Ok(count);
-            }
-            self.let_others();
-        }
+            self.end_removal()
+        } {}
+        Ok(count)
     }
 
     /// Like [`forget_older_than`](Self::forget_older_than), where memory holds only some of what is

@@ -161,10 +161,10 @@ impl Session {
             if !self.state().table.end_removal(ROWS) {
                 return false;
             }
+            self.let_others();
             if begun.elapsed() >= TIME {
                 return true;
             }
-            self.let_others();
         }
     }
 

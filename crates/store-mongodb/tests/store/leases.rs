@@ -256,7 +256,7 @@ fn renewals_do_not_disturb_commits() {
                 results = commit => results,
             }
         });
-        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        assert!(results.len() > 3 && results.iter().all(Result::is_ok), "{results:?}");
         let none: EntityBatch = EntityBatch::default();
         assert!(write(&driver, vec![commit("anon", none)])[0].is_ok());
     });

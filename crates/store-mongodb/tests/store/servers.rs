@@ -204,6 +204,7 @@ fn is_killed(options: &[&str]) {
     let (confirmed, failures) = writing.join().unwrap();
     // One that was not under way when the server was killed waits for it.
     println!("{} confirmed, {failures} failed", confirmed.len());
+    assert!(confirmed.len() > 10);
     let reader = driver(&url);
     let ids: Vec<i64> = confirmed.iter().flat_map(|first| *first..*first + 20).collect();
     let (found, loaded, all) = run(async move {

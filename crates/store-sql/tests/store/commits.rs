@@ -57,8 +57,10 @@ fn one_of_many_first_logins_wins(database: &Database) {
 fn an_expired_lease_is_taken_over_and_its_writes_are_refused(database: &Database) {
     const SHORT: Duration = Duration::from_millis(300);
     let driver = Arc::new(database.driver());
-    let Acquired::Taken(first) = acquire(&driver, "anon", "one", SHORT) else { panic!() };
+    let Acquired::Taken(first) = acquire(&driver, "anon", "one", LONG) else { panic!() };
+    assert_eq!(acquire(&driver, "anon", "other", LONG), Acquired::InUse("one".to_owned()));
     assert!(matches!(acquire(&driver, "another session", "other", LONG), Acquired::Taken(_)));
+    assert!(renew(&driver, "anon", first, "one", SHORT));
     assert!(renew(&driver, "anon", first, "one", LONG));
     std::thread::sleep(SHORT * 2);
     // It was renewed for longer.
