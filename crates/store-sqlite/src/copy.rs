@@ -62,11 +62,13 @@ impl FileCopy {
         Ok(copy)
     }
 
-    /// Copies all pages of another file, which may be in use.
-    pub(crate) fn copy_pages(&mut self, from: &SqliteStore, keep_going: &mut dyn FnMut() -> bool) -> Result<()> {
+    /// Copies all pages of another file, which may be in use. Returns `false` once it has changed
+    /// between two steps: SQLite begins again then, and would never end while others keep writing.
+    pub(crate) fn copy_pages(&mut self, from: &SqliteStore, keep_going: &mut dyn FnMut() -> bool) -> Result<bool> {
         let Self { connection, target, .. } = self;
         let explain = |error| sqlite_error(target, error);
         let backup = Backup::new(from.connection(), connection).map_err(explain)?;
+        let mut remaining = i32::MAX;
         loop {
             if !keep_going() {
                 return Err(StoreError::stopped(Place::File(target.clone())));
@@ -75,9 +77,14 @@ impl FileCopy {
             let step = backup.step(PAGES).map_err(explain)?;
             drop(guard);
             match step {
-                StepResult::Done => return Ok(()),
+                StepResult::Done => return Ok(true),
                 StepResult::Busy | StepResult::Locked => sleep(BUSY_RETRY),
-                _ => {}
+                _ => {
+                    let before = std::mem::replace(&mut remaining, backup.progress().remaining);
+                    if remaining >= before {
+                        return Ok(false);
+                    }
+                }
             }
         }
     }

@@ -30,9 +30,9 @@ fn users(ids: std::ops::Range<i64>) -> EntityBatch {
     batch
 }
 
-fn filled(path: &Path) {
+fn filled(path: &Path, count: i64) {
     let session = open(file(path));
-    session.put(users(1..2001));
+    session.put(users(1..count + 1));
     session.close(Duration::from_mins(2), &mut || true).unwrap();
 }
 
@@ -53,7 +53,7 @@ fn a_file_that_is_written_all_the_time_is_copied_whole() {
     for mode in ["delete", "wal"] {
         let folder = tempfile::tempdir().unwrap();
         let (path, copy) = (folder.path().join("anon.session"), folder.path().join("copy.session"));
-        filled(&path);
+        filled(&path, 2000);
         let writer = Connection::open(&path).unwrap();
         writer
             .execute_batch(&format!(
@@ -81,11 +81,34 @@ fn a_file_that_is_written_all_the_time_is_copied_whole() {
     }
 }
 
+/// SQLite begins to copy again where it sees that.
+#[test]
+fn a_file_that_is_written_between_all_steps_is_copied() {
+    for mode in ["delete", "wal"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("anon.session"), folder.path().join("copy.session"));
+        filled(&path, 50_000);
+        let writer = Connection::open(&path).unwrap();
+        writer.execute_batch(&format!("pragma journal_mode = {mode}; create table numbers (n)")).unwrap();
+        writer.busy_timeout(Duration::ZERO).unwrap();
+        let mut steps = 0;
+        let mut keep_going = || {
+            steps += 1;
+            // Refused while the copy is made under a lock.
+            let _ = writer.execute("insert into numbers values (?)", [steps]);
+            steps < 100
+        };
+        copy_file(&path, &copy, true, &mut keep_going).unwrap();
+        let found = numbers(&copy);
+        assert_eq!(found, (1..=i64::try_from(found.len()).unwrap()).collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn a_copy_that_is_stopped_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (path, copy) = (folder.path().join("anon.session"), folder.path().join("copy.session"));
-    filled(&path);
+    filled(&path, 2000);
     for steps in 0..3 {
         let mut left = steps;
         let mut keep_going = || {
@@ -103,7 +126,7 @@ fn a_copy_that_is_stopped_leaves_nothing() {
 fn a_session_that_only_reads_sees_what_others_write() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("anon.session");
-    filled(&path);
+    filled(&path, 2000);
     let session = open(file(&path).read_only());
     let writer = Connection::open(&path).unwrap();
     for mode in ["delete", "wal", "delete"] {

@@ -20,6 +20,7 @@ from telethon.sessions import SQLiteSession
 from telethon.tl import types
 
 from support import entities
+from support.waiting import TIMEOUT
 from telethon_session_rust import RustSQLiteSession
 
 ROUNDS = 60
@@ -105,7 +106,9 @@ USES: dict[str, Callable[[Any, int], int]] = {
 
 
 def main(kind: str, number: int, count: int) -> None:
-    session = (SQLiteSession if kind == "telethon" else RustSQLiteSession)("anna")
+    # SQLite does not let those that wait take turns. On a busy machine the default of five seconds
+    # can be too short for one of eight.
+    session = SQLiteSession("anna") if kind == "telethon" else RustSQLiteSession("anna", timeout=TIMEOUT)
     print(json.dumps("open"), flush=True)
     sys.stdin.readline()
     print(json.dumps(USES[kind](session, number)), flush=True)

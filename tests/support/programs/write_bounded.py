@@ -8,10 +8,11 @@ import itertools
 import sys
 
 from support import entities
+from support.waiting import TIMEOUT
 from telethon_session_rust import RustSQLiteSession
 
 first = int(sys.argv[1]) * 10**6
-session = RustSQLiteSession("people", max_entities=50)
+session = RustSQLiteSession("people", max_entities=50, timeout=TIMEOUT)
 for number in itertools.count():
     ids = range(first + 20 * number + 1, first + 20 * number + 21)
     session.process_entities([entities.user(id, 1, username=f"user_{id}", first_name="Anna") for id in ids])

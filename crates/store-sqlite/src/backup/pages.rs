@@ -90,7 +90,9 @@ pub(super) fn copy_session(
         };
         let (Some(mut frozen), Some(base)) = (frozen, base) else { return Ok(false) };
         let Some(reader) = sqlite(&mut *frozen.reader) else { return Ok(false) };
-        copy.copy_pages(reader, &mut || caller.keep_going())?;
+        if !copy.copy_pages(reader, &mut || caller.keep_going())? {
+            continue;
+        }
         let is_still_there = waiting(&session.place(), &mut || caller.keep_going(), || {
             let _guard = fork::guard();
             Ok(base.is_still_there(reader)?)
@@ -124,7 +126,9 @@ pub fn copy_file(source: &Path, target: &Path, may_replace: bool, keep_going: &m
             let base = Base::of(&mut reader, attempt >= UNLOCKED_ATTEMPTS)?;
             Ok((reader, revision, base))
         })?;
-        copy.copy_pages(&reader, keep_going)?;
+        if !copy.copy_pages(&reader, keep_going)? {
+            continue;
+        }
         let is_whole = waiting(&place, keep_going, || {
             let _guard = fork::guard();
             let is_still_there = base.is_still_there(&mut reader)?;
