@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from support import entities
 from support.contents import KEY, populate
 from support.counters import tally
 from support.files import dump
+from support.waiting import TIMEOUT
 from telethon_session_rust import RustSQLiteSession
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="guaranteed on Linux only")]
@@ -73,7 +75,7 @@ def page(first: int, number: int) -> list[Any]:
 
 def read_all(path: str = "anna.session") -> None:
     """Opens the file, reads everything and closes it, as a viewer, a backup or a script does."""
-    with closing(sqlite3.connect(path, timeout=30)) as file:
+    with closing(sqlite3.connect(path, timeout=TIMEOUT)) as file:
         assert file.execute("pragma integrity_check").fetchall() == [("ok",)]
         # A batch is written in one transaction.
         hashes = file.execute("select count(distinct hash) from entities where id <= 50").fetchone()
@@ -98,7 +100,9 @@ def test_python_reads_while_sessions_write() -> None:
     assert len(dump("anna.session")["entities"]) == 150
 
 
-def test_python_and_telethon_write() -> None:
+def test_python_and_telethon_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Python waits five seconds for a lock by default, which can be too short on a busy machine.
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=TIMEOUT))
     ours = RustSQLiteSession("anna")
     threads = Threads()
 
@@ -107,14 +111,13 @@ def test_python_and_telethon_write() -> None:
         ours.save()
 
     def by_telethon(number: int) -> None:
-        # Telethon's session waits five seconds for a lock.
         session = SQLiteSession("anna")
         session.process_entities(page(2000, number))
         session.save()
         session.close()
 
     def by_python(number: int) -> None:
-        with closing(sqlite3.connect("anna.session", timeout=60)) as file, file:
+        with closing(sqlite3.connect("anna.session")) as file, file:
             file.execute("insert or replace into update_state values (7, ?, 0, 0, 0)", (number,))
 
     threads.add("writes by ours", by_ours)

@@ -8,9 +8,10 @@ import sqlite3
 import sys
 import threading
 
+from support.waiting import TIMEOUT
+
 path, mode = sys.argv[1:]
-# As long as Telethon waits.
-file = sqlite3.connect(path, timeout=5, isolation_level=None)
+file = sqlite3.connect(path, timeout=TIMEOUT, isolation_level=None)
 file.execute(f"pragma journal_mode = {mode}")
 file.execute("create table if not exists numbers (number integer)")
 file.execute("insert into numbers values (0), (0)")
