@@ -11,9 +11,9 @@ use pyo3::prelude::*;
 use sealed::Keyring;
 use session_core::credentials::Credentials;
 use session_core::error::{Error, Result};
-use session_core::session::{Rest, Tracker};
+use session_core::session::Tracker;
 use session_core::store::{FileKey, FileKind, StoreError, UpdateState};
-use store_sqlite::{BackupOptions, Caller, Parts};
+use store_sqlite::{BackupOptions, Caller, LastStep, Parts};
 use zeroize::Zeroizing;
 
 use crate::error::to_python;
@@ -93,10 +93,16 @@ type LoginTuple<'py> =
     (Bound<'py, PyAny>, Option<String>, Option<Bound<'py, PyAny>>, Bound<'py, PyAny>, Option<i64>, Bound<'py, PyAny>);
 
 impl PyCaller<'_> {
-    /// Asks the session's Python part.
-    fn ask(&self, py: Python<'_>) -> PyResult<Parts> {
-        let parts = self.session.bind(py).call_method0(intern!(py, "_backup_parts"))?;
-        let (login, states, files): (LoginTuple<'_>, Vec<StateTuple>, Vec<FileTuple<'_>>) = parts.extract()?;
+    /// Asks the session's Python part for what it knows, as it is.
+    fn ask<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.session.bind(py).call_method0(intern!(py, "_backup_parts"))
+    }
+
+    /// Converts what was asked for.
+    fn converted(&self, parts: &Bound<'_, PyAny>) -> PyResult<Parts> {
+        let py = parts.py();
+        let rows = self.session.bind(py).call_method1(intern!(py, "_backup_rows"), (parts,))?;
+        let (login, states, files): (LoginTuple<'_>, Vec<StateTuple>, Vec<FileTuple<'_>>) = rows.extract()?;
         let (dc_id, server_address, port, auth_key, takeout_id, tmp_auth_key) = login;
         let file = |(md5_digest, size, kind, id, access_hash): FileTuple<'_>| {
             let kind = FileKind::from_number(kind);
@@ -133,15 +139,17 @@ impl PyCaller<'_> {
 
 impl Caller for PyCaller<'_> {
     fn parts(&mut self) -> Result<Parts> {
-        let parts = Python::attach(|py| self.ask(py));
+        let parts = Python::attach(|py| self.converted(&self.ask(py)?));
         self.noted(parts)
     }
 
-    fn parts_and_rest(&mut self, tracker: &Tracker, limit: usize) -> Result<Option<(Parts, Rest)>> {
-        // No other Python code runs meanwhile.
+    fn last_step(&mut self, tracker: &Tracker, limit: usize) -> Result<Option<LastStep>> {
         let asked = Python::attach(|py| {
+            let parts = self.ask(py)?;
             let Some(rest) = tracker.try_finish(limit) else { return Ok(None) };
-            Ok(Some((self.ask(py)?, rest)))
+            // Python may run other threads while it is asked.
+            let is_one_moment = parts.eq(self.ask(py)?)?;
+            Ok(Some(LastStep { parts: self.converted(&parts)?, rest, is_one_moment }))
         });
         self.noted(asked)
     }

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 # Data centre, address, port, key, takeout ID and temporary key.
 _Login: TypeAlias = tuple[int, str | None, int | None, bytes, int | None, bytes]
+# The login, pairs of ID and `updates.State`, and sent files as `_files` has them.
+Parts: TypeAlias = tuple[_Login, list[tuple[int, Any]], dict[Any, tuple[int, int]]]
+
 # ID, `pts`, `qts`, date and `seq`.
 _State: TypeAlias = tuple[int, int | None, int | None, float | None, int | None]
 # MD5 digest, size, kind, ID and access hash.
 _SentFile: TypeAlias = tuple[bytes, int, int, int, int]
-
-Parts: TypeAlias = tuple[_Login, list[_State], list[_SentFile]]
+# The same as rows of a file.
+Rows: TypeAlias = tuple[_Login, list[_State], list[_SentFile]]
 
 
 async def back_up(session: RustMemorySession, path: str | os.PathLike[str], overwrite: bool) -> Path:
@@ -41,6 +44,12 @@ async def back_up(session: RustMemorySession, path: str | os.PathLike[str], over
     return target
 
 
-def state_row(entity_id: int, state: Any) -> _State:
-    """Returns an `updates.State` as a file holds it."""
+def to_rows(parts: Parts) -> Rows:
+    """Returns what only Python knows of a session as a file holds it."""
+    login, states, files = parts
+    sent_files = [(digest, size, kind.value, *file) for (digest, size, kind), file in files.items()]
+    return login, [_state_row(entity_id, state) for entity_id, state in states], sent_files
+
+
+def _state_row(entity_id: int, state: Any) -> _State:
     return entity_id, state.pts, state.qts, state.date.timestamp() if state.date else None, state.seq

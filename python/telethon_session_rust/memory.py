@@ -15,7 +15,7 @@ from telethon.sessions import MemorySession, Session
 from telethon.sessions.memory import _SentFileType
 from telethon.tl.types import InputDocument, InputPhoto
 
-from ._backup import Parts, back_up, state_row
+from ._backup import Parts, Rows, back_up, to_rows
 from ._core import EntityScan, MemoryCore, Unanswered
 from ._rows import EntityRow, EntityRows, rows_of
 from .bounds import checked_max_entities
@@ -214,12 +214,15 @@ class RustMemorySession(MemoryCore, Session, metaclass=ABCMeta):  # type: ignore
         return await back_up(self, path, bool(overwrite))
 
     def _backup_parts(self) -> Parts:
-        """Returns what only Python knows of the session. Called when the entities are copied, with
-        no other Python code running.
+        """Returns what only Python knows of the session, quickly. Called before and after the last
+        entities are copied; what is equal was so all the time.
         """
-        states = [state_row(entity_id, state) for entity_id, state in self.get_update_states()]
-        files = [(digest, size, kind.value, *file) for (digest, size, kind), file in self._files.items()]
-        return self._login_row(), states, files
+        # Other threads cannot change a dictionary while it is copied, unlike in a loop.
+        return self._login_row(), list(self.get_update_states()), dict(self._files)
+
+    @staticmethod
+    def _backup_rows(parts: Parts) -> Rows:
+        return to_rows(parts)
 
     def _login_row(self) -> Any:
         key = self.auth_key.key if self.auth_key else b""

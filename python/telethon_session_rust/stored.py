@@ -96,7 +96,7 @@ class StoredSession(StoredCore, RustMemorySession):
         self._set_credentials(*self._login_row())
 
     def _backup_parts(self) -> Parts:
-        return self._login_row(), [], []
+        return self._login_row(), [], {}
 
     def _login_row(self) -> Any:
         key, tmp_key = self._stored_keys()

@@ -204,7 +204,7 @@ class RustStringSession(EntityFileCore, RustMemorySession):
         return self._keeper.get_file(self, md5_digest, file_size, cls)
 
     def _backup_parts(self) -> Parts:
-        return (self._login_row(), [], []) if self.entity_file else super()._backup_parts()
+        return (self._login_row(), [], {}) if self.entity_file else super()._backup_parts()
 
     def _own_file(self) -> Path | None:
         return Path(self.entity_file) if self.entity_file else None

@@ -177,6 +177,29 @@ def test_it_is_of_one_moment(session: Any) -> None:
     assert numbers == sorted(numbers)
 
 
+class ChangedWhenAsked(RustMemorySession):
+    """Changes when it is asked for its update states, as if another thread ran then."""
+
+    def __init__(self, changes: int) -> None:
+        super().__init__()
+        self.left = changes
+        self.number = 0
+
+    def get_update_states(self) -> Any:
+        if self.left:
+            self.left -= 1
+            self.number += 1
+            add(self, self.number)
+        return super().get_update_states()
+
+
+@pytest.mark.parametrize("changes", [1, 10, 10**9])
+def test_other_threads_run_during_the_last_step(changes: int) -> None:
+    copied = rows(back_up(ChangedWhenAsked(changes)))
+    (state,) = copied["update_state"]
+    assert sorted(row[0] for row in copied["entities"]) == list(range(1, state[1] + 1))
+
+
 def test_what_is_removed_meanwhile_is_not_in_it() -> None:
     session = RustMemorySession()
     session.process_entities(entities.crowd(3000))

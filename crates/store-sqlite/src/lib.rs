@@ -19,7 +19,7 @@ mod usernames;
 mod watch;
 
 pub use backend::SqliteFile;
-pub use backup::{BackupOptions, Caller, Parts, back_up, copy_file};
+pub use backup::{BackupOptions, Caller, LastStep, Parts, back_up, copy_file};
 pub use error::{ErrorClass, HeldBy, SqliteFailure};
 pub use key_lease::KeyLease;
 pub use owner::{FileOwner, OWNER_TABLE};

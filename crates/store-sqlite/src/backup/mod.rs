@@ -35,6 +35,17 @@ pub struct Parts {
     pub sent_files: Vec<(FileKey, SentFile)>,
 }
 
+/// What the last step of a copy takes.
+#[derive(Debug, Default)]
+pub struct LastStep {
+    /// What only the caller knows.
+    pub parts: Parts,
+    /// What the session knows.
+    pub rest: Rest,
+    /// Whether both are of one moment. Otherwise the parts are older.
+    pub is_one_moment: bool,
+}
+
 /// The caller of a backup.
 pub trait Caller {
     /// Returns what only the caller knows.
@@ -43,12 +54,12 @@ pub trait Caller {
     /// What prevents it from being known.
     fn parts(&mut self) -> Result<Parts>;
 
-    /// Returns what only the caller knows, and the rest of what `tracker` tracks, at one moment;
-    /// `None` if that would have to wait, or more than `limit` entities have changed.
+    /// Takes what only the caller knows, and then the rest of what `tracker` tracks; `None` if that
+    /// would have to wait, or more than `limit` entities have changed.
     ///
     /// # Errors
     /// What prevents it from being known.
-    fn parts_and_rest(&mut self, tracker: &Tracker, limit: usize) -> Result<Option<(Parts, Rest)>>;
+    fn last_step(&mut self, tracker: &Tracker, limit: usize) -> Result<Option<LastStep>>;
 
     /// Returns `false` if the backup is to be stopped.
     fn keep_going(&mut self) -> bool;

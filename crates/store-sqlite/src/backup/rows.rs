@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::error::Result;
-use session_core::session::{EntityScan, Rest, Session, TrackedChanges, Tracker};
+use session_core::session::{EntityScan, Session, TrackedChanges, Tracker};
 use session_core::store::{FileKey, Kind, SentFile, StoreError};
 
-use super::{BackupOptions, Caller, Parts, sealed};
+use super::{BackupOptions, Caller, LastStep, sealed};
 use crate::copy::FileCopy;
 
 /// How long to wait until a session is loaded from its server: as long as the caller keeps going.
@@ -21,6 +21,9 @@ const LOADING: Duration = Duration::from_secs(u32::MAX as u64);
 const FIRST_LIMIT: usize = 1000;
 /// How many steps copy what has changed before the last step is tried.
 const MAX_STEPS: u32 = 1000;
+/// How many last steps are tried until one is of one moment. The update states of the copy are older
+/// than its entities if none is. A client asks Telegram for what happened since.
+const MAX_LAST_STEPS: u32 = 100;
 
 /// Copies everything that a session knows.
 pub(super) fn copy_session(
@@ -34,7 +37,7 @@ pub(super) fn copy_session(
     loop {
         copy_entities(session, caller, copy)?;
         let stored = stored_files(session, caller)?;
-        if let Some((parts, rest)) = copy_rest(session, &tracker, caller, copy)? {
+        if let Some(LastStep { parts, rest, .. }) = copy_rest(session, &tracker, caller, copy)? {
             let update_states = if session.is_stored() { rest.update_states } else { parts.update_states };
             let mut sent_files: HashMap<FileKey, SentFile> = stored.into_iter().collect();
             sent_files.extend(rest.sent_files.into_iter().chain(parts.sent_files));
@@ -76,8 +79,8 @@ fn copy_rest(
     tracker: &Tracker,
     caller: &mut dyn Caller,
     copy: &mut FileCopy,
-) -> Result<Option<(Parts, Rest)>> {
-    let mut limit = FIRST_LIMIT;
+) -> Result<Option<LastStep>> {
+    let (mut limit, mut last_steps) = (FIRST_LIMIT, 0);
     loop {
         for _ in 0..MAX_STEPS {
             check(session, caller)?;
@@ -90,11 +93,14 @@ fn copy_rest(
                 break;
             }
         }
-        match caller.parts_and_rest(tracker, limit)? {
-            Some((_, rest)) if rest.changes.begins_again => return Ok(None),
-            Some((parts, rest)) => {
-                apply(&rest.changes, copy)?;
-                return Ok(Some((parts, rest)));
+        match caller.last_step(tracker, limit)? {
+            Some(last) if last.rest.changes.begins_again => return Ok(None),
+            Some(last) => {
+                apply(&last.rest.changes, copy)?;
+                last_steps += 1;
+                if last.is_one_moment || last_steps == MAX_LAST_STEPS {
+                    return Ok(Some(last));
+                }
             }
             // A session that changes faster than it is copied is held for longer.
             None => limit *= 2,
