@@ -27,7 +27,7 @@ def test_whoever_is_in_the_file_is_found() -> None:
             subprocess.Popen(command("write_bounded", str(run * 10 + n)), stdout=subprocess.PIPE, text=True)
             for n in range(1 + run % 2)
         ]
-        # At any moment of a write, but after as many as on a faster machine.
+        # At any moment of a write, and on any machine after as many.
         for program in programs:
             for _ in range(numbers.randint(10, 40)):
                 assert program.stdout.readline() == "written\n"

@@ -36,7 +36,7 @@ pub struct Parts {
 }
 
 /// What the last step of a copy takes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LastStep {
     /// What only the caller knows.
     pub parts: Parts,
